@@ -1,0 +1,1 @@
+"""The command line: the only code, beside main.py, that knows absl. Recipes are the *.flags files in this folder."""

@@ -1,0 +1,155 @@
+"""Every flag, grouped by the stage that it serves, and the settings that the flags add up to.
+
+    config = options.config_from_flags()
+"""
+
+import dataclasses
+
+from absl import flags
+
+from pipeline.config import (
+    COLORS,
+    COMPRESSIONS,
+    DISTORTIONS,
+    IMAGE_FORMATS,
+    SOURCES,
+    STAGES,
+    DrawingConfig,
+    GenerateConfig,
+    RecordsConfig,
+    RunConfig,
+)
+
+FLAGS = flags.FLAGS
+
+# (title, settings class, {field: help}); a flag has the name, the default and the type of its field.
+GROUPS = (
+    (
+        "What to run, and where",
+        RunConfig,
+        {
+            "stage": f"one or several of {', '.join(STAGES)}, comma separated, or all; they run in this order",
+            "workdir": "the folder that holds everything a run makes; nothing is written elsewhere",
+            "overwrite": "make anew what was made with other settings, instead of stopping there",
+            "workers": "worker processes; 0 takes one for each core. No byte of any result depends on it",
+        },
+    ),
+    (
+        "generate: draw images of codes",
+        GenerateConfig,
+        {"num_images": "how many images; a greater number later goes on from the images that are there"},
+    ),
+    (
+        "generate: what the images show",
+        DrawingConfig,
+        {
+            "alphabet": "characters of the codes: digits, lower, upper, alnum, names joined with + "
+            "(digits+upper), or the characters themselves; also what the labels of --images may hold",
+            "code_length": "characters of a code: 4, or a range such as 3-6 (4 when drawing; any when reading --images)",
+            "image_size": "WIDTHxHEIGHT (160x60 when drawing; the first image's when reading --images)",
+            "fonts": "font files (TrueType or OpenType), comma separated; none: the captcha package's own",
+            "seed": "image i is a function of the seed and i alone",
+            "distortion": f"{' or '.join(DISTORTIONS)}: how strongly characters are bent, as that version of the "
+            "captcha package does; 0.7.0 and older bend more",
+            "rotation": "degrees that a character is turned at most, either way; or a range such as -10:20",
+            "warp_x": "how far the corners of a character move sideways, in parts of its width",
+            "warp_y": "how far the corners of a character move up or down, in parts of its height",
+            "font_sizes": "sizes in pixels to choose from, comma separated",
+            "overlap": "how far characters may slide over each other, in parts of their mean width",
+            "space_probability": "the chance of a gap before a character",
+            "noise_dots": "dots over the image",
+            "noise_curves": "curves over the image",
+            "foreground": "colour of characters and noise, such as #406080; none: by chance",
+            "background": "colour behind them, such as #ffffff; none: a light one by chance",
+        },
+    ),
+    (
+        "records: serialize into TFRecord shards",
+        RecordsConfig,
+        {
+            "source": f"{' or '.join(SOURCES)}: the files in --images or of the generate stage, or images drawn "
+            "straight into records, with no files in between",
+            "images": "a folder of labelled images of your own, read instead of generated ones: <code>.png, "
+            "<code>_anything.png, or a labels.csv with columns file,text",
+            "label_pattern": "regular expression whose first group is the code in a file's name (without ending)",
+            "name": "the name that the shards begin with: <name>-<split>.tfrecord-00000-of-00008",
+            "validation_fraction": "part of the codes kept for validation, chosen by a hash of the code",
+            "test_fraction": "part of the codes kept for the test, chosen by a hash of the code",
+            "images_per_shard": "images that a shard holds at most",
+            "image_format": f"{', '.join(IMAGE_FORMATS)}: how pixels are stored; auto carries PNG and JPEG files "
+            "over as they are and makes PNG of the rest",
+            "colors": f"{', '.join(COLORS)}; auto does as the first image does",
+            "compression": f"{' or '.join(COMPRESSIONS)}: pack whole shards (PNG and JPEG hardly get smaller)",
+            "resize": "make images of other sizes fit, instead of stopping there",
+        },
+    ),
+)
+
+# A field and its flag have one name, but for this one: a flag takes one value or several of the same thing.
+_FIELD_OF_FLAG = {(RunConfig, "stage"): "stages"}
+
+
+def field_of_flag(settings, name):
+    return _FIELD_OF_FLAG.get((settings, name), name)
+
+
+def define(values=FLAGS):
+    """Defines each flag once, with its field's default."""
+    for _, settings, helps in GROUPS:
+        defaults = {field.name: field.default for field in dataclasses.fields(settings)}
+        for name, text in helps.items():
+            _define(name, defaults[field_of_flag(settings, name)], text, values)
+
+
+def config_from_flags(values=FLAGS):
+    """The settings of a run; SettingError names a flag that cannot be used."""
+    given = {settings: _values(settings, helps, values) for _, settings, helps in GROUPS}
+    drawing = DrawingConfig(**given[DrawingConfig])
+    return RunConfig(
+        **given[RunConfig],
+        generate=GenerateConfig(drawing=drawing, **given[GenerateConfig]),
+        records=RecordsConfig(**given[RecordsConfig]),
+    )
+
+
+def help_text(program):
+    """What --help prints: the flags by stage, each with its default."""
+    lines = []
+    for title, settings, helps in GROUPS:
+        lines.append(f"\n{title}")
+        for name, text in helps.items():
+            lines += _help_lines(name, FLAGS[name].default, text)
+    lines.append(f"\n{program} --helpfull lists the flags of the libraries too; --flagfile=FILE reads flags from a file")
+    return "\n".join(lines)
+
+
+def _define(name, default, text, values):
+    if isinstance(default, bool):
+        flags.DEFINE_boolean(name, default, text, flag_values=values)
+    elif isinstance(default, int):
+        flags.DEFINE_integer(name, default, text, flag_values=values)
+    elif isinstance(default, float):
+        flags.DEFINE_float(name, default, text, flag_values=values)
+    elif isinstance(default, tuple):
+        flags.DEFINE_list(name, list(default), text, flag_values=values)
+    else:
+        flags.DEFINE_string(name, default, text, flag_values=values)
+
+
+def _values(settings, helps, values):
+    given = {field_of_flag(settings, name): values[name].value for name in helps}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+
+
+def _help_lines(name, default, text, width=100):
+    import textwrap
+
+    shown = ",".join(default) if isinstance(default, list) else str(default).lower() if default is not None else ""
+    head = f"  --{name}={shown}"
+    body = textwrap.wrap(text, width - 34)
+    if len(head) > 32:
+        return [head, *(" " * 34 + line for line in body)]
+    return [f"{head:<34}{body[0]}", *(" " * 34 + line for line in body[1:])]
+
+
+define()

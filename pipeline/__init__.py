@@ -1,0 +1,1 @@
+"""The stages, and the parts they are made of."""
