@@ -1,0 +1,72 @@
+"""The characters that codes are made of, and their numbers.
+
+    alphabet = Alphabet.parse("digits")
+    alphabet.ids("407")         # [4, 0, 7]
+    alphabet.text([4, 0, 7])    # "407"
+"""
+
+import dataclasses
+import string
+import unicodedata
+
+from records.errors import DigitwiseError
+
+NAMED = {
+    "digits": string.digits,
+    "lower": string.ascii_lowercase,
+    "upper": string.ascii_uppercase,
+    "alnum": string.digits + string.ascii_lowercase + string.ascii_uppercase,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Alphabet:
+    """An ordered set of characters; the number of a character is its place."""
+
+    characters: str
+
+    def __post_init__(self):
+        if not self.characters:
+            raise DigitwiseError("the alphabet is empty: --alphabet takes a name or the characters themselves")
+        seen = set()
+        for character in self.characters:
+            if character in seen:
+                raise DigitwiseError(f"the alphabet {self.characters!r} has {character!r} more than once")
+            if not character.isprintable():
+                raise DigitwiseError(
+                    f"the alphabet has the unprintable character U+{ord(character):04X}, which no image can show"
+                )
+            if unicodedata.combining(character):
+                raise DigitwiseError(
+                    f"the alphabet has the combining character U+{ord(character):04X}; use composed characters"
+                )
+            seen.add(character)
+        object.__setattr__(self, "_numbers", {c: i for i, c in enumerate(self.characters)})
+
+    @classmethod
+    def parse(cls, value):
+        """From a name (`digits`), names joined with + (`digits+upper`), or the characters themselves."""
+        names = value.split("+")
+        if all(name in NAMED for name in names):
+            return cls("".join(NAMED[name] for name in names))
+        return cls(unicodedata.normalize("NFC", value))
+
+    def __len__(self):
+        return len(self.characters)
+
+    def __contains__(self, character):
+        return character in self._numbers
+
+    def ids(self, text):
+        return [self._numbers[character] for character in text]
+
+    def text(self, ids):
+        """The characters of `ids`; negative numbers stand for nothing."""
+        return "".join(self.characters[i] for i in ids if i >= 0)
+
+    def unknown(self, text):
+        """The first character of `text` that is not in the alphabet, or None."""
+        for character in text:
+            if character not in self._numbers:
+                return character
+        return None

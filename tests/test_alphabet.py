@@ -1,0 +1,34 @@
+import pytest
+
+from records.alphabet import Alphabet
+from records.errors import DigitwiseError
+
+
+def test_names_and_characters():
+    assert Alphabet.parse("digits").characters == "0123456789"
+    assert Alphabet.parse("digits+upper").characters == "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    assert len(Alphabet.parse("alnum")) == 62
+    assert Alphabet.parse("xyz-+").characters == "xyz-+"
+    assert Alphabet.parse("e\u0301ab").characters == "\u00e9ab"
+
+
+def test_ids_and_back():
+    alphabet = Alphabet("abc")
+    assert alphabet.ids("cab") == [2, 0, 1]
+    assert alphabet.text([2, 0, 1, -1, -1]) == "cab"
+    assert alphabet.unknown("abxa") == "x"
+    assert alphabet.unknown("abca") is None
+
+
+@pytest.mark.parametrize(
+    "characters, message",
+    [
+        ("", "empty"),
+        ("0120", "'0' more than once"),
+        ("a\nb", "U\\+000A"),
+        ("a\u0301", "U\\+0301"),
+    ],
+)
+def test_unusable(characters, message):
+    with pytest.raises(DigitwiseError, match=message):
+        Alphabet(characters)

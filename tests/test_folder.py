@@ -1,0 +1,73 @@
+import pytest
+
+from records.errors import DigitwiseError
+from records.folder import LabeledFolder
+
+
+def fill(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def rows(folder, pattern=""):
+    return list(LabeledFolder(str(folder), pattern).rows())
+
+
+def test_codes_in_names(tmp_path):
+    fill(tmp_path, "4071.png", "12_a_b.JPG", "sub/9.webp", ".hidden.png", "notes.txt", ".git/1.png")
+    assert rows(tmp_path) == [("12_a_b.JPG", "12"), ("4071.png", "4071"), ("sub/9.webp", "9")]
+
+
+def test_codes_by_a_pattern(tmp_path):
+    fill(tmp_path, "img-001-AB3.png", "img-002-99.png")
+    assert rows(tmp_path, r"-([A-Z0-9]+)$") == [("img-001-AB3.png", "AB3"), ("img-002-99.png", "99")]
+    with pytest.raises(DigitwiseError, match=r"img-001-AB3.png: no code in the name 'img-001-AB3' \(looked for x\("):
+        rows(tmp_path, "x([0-9])")
+
+
+def test_codes_in_a_table(tmp_path):
+    fill(tmp_path, "b.png", "sub/a.png")
+    (tmp_path / "labels.csv").write_bytes("\ufefffile,text\nsub/a.png,\"1,2\"\n\nb.png,e\u0301\n".encode())
+    assert rows(tmp_path) == [("sub/a.png", "1,2"), ("b.png", "\u00e9")]
+    assert LabeledFolder(str(tmp_path)).load("b.png") == b"x"
+
+
+@pytest.mark.parametrize(
+    "table, message",
+    [
+        (b"file,text\nno.png,1\n", "line 2: the file 'no.png' is missing"),
+        (b"file,text\na.png,1\na.png,2\n", "line 3: 'a.png' is listed before, in line 2"),
+        (b"file,text\n../a.png,1\n", "line 2: '../a.png' is not a file name below"),
+        (b"file,text\n/etc/passwd,1\n", "line 2: '/etc/passwd' is not a file name below"),
+        (b"file,text\na.png\n", "line 2: it needs a file and a text"),
+        (b"file,text\na.png,\n", "line 2: it needs a file and a text"),
+        (b"a.png,1\n", "its first line must be file,text"),
+        (b"", "its first line must be file,text"),
+        (b"file,text\n", "lists no image"),
+        (b"file,text\na.png,\xff\n", "is not UTF-8"),
+        (b'file,text\na.png,"1\n', "line 3: it is not a table|line 2: it is not a table"),
+    ],
+)
+def test_bad_tables(tmp_path, table, message):
+    fill(tmp_path, "a.png")
+    (tmp_path / "labels.csv").write_bytes(table)
+    with pytest.raises(DigitwiseError, match=message):
+        rows(tmp_path)
+
+
+def test_nothing_to_read(tmp_path):
+    with pytest.raises(DigitwiseError, match="has no image in it"):
+        rows(tmp_path)
+    with pytest.raises(DigitwiseError, match="is not a folder"):
+        rows(tmp_path / "no")
+
+
+def test_the_fingerprint_tells_a_changed_folder(tmp_path):
+    fill(tmp_path, "1.png", "2.png")
+    before = LabeledFolder(str(tmp_path)).fingerprint()
+    assert before["count"] == 2
+    assert LabeledFolder(str(tmp_path)).fingerprint() == before
+    (tmp_path / "2.png").write_bytes(b"xy")
+    assert LabeledFolder(str(tmp_path)).fingerprint() != before

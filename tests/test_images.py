@@ -1,0 +1,139 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from records import png
+from records.errors import DamagedRecords, DigitwiseError
+from records.images import StoredForm, check_stored, describe, in_mode, stored_bytes
+
+
+def pixels(mode="RGB", size=(12, 8), seed=0):
+    channels = {"RGB": 3, "L": 1, "RGBA": 4}[mode]
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), np.uint8)
+    return Image.fromarray(values if channels > 1 else values[..., 0], mode)
+
+
+def encoded(image, image_format="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, image_format, **options)
+    return file.getvalue()
+
+
+def shown(data):
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+RGB = StoredForm(12, 8, 3)
+GREY = StoredForm(12, 8, 1)
+
+
+@pytest.mark.parametrize("mode, form", [("RGB", RGB), ("L", GREY)])
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG"])
+def test_carried_over_as_they_are(mode, form, image_format):
+    data = encoded(pixels(mode), image_format)
+    assert stored_bytes(data, "a", form) == data
+    check_stored(data, (8, 12, form.channels), "encoded")
+
+
+@pytest.mark.parametrize("image_format", ["BMP", "GIF", "WEBP"])
+def test_other_formats_become_png(image_format):
+    data = encoded(pixels(), image_format, **({"lossless": True} if image_format == "WEBP" else {}))
+    stored = stored_bytes(data, "a", RGB)
+    assert stored.startswith(b"\x89PNG")
+    assert (shown(stored) == np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))).all()
+
+
+def test_raw_pixels():
+    image = pixels()
+    stored = stored_bytes(encoded(image), "a", StoredForm(12, 8, 3, "raw"))
+    assert stored == image.tobytes()
+    check_stored(stored, (8, 12, 3), "raw")
+    with pytest.raises(DamagedRecords, match="287 bytes of raw pixels, 12x8x3 was promised"):
+        check_stored(stored[1:], (8, 12, 3), "raw")
+
+
+def test_colours_are_dropped_only_when_asked():
+    data = encoded(pixels())
+    with pytest.raises(DigitwiseError, match="a is in colour where the first image is grey: --colors"):
+        stored_bytes(data, "a", GREY)
+    stored = stored_bytes(data, "a", StoredForm(12, 8, 1, convert_colors=True))
+    assert (shown(stored) == np.asarray(pixels().convert("L"))).all()
+
+
+def test_transparency_becomes_white():
+    clear = Image.new("RGBA", (12, 8), (0, 0, 0, 0))
+    assert (shown(stored_bytes(encoded(clear), "a", RGB)) == 255).all()
+    palette = Image.new("P", (12, 8), 0)
+    palette.putpalette([9, 9, 9, 200, 0, 0])
+    assert (shown(stored_bytes(encoded(palette, transparency=0), "a", RGB)) == 255).all()
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    values = np.array([[0, 256, 32768, 65535]], np.uint16)
+    assert np.asarray(in_mode(Image.fromarray(values), 1)).tolist() == [[0, 1, 128, 255]]
+
+
+def test_a_photo_is_turned_as_its_camera_says():
+    image = pixels(size=(8, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(image, "PNG", exif=exif)
+    assert describe(data, "a") == (12, 8, 3)
+    assert (shown(stored_bytes(data, "a", RGB)) == np.rot90(np.asarray(image), 3)).all()
+
+
+def test_another_size_is_refused_or_resized():
+    data = encoded(pixels(size=(24, 16)))
+    with pytest.raises(DigitwiseError, match="a is 24x16 pixels, the others are 12x8: --resize"):
+        stored_bytes(data, "a", RGB)
+    assert shown(stored_bytes(data, "a", StoredForm(12, 8, 3, resize=True))).shape == (8, 12, 3)
+
+
+def test_a_bomb_is_refused_by_its_header():
+    data = encoded(Image.new("L", (8000, 8000)))
+    assert len(data) < 100_000
+    with pytest.raises(DigitwiseError, match="a claims 8000x8000 pixels"):
+        stored_bytes(data, "a", GREY)
+    huge = bytearray(data)
+    huge[16:24] = (50_000).to_bytes(4, "big") * 2
+    huge[29:33] = __import__("zlib").crc32(huge[12:29]).to_bytes(4, "big")
+    with pytest.raises(DigitwiseError, match="a claims far more"):
+        stored_bytes(bytes(huge), "a", GREY)
+
+
+@pytest.mark.parametrize("data, reason", [(b"", "it is empty"), (b"hello", "neither PNG"), (b"\x89PNG\r\n\x1a\n", "a is")])
+def test_no_image(data, reason):
+    with pytest.raises(DigitwiseError, match=reason):
+        stored_bytes(data, "a", RGB)
+
+
+@pytest.mark.parametrize("mode, shape", [("RGB", (8, 12, 3)), ("L", (8, 12, 1))])
+def test_every_truncation_and_bit_flip_of_a_png_is_found(mode, shape):
+    data = encoded(pixels(mode))
+    for cut in range(len(data)):
+        with pytest.raises(DamagedRecords):
+            check_stored(data[:cut], shape, "encoded")
+    for position in range(len(data)):
+        for bit in range(8):
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << bit
+            with pytest.raises(DamagedRecords):
+                check_stored(bytes(flipped), shape, "encoded")
+
+
+def test_a_png_with_too_few_rows_is_found_by_its_content():
+    data = encoded(pixels())
+    short = encoded(pixels(size=(12, 7)))
+    header = data[: data.index(b"IDAT") - 4]
+    with pytest.raises(ValueError, match="bytes of pixels where 296 belong"):
+        png.check(header + short[short.index(b"IDAT") - 4 :])
+
+
+def test_a_cut_jpeg_is_found():
+    data = encoded(pixels(), "JPEG")
+    with pytest.raises(DamagedRecords, match="cannot be decoded"):
+        check_stored(data[: len(data) // 2], (8, 12, 3), "encoded")
+    with pytest.raises(DamagedRecords, match="12x8 in mode RGB, 12x8 in mode L was promised"):
+        check_stored(data, (8, 12, 1), "encoded")
