@@ -1,0 +1,140 @@
+import csv
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from pipeline import synthesis
+from pipeline.drawing import Drawing, SyntheticSource
+from pipeline.synthesis import generate
+from records.errors import DigitwiseError
+
+
+@pytest.fixture(autouse=True)
+def small_folders(monkeypatch):
+    """Ten images a folder, here and in the worker processes of these tests (which run in this one)."""
+    monkeypatch.setattr(synthesis, "IMAGES_PER_FOLDER", 10)
+    monkeypatch.setattr("pipeline.drawing.IMAGES_PER_FOLDER", 10)
+    drawn = []
+
+    def run_here(function, pieces, processes):
+        for piece in pieces:
+            if function is synthesis.draw_piece:
+                drawn.append(piece.number)
+            yield piece, function(piece)
+
+    monkeypatch.setattr(synthesis, "run_pieces", run_here)
+    return drawn
+
+
+def table(workdir):
+    with open(workdir.images / "labels.csv", newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def tree(folder):
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_images_and_their_table(workdir, make_config):
+    config = make_config(25, seed=3)
+    generate(config, workdir)
+    rows = table(workdir)
+    assert rows[0] == ["file", "text"]
+    assert len(rows) == 26
+    source = SyntheticSource(Drawing.of(config.generate.drawing), 25)
+    assert rows[18] == ["00001/%s_0000017.png" % source.drawing.text(17), source.drawing.text(17)]
+    for key, _ in rows[1:]:
+        assert (workdir.images / key).read_bytes() == source.load(key)
+    assert Image.open(io.BytesIO(source.load(rows[1][0]))).size == (160, 60)
+
+
+def test_a_sheet_shows_the_first_images(workdir, make_config):
+    generate(make_config(25), workdir)
+    page = Image.open(workdir.images / "sheet.png")
+    source = SyntheticSource(Drawing.of(make_config(25).generate.drawing), 25)
+    assert page.size == (8 + 6 * 168, 8 + 4 * 86)
+    first = page.crop((8, 8, 168, 68))
+    assert first.tobytes() == source.drawing.image(0).tobytes()
+    assert page.crop((8, 68, 168, 86)).convert("L").getextrema()[0] < 128
+
+
+def test_equal_codes_are_kept_apart(workdir, make_config):
+    generate(make_config(30, alphabet="ab", code_length="1"), workdir)
+    assert len(set(tree(workdir.images))) == 30 + 3 + 3  # images; table, sheet and settings; a seal a folder
+    assert len({text for _, text in table(workdir)[1:]}) == 2
+
+
+def test_done_work_is_left_alone(workdir, make_config, small_folders, capsys):
+    generate(make_config(25), workdir)
+    before = tree(workdir.images)
+    small_folders.clear()
+    generate(make_config(25), workdir)
+    assert small_folders == []
+    assert tree(workdir.images) == before
+    assert "25 images of these settings are in" in capsys.readouterr().out
+
+
+def test_more_images_go_on_from_those_that_are_there(workdir, tmp_path, make_config, small_folders):
+    generate(make_config(25), workdir)
+    small_folders.clear()
+    generate(make_config(45), workdir)
+    assert small_folders == [2, 3, 4]  # folder 2 held only five
+    other = type(workdir)(tmp_path / "other")
+    other.create()
+    generate(make_config(45), other)
+    assert tree(workdir.images) == tree(other.images)
+
+
+def test_other_settings_are_listed(workdir, make_config):
+    generate(make_config(25), workdir)
+    before = tree(workdir.images)
+    with pytest.raises(DigitwiseError) as error:
+        generate(make_config(25, seed=1, noise_dots=5), workdir)
+    assert "drawing.seed: 0 -> 1\n  drawing.noise_dots: 30 -> 5" in str(error.value)
+    assert "--overwrite" in str(error.value)
+    with pytest.raises(DigitwiseError, match="num_images: 25 -> 20"):
+        generate(make_config(20), workdir)
+    assert tree(workdir.images) == before
+
+
+def test_overwrite_makes_anew_and_leaves_what_is_not_ours(workdir, make_config):
+    generate(make_config(25), workdir)
+    (workdir.images / "mine.txt").write_text("kept")
+    generate(make_config(12, seed=1, overwrite=True), workdir)
+    assert len(table(workdir)) == 13
+    names = set(tree(workdir.images))
+    assert "mine.txt" in names
+    assert len(names) == 12 + 3 + 2 + 1
+
+
+def test_a_folder_of_somebody_else_is_not_touched(workdir, make_config):
+    workdir.images.mkdir()
+    (workdir.images / "1234.png").write_bytes(b"")
+    with pytest.raises(DigitwiseError, match="1 entries that were not made here .1234.png"):
+        generate(make_config(25, overwrite=True), workdir)
+
+
+def test_a_damaged_folder_is_drawn_again_on_going_on(workdir, make_config, small_folders):
+    generate(make_config(25), workdir)
+    before = tree(workdir.images)
+    settings = json.loads((workdir.images / "settings.json").read_text())
+    settings["complete"] = False
+    (workdir.images / "settings.json").write_text(json.dumps(settings))
+    next((workdir.images / "00001").glob("*.png")).write_bytes(b"torn")
+    next((workdir.images / "00000").glob("*.png")).unlink()
+    small_folders.clear()
+    generate(make_config(25), workdir)
+    assert small_folders == [0, 1]
+    assert tree(workdir.images) == before
+
+
+def test_a_greater_number_that_was_not_finished_may_shrink_again(workdir, make_config):
+    generate(make_config(45), workdir)
+    settings = json.loads((workdir.images / "settings.json").read_text())
+    settings["complete"] = False
+    (workdir.images / "settings.json").write_text(json.dumps(settings))
+    generate(make_config(10), workdir)
+    assert len(table(workdir)) == 11
+    assert sorted(p.name for p in workdir.images.iterdir()) == ["00000", "labels.csv", "settings.json", "sheet.png"]

@@ -1,0 +1,96 @@
+import os
+import signal
+import time
+
+import pytest
+
+from pipeline.progress import progress
+from pipeline.workers import run_pieces
+from records.errors import DigitwiseError
+
+
+def double(number):
+    return 2 * number
+
+
+def fail(number):
+    raise DigitwiseError(f"piece {number}")
+
+
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_every_piece_is_done_once():
+    assert sorted(run_pieces(double, range(20), 2)) == [(n, 2 * n) for n in range(20)]
+
+
+def test_an_error_of_a_piece_comes_through():
+    with pytest.raises(DigitwiseError, match="piece 0"):
+        list(run_pieces(fail, [0], 1))
+
+
+def test_a_killed_worker_is_told():
+    with pytest.raises(DigitwiseError, match="a worker process was killed .*go on"):
+        list(run_pieces(die, range(3), 1))
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    import subprocess
+    import sys
+
+    from tests.conftest import ROOT
+
+    script = (
+        "import os, sys, time\nfrom tests.test_workers import linger\nfrom pipeline.workers import run_pieces\n"
+        "if __name__ == '__main__':\n    list(run_pieces(linger, [sys.argv[1]], 1))\n"
+    )
+    (tmp_path / "parent.py").write_text(script)
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "pid")], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    process.kill()
+    process.wait()
+    wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])
+
+
+def linger(path):
+    with open(path + "~", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(path + "~", path)
+    time.sleep(600)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+class Stream:
+    def __init__(self):
+        self.text = ""
+
+    def isatty(self):
+        return False
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_progress_in_a_file_is_a_line_now_and_then():
+    stream, now = Stream(), [0.0]
+    with progress("draw", 100, done=20, stream=stream, clock=lambda: now[0]) as advance:
+        now[0] = 4
+        advance(10)
+        assert stream.text == ""
+        now[0] = 10
+        advance(10)
+    assert stream.text == "draw: 40 of 100 images, 2/s, 30 s left\n"
