@@ -1,0 +1,331 @@
+"""The records stage: a source of labelled images into TFRecord shards under records/, the manifest last.
+
+Everything is prepared in a folder aside, which takes its name when it is whole. A shard is the unit of work; going on
+after a stop skips the shards that stand.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import time
+
+from pipeline.values import MAX_CODE_LENGTH
+from pipeline.drawing import Drawing, SyntheticSource, versions
+from pipeline.progress import progress
+from pipeline.synthesis import read_settings, source_settings
+from pipeline.workdir import differing_settings, plain, refuse_other_settings
+from pipeline.workers import run_pieces
+from records import schema
+from records.alphabet import Alphabet
+from records.atomic import remove_partial, sync_directory, write_text
+from records.errors import DigitwiseError
+from records.folder import LabeledFolder
+from records.images import StoredForm, describe
+from records.manifest import FILE_NAME, Manifest
+from records.shards import SPLITS, is_shard_name, shard_count, shard_name, split_of
+from records.verify import Promise
+from records.writer import ShardSpec, entry_path, read_plan, standing_shard, write_shard
+
+_PLAN = "plan"
+_SETTINGS = "settings.json"
+_TFDS_FILES = ("features.json", "dataset_info.json")
+_ROWS_HELD = 4096
+
+
+@dataclasses.dataclass
+class Survey:
+    """What one pass over the rows of a source found: counts, lengths, and the characters at each position."""
+
+    counts: collections.Counter
+    lengths: set
+    classes: dict
+
+    def classes_of(self, split, positions):
+        """[{character: count}] by position."""
+        return [dict(sorted(self.classes.get((split, i), {}).items())) for i in range(positions)]
+
+
+def convert(config, workdir):
+    """Serializes the source that the settings name."""
+    began = time.monotonic()
+    _finish_rename(workdir)
+    found = find_source(config, workdir)
+    settings = plain(_settings(config.records, found))
+    if _stands(workdir, settings, config.overwrite):
+        return
+    folder = _unfinished_folder(workdir.unfinished_records, settings)
+    survey = _survey(found, config.records, folder / _PLAN)
+    manifest = _write_shards(found, config, settings, survey, folder)
+    _finish(manifest, folder, workdir)
+    seconds = time.monotonic() - began
+    total = sum(survey.counts.values())
+    shares = ", ".join(f"{split} {survey.counts[split]:,}" for split in SPLITS)
+    print(f"records: {total:,} images in {workdir.records} ({shares}), {total / seconds:,.0f} images/s")
+    for line in missing_classes(manifest):
+        print(f"records: warning: {line}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A source of labelled images, what decides its bytes, and what its codes are made of.
+
+    `lengths` is None where any length is welcome; `size` where the first image sets it.
+    """
+
+    source: object
+    described: dict
+    alphabet: str
+    lengths: tuple = None
+    size: tuple = None
+    fonts: tuple = ()
+
+    @classmethod
+    def drawn(cls, source, settings):
+        """From the settings with which images were, or will be, drawn."""
+        drawing = settings["drawing"]
+        lengths, size = tuple(drawing["code_length"]), tuple(drawing["image_size"])
+        return cls(source, settings, drawing["alphabet"], lengths, size, tuple(map(tuple, drawing["fonts"])))
+
+
+def find_source(config, workdir):
+    """The source that the settings name."""
+    records, drawing = config.records, config.generate.drawing
+    if records.source == "synthetic":
+        source = SyntheticSource(Drawing.of(drawing), config.generate.num_images)
+        return Found.drawn(source, plain(source_settings(source)))
+    if records.images:
+        source = LabeledFolder(records.images, records.label_pattern)
+        lengths = drawing.lengths if drawing.code_length else None
+        size = drawing.size if drawing.image_size else None
+        described = {"folder": source.fingerprint(), "code_length": lengths, "image_size": size}
+        return Found(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+    drawn = read_settings(workdir.images)
+    if not drawn:
+        raise DigitwiseError(
+            f"{workdir.images} has no images: run --stage=generate first, "
+            "give a folder of your own with --images, or draw straight into records with --source=synthetic"
+        )
+    if not drawn["complete"]:
+        raise DigitwiseError(f"{workdir.images} is not finished: run --stage=generate again to go on")
+    return Found.drawn(LabeledFolder(str(workdir.images)), drawn["settings"])
+
+
+def missing_classes(manifest):
+    """A line for each position of a split that lacks characters which the position has elsewhere."""
+    lines = []
+    for position in range(manifest.max_length):
+        everywhere = set().union(*(manifest.classes[split][position] for split in SPLITS))
+        for split in SPLITS:
+            missing = sorted(everywhere - set(manifest.classes[split][position]))
+            if missing and manifest.count(split):
+                lines.append(
+                    f"position {position + 1} of the {split} split never shows {''.join(missing)}: "
+                    "its accuracy says nothing about them"
+                )
+    return lines
+
+
+def _settings(records, found):
+    """Everything that decides the bytes of the records; where the images come from is in `source`."""
+    settings = dataclasses.asdict(records)
+    for name in ("source", "images", "label_pattern"):
+        del settings[name]
+    return {"source": found.described, "alphabet": found.alphabet, **settings}
+
+
+def _stands(workdir, settings, overwrite):
+    """Whether the records asked for are there; stops where others are."""
+    if not workdir.records.exists() or not any(workdir.records.iterdir()):
+        return False
+    if not (workdir.records / FILE_NAME).exists():
+        raise DigitwiseError(f"{workdir.records} holds files that were not made here: choose another --workdir")
+    manifest = Manifest.load(workdir.records)
+    differing = differing_settings(manifest.settings, settings)
+    if not differing:
+        counts = ", ".join(f"{split} {manifest.count(split):,}" for split in SPLITS)
+        print(f"records: the records of these settings are in {workdir.records} ({counts})")
+        return True
+    if not overwrite:
+        refuse_other_settings(str(workdir.records), differing)
+    return False
+
+
+def _unfinished_folder(folder, settings):
+    """The folder in which the records grow, kept from an earlier run where that was making the same."""
+    try:
+        same = json.loads((folder / _SETTINGS).read_text(encoding="utf-8")) == settings
+    except (OSError, ValueError):
+        same = False
+    if folder.exists() and not same:
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    remove_partial(folder)
+    shutil.rmtree(folder / _PLAN, ignore_errors=True)
+    (folder / _PLAN).mkdir()
+    write_text(folder / _SETTINGS, json.dumps(settings))
+    return folder
+
+
+def _survey(found, records, folder):
+    """One pass over the source: checks every label, and leaves the rows of each split in a file of `folder`."""
+    source, alphabet = found.source, Alphabet(found.alphabet)
+    lengths = found.lengths or (1, MAX_CODE_LENGTH)
+    survey = Survey(collections.Counter(), set(), collections.defaultdict(collections.Counter))
+    with _RowFiles(folder) as files:
+        for key, text in source.rows():
+            _check_label(source, key, text, alphabet, lengths)
+            split = split_of(text, records.validation_fraction, records.test_fraction)
+            files.add(split, key, text)
+            survey.counts[split] += 1
+            survey.lengths.add(len(text))
+            for position, character in enumerate(text):
+                survey.classes[split, position][character] += 1
+    if not survey.counts["train"]:
+        raise DigitwiseError(
+            f"none of the {sum(survey.counts.values())} images falls into the train split: "
+            "lower --validation_fraction and --test_fraction, or give more images"
+        )
+    return survey
+
+
+def _check_label(source, key, text, alphabet, lengths):
+    unknown = alphabet.unknown(text)
+    if unknown is not None:
+        others = "".join(sorted({c for _, other in source.rows() for c in other} - set(alphabet.characters)))
+        raise DigitwiseError(
+            f"{source.name(key)}: its code {text!r} has {unknown!r}, which is not in the alphabet "
+            f"{alphabet.characters!r}; --alphabet='{alphabet.characters}{others}' would take every code of this source"
+        )
+    if not lengths[0] <= len(text) <= lengths[1]:
+        asked = "-".join(str(n) for n in dict.fromkeys(lengths))
+        raise DigitwiseError(
+            f"{source.name(key)}: its code {text!r} has {len(text)} characters, --code_length={asked} asks for other"
+        )
+
+
+def _stored_form(found, records):
+    """What every stored image is, from the settings and, where they leave it open, from the first image."""
+    key, _ = next(iter(found.source.rows()))
+    width, height, channels = describe(found.source.load(key), found.source.name(key))
+    if found.size:
+        width, height = found.size
+    if records.colors != "auto":
+        channels = 1 if records.colors == "grey" else 3
+    return StoredForm(width, height, channels, records.image_format, records.colors != "auto", records.resize)
+
+
+def _write_shards(found, config, settings, survey, folder):
+    """Writes the shards that do not stand yet, and returns the manifest of all."""
+    form = _stored_form(found, config.records)
+    least, most = found.lengths or (min(survey.lengths), max(survey.lengths))
+    promise = Promise(found.alphabet, least, most, (form.height, form.width, form.channels), form.encoding)
+    compression = "" if config.records.compression == "none" else config.records.compression
+    specs = _shard_specs(found.source, config.records, survey, folder, form, promise, compression)
+    shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
+    missing = [spec for spec in specs if spec.target not in shards]
+    total = sum(survey.counts.values())
+    with progress("records", total, sum(shard.count for shard in shards.values())) as advance:
+        for spec, shard in run_pieces(write_shard, missing, config.processes):
+            shards[spec.target] = shard
+            advance(shard.count)
+    return Manifest(
+        name=config.records.name,
+        alphabet=found.alphabet,
+        min_length=least,
+        max_length=most,
+        height=form.height,
+        width=form.width,
+        channels=form.channels,
+        encoding=form.encoding,
+        compression=compression,
+        splits={split: [shards[spec.target] for spec in specs if spec.split == split] for split in SPLITS},
+        classes={split: survey.classes_of(split, most) for split in SPLITS},
+        settings=settings,
+        versions={"python": platform.python_version(), **versions()},
+        fonts=dict(found.fonts),
+    )
+
+
+def _shard_specs(source, records, survey, folder, form, promise, compression):
+    """Deals the rows of each split out to its shards in turn, so that each is a like sample of the split."""
+    specs = []
+    with _RowFiles(folder / _PLAN) as files:
+        for split in SPLITS:
+            count = shard_count(survey.counts[split], records.images_per_shard)
+            names = [shard_name(records.name, split, index, count) for index in range(count)]
+            for number, (key, text) in enumerate(read_plan(folder / _PLAN / split) if count else ()):
+                files.add(names[number % count], key, text)
+            for name in names:
+                plan, target = folder / _PLAN / name, folder / name
+                specs.append(ShardSpec(split, source, str(plan), str(target), form, promise, compression))
+    return specs
+
+
+class _RowFiles:
+    """Appends rows to many files with few of them held in memory and none held open."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._rows = collections.defaultdict(list)
+        self._held = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._flush()
+
+    def add(self, name, key, text):
+        self._rows[name].append(json.dumps((key, text)) + "\n")
+        self._held += 1
+        if self._held >= _ROWS_HELD:
+            self._flush()
+
+    def _flush(self):
+        for name, rows in self._rows.items():
+            with open(self._folder / name, "a", encoding="utf-8") as file:
+                file.writelines(rows)
+        self._rows.clear()
+        self._held = 0
+
+
+def _finish(manifest, folder, workdir):
+    """Writes the descriptions, the manifest last, and gives the folder its name."""
+    shutil.rmtree(folder / _PLAN)
+    for shards in manifest.splits.values():
+        for shard in shards:
+            entry_path(folder / shard.file).unlink(missing_ok=True)
+    (folder / _SETTINGS).unlink()
+    if not manifest.compression:  # tensorflow-datasets reads plain files only
+        for name, content in zip(_TFDS_FILES, (schema.tfds_features(manifest), schema.tfds_info(manifest))):
+            write_text(folder / name, json.dumps(content, indent=1) + "\n")
+    manifest.save(folder)
+    _rename(workdir)
+
+
+def _finish_rename(workdir):
+    """Records that were whole when an earlier run was killed before their last rename."""
+    if (workdir.unfinished_records / FILE_NAME).exists():
+        _rename(workdir)
+
+
+def _rename(workdir):
+    if workdir.records.exists():
+        _remove_records(workdir.records)
+    os.rename(workdir.unfinished_records, workdir.records)
+    sync_directory(workdir.root)
+
+
+def _remove_records(folder):
+    """Removes what the records stage made, its manifest first; stops at anything else."""
+    made = {FILE_NAME, *_TFDS_FILES}
+    strangers = [path.name for path in folder.iterdir() if path.name not in made and not is_shard_name(path.name)]
+    if strangers:
+        raise DigitwiseError(
+            f"{folder} also holds {', '.join(sorted(strangers)[:3])}, which was not made here: move it away first"
+        )
+    (folder / FILE_NAME).unlink(missing_ok=True)
+    shutil.rmtree(folder)

@@ -1,0 +1,240 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.conversion import convert
+from pipeline.synthesis import generate
+from pipeline.verification import verify
+from records import schema
+from records.errors import DigitwiseError
+from records.framing import read_records
+from records.manifest import Manifest
+from records.shards import split_of
+
+
+def read(manifest):
+    """{split: [(key, image, text)]}."""
+    return {
+        split: [schema.decode(data) for path in manifest.paths(split) for _, data in read_records(path)]
+        for split in manifest.splits
+    }
+
+
+def own_folder(folder, codes, size=(12, 8), mode="L", ending="png"):
+    folder.mkdir(exist_ok=True)
+    for number, code in enumerate(codes):
+        pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0]), np.uint8)
+        Image.fromarray(pixels).convert(mode).save(folder / f"{code}_{number}.{ending}")
+    return str(folder)
+
+
+CODES = [f"{n * 7 % 100:02d}" for n in range(60)]
+
+
+def test_from_generated_images(workdir, make_config, capsys):
+    config = make_config(60, images_per_shard=20)
+    generate(config, workdir)
+    convert(config, workdir)
+    manifest = Manifest.load(workdir.records)
+    assert (manifest.image_shape, manifest.encoding, manifest.alphabet) == ((60, 160, 3), "encoded", "0123456789")
+    rows = [row for split in read(manifest).values() for row in split]
+    assert len(rows) == len({key for key, _, _ in rows}) == 60
+    for key, image, text in rows:
+        assert (workdir.images / key).read_bytes() == image
+        assert key.split("/")[1].startswith(text)
+    for split, examples in read(manifest).items():
+        assert {split_of(text, 0.25, 0.25) for _, _, text in examples} == {split}
+    sizes = [shard.count for shard in manifest.splits["train"]]
+    assert max(sizes) <= 20 and max(sizes) - min(sizes) <= 1
+    assert verify(workdir.records, 1)
+    counted = sum(manifest.classes["train"][0].values())
+    assert counted == manifest.count("train")
+    assert "60 images" in capsys.readouterr().out
+
+
+def test_straight_from_the_renderer_gives_the_same_shards(workdir, tmp_path, make_config):
+    generate(make_config(40), workdir)
+    convert(make_config(40), workdir)
+    straight = type(workdir)(tmp_path / "straight")
+    straight.create()
+    convert(make_config(40, source="synthetic"), straight)
+    assert not straight.images.exists()
+    ours, theirs = Manifest.load(workdir.records), Manifest.load(straight.records)
+    assert ours.splits == theirs.splits
+    assert ours.settings == theirs.settings
+
+
+def test_own_images(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    manifest = Manifest.load(workdir.records)
+    assert manifest.image_shape == (8, 12, 1)
+    assert (manifest.min_length, manifest.max_length) == (2, 2)
+    texts = [text for split in read(manifest).values() for _, _, text in split]
+    assert sorted(texts) == sorted(CODES)
+
+
+def test_no_code_is_in_two_splits(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", CODES + CODES)
+    convert(make_config(images=folder), workdir)
+    codes = {split: {text for _, _, text in rows} for split, rows in read(Manifest.load(workdir.records)).items()}
+    assert not codes["train"] & codes["test"]
+    assert not codes["train"] & codes["validation"]
+    assert not codes["validation"] & codes["test"]
+    assert len(codes["test"]) > 3
+
+
+@pytest.mark.parametrize("image_format", ["raw", "jpeg", "png"])
+@pytest.mark.parametrize("colors, channels", [("grey", 1), ("rgb", 3)])
+def test_stored_forms(workdir, tmp_path, make_config, image_format, colors, channels):
+    folder = own_folder(tmp_path / "own", CODES, mode="RGB", ending="bmp")
+    convert(make_config(images=folder, image_format=image_format, colors=colors), workdir)
+    manifest = Manifest.load(workdir.records)
+    assert manifest.channels == channels
+    image = read(manifest)["train"][0][1]
+    starts = {"raw": b"", "jpeg": b"\xff\xd8", "png": b"\x89PNG"}
+    assert image.startswith(starts[image_format])
+    assert verify(workdir.records, 1)
+
+
+def test_gzip_is_the_same_at_every_run(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", CODES)
+    config = make_config(images=folder, compression="gzip")
+    convert(config, workdir)
+    other = type(workdir)(tmp_path / "other")
+    other.create()
+    convert(config, other)
+    assert Manifest.load(workdir.records).splits == Manifest.load(other.records).splits
+    assert workdir.records.joinpath(Manifest.load(workdir.records).splits["train"][0].file).read_bytes()[:2] == b"\x1f\x8b"
+    assert verify(workdir.records, 1)
+
+
+def test_done_work_is_left_alone_and_other_settings_are_listed(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    before = Manifest.load(workdir.records)
+    convert(make_config(images=folder), workdir)
+    assert "the records of these settings are in" in capsys.readouterr().out
+    with pytest.raises(DigitwiseError, match="test_fraction: 0.25 -> 0.4\n"):
+        convert(make_config(images=folder, test_fraction=0.4), workdir)
+    own_folder(tmp_path / "own", ["99"] + CODES)
+    with pytest.raises(DigitwiseError, match="source.folder.count: 60 -> 121\n"):
+        convert(make_config(images=folder), workdir)
+    assert Manifest.load(workdir.records) == before
+    convert(make_config(images=folder, test_fraction=0.4, overwrite=True), workdir)
+    assert Manifest.load(workdir.records).settings["test_fraction"] == 0.4
+
+
+def test_overwrite_stops_at_what_is_not_ours(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    (workdir.records / "notes.txt").write_text("mine")
+    with pytest.raises(DigitwiseError, match="also holds notes.txt"):
+        convert(make_config(images=folder, seed=1, compression="gzip", overwrite=True), workdir)
+    assert (workdir.records / "notes.txt").exists()
+    assert Manifest.load(workdir.records).compression == ""
+
+
+def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", ["11", "22", "33", "44", "55", "66", "77", "88"])
+    convert(make_config(images=folder), workdir)
+    assert "warning: position 1 of the test split never shows" in capsys.readouterr().out
+
+
+def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, monkeypatch):
+    from pipeline import conversion
+
+    folder = own_folder(tmp_path / "own", CODES)
+    config = make_config(images=folder, images_per_shard=10)
+    written = []
+
+    def killed_after_two(function, pieces, processes):
+        for number, piece in enumerate(pieces):
+            if number == 2:
+                raise KeyboardInterrupt
+            written.append(piece.target)
+            yield piece, function(piece)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(conversion, "run_pieces", killed_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            convert(config, workdir)
+    assert not workdir.records.exists()
+    with open(written[1], "ab") as file:
+        file.write(b"torn")
+    again = []
+
+    def run_here(function, pieces, processes):
+        for piece in pieces:
+            again.append(piece.target)
+            yield piece, function(piece)
+
+    monkeypatch.setattr(conversion, "run_pieces", run_here)
+    convert(config, workdir)
+    assert written[0] not in again
+    assert written[1] in again
+    assert verify(workdir.records, 1)
+    assert not workdir.unfinished_records.exists()
+
+
+def test_a_rename_that_was_cut_short_is_made_good(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    before = Manifest.load(workdir.records)
+    workdir.records.rename(workdir.unfinished_records)
+    convert(make_config(images=folder), workdir)
+    assert Manifest.load(workdir.records) == before
+
+
+@pytest.mark.parametrize(
+    "codes, settings, message",
+    [
+        (["12", "1x"], {}, "1x_1.png: its code '1x' has 'x', .* --alphabet='0123456789x' would take every code"),
+        (["12", "123"], {"code_length": "2"}, "123_1.png: its code '123' has 3 characters, --code_length=2 asks"),
+        (["12"], {"test_fraction": 0.9, "validation_fraction": 0.09}, "none of the 1 images falls into the train split"),
+        (["12"], {"image_size": "160x60"}, "12_0.png is 12x8 pixels, the others are 160x60"),
+    ],
+)
+def test_labels_and_sizes_that_do_not_fit(workdir, tmp_path, make_config, codes, settings, message):
+    folder = own_folder(tmp_path / "own", codes)
+    with pytest.raises(DigitwiseError, match=message):
+        convert(make_config(images=folder, **settings), workdir)
+    assert not workdir.records.exists()
+
+
+def test_images_that_are_no_images(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", CODES)
+    path = tmp_path / "own" / "13_cut.png"
+    path.write_bytes((tmp_path / "own" / "00_0.png").read_bytes()[:-30])
+    with pytest.raises(DigitwiseError, match="13_cut.png: image cannot be decoded .it is cut short"):
+        convert(make_config(images=folder), workdir)
+    path.write_bytes(b"hello")
+    with pytest.raises(DigitwiseError, match="13_cut.png is not an image that can be read .neither PNG"):
+        convert(make_config(images=folder), workdir)
+    path.unlink()
+    own_folder(tmp_path / "own", ["77"], size=(20, 8))
+    with pytest.raises(DigitwiseError, match="77_0.png is 20x8 pixels, the others are 12x8: --resize"):
+        convert(make_config(images=folder), workdir)
+    convert(make_config(images=folder, resize=True), workdir)
+    assert verify(workdir.records, 1)
+
+
+def test_nothing_to_read(workdir, make_config):
+    with pytest.raises(DigitwiseError, match="has no images: run --stage=generate first"):
+        convert(make_config(), workdir)
+    generate(make_config(5), workdir)
+    settings = json.loads((workdir.images / "settings.json").read_text())
+    settings["complete"] = False
+    (workdir.images / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(DigitwiseError, match="is not finished: run --stage=generate again"):
+        convert(make_config(), workdir)
+
+
+def test_records_of_somebody_else_are_not_touched(workdir, make_config):
+    generate(make_config(20), workdir)
+    workdir.records.mkdir()
+    (workdir.records / "data.tfrecord").write_bytes(b"")
+    with pytest.raises(DigitwiseError, match="holds files that were not made here"):
+        convert(make_config(20, overwrite=True), workdir)
