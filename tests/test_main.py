@@ -1,0 +1,127 @@
+"""main.py as a user meets it: each mistake ends in one line on stderr, exit code 1, and no traceback."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, is_root
+
+
+def draw(folder, *names, size=(40, 20)):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("L", size, 128).save(folder / name)
+    return folder
+
+
+def assert_one_line(result, *parts):
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr, result.stderr
+
+
+def test_help_teaches_without_tensorflow(run_main):
+    result = run_main("--help")
+    assert result.returncode == 0
+    assert "python main.py --stage=all" in result.stdout
+    assert "records: serialize into TFRecord shards" in result.stdout
+    assert "--num_images=20000" in result.stdout
+    assert result.stderr == ""
+    helpfull = run_main("--helpfull")
+    assert "--flagfile" in helpfull.stdout and "--num_images" in helpfull.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["--stag=all"], ["Unknown command line flag 'stag'", "stage"]),
+        (["--stage=tran"], ["--stage=tran: it takes one of check, generate"]),
+        (["--num_images=many"], ["--num_images=many"]),
+        (["train"], ["what is 'train'?"]),
+        (["--stage=generate", "--alphabet=0110"], ["has '1' more than once"]),
+        (["--stage=generate", "--fonts=none.ttf"], ["none.ttf: the font cannot be used"]),
+        (["--stage=records", "--images=nowhere"], ["nowhere is not a folder"]),
+        (["--stage=records"], ["run --stage=generate first"]),
+        (["--stage=records", "--label_pattern=["], ["--label_pattern=[: it is no regular expression"]),
+    ],
+)
+def test_mistakes(run_main, arguments, parts):
+    assert_one_line(run_main(*arguments), *parts)
+
+
+def test_a_traceback_is_there_when_asked_for(run_main):
+    result = run_main("--stage=records", "--verbosity=1")
+    assert result.returncode != 0
+    assert "Traceback" in result.stderr and "DigitwiseError" in result.stderr
+
+
+def test_images_of_ones_own(run_main, tmp_path):
+    folder = draw(tmp_path / "own", *[f"{n:02d}_{n}.png" for n in range(40)])
+    result = run_main("--stage=records", "--images=own", "--workdir=out")
+    assert result.returncode == 0, result.stderr
+    assert "records: 40 images in out/records" in result.stdout
+    draw(folder, "98_wide.png", size=(41, 20))
+    assert_one_line(run_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png is 41x20", "--resize")
+    (folder / "98_wide.png").write_bytes((folder / "00_0.png").read_bytes()[:-9])
+    assert_one_line(run_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png", "cut short")
+    os.remove(folder / "98_wide.png")
+    Image.new("L", (8000, 8000)).save(folder / "97_bomb.png")
+    assert_one_line(run_main("--stage=records", "--images=own", "--workdir=new"), "97_bomb.png claims 8000x8000")
+    assert not (tmp_path / "new" / "records").exists()
+
+
+def test_an_empty_folder(run_main, tmp_path):
+    (tmp_path / "own").mkdir()
+    assert_one_line(run_main("--stage=records", "--images=own"), "own has no image in it")
+
+
+def test_a_folder_that_cannot_be_written(run_main, tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    if is_root:  # root may write in any folder, but for those of the kernel
+        locked = pathlib.Path("/sys")
+    result = run_main("--stage=generate", "--num_images=5", f"--workdir={locked}/w")
+    assert_one_line(result, f"({locked}/w)")
+    assert "denied" in result.stderr or "not permitted" in result.stderr or "Read-only" in result.stderr
+
+
+def test_a_full_disk(run_main, tmp_path):
+    script = tmp_path / "limited.sh"
+    script.write_text('ulimit -f 40; trap "" XFSZ; exec "$@"\n')
+    command = ["bash", str(script), sys.executable, str(ROOT / "main.py"), "--stage=records", "--source=synthetic"]
+    result = subprocess.run(
+        [*command, "--num_images=100", "--workdir=w"], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert_one_line(result, "File too large")
+    assert not (tmp_path / "w" / "records").exists()
+    assert not list((tmp_path / "w" / ".records-unfinished").glob("*tfrecord*"))
+
+
+def test_check_verifies_the_records(run_main, tmp_path):
+    draw(tmp_path / "own", *[f"{n:02d}_{n}.png" for n in range(40)])
+    assert run_main("--stage=records", "--images=own", "--workdir=w").returncode == 0
+    sound = run_main("--stage=check", "--workdir=w")
+    assert sound.returncode == 0, sound.stdout
+    assert "40 records in 3 shards of w/records are sound" in sound.stdout
+    shard = next((tmp_path / "w" / "records").glob("*train*"))
+    damaged = bytearray(shard.read_bytes())
+    damaged[3] ^= 1
+    shard.write_bytes(damaged)
+    result = run_main("--stage=check", "--workdir=w")
+    assert result.returncode == 1
+    assert f"{shard.relative_to(tmp_path)}: record 0 at byte 0: the checksum of the record's length" in result.stdout
+    assert "make the records anew" in result.stdout
+
+
+def test_several_stages_run_in_their_order(run_main, tmp_path):
+    result = run_main("--stage=records,generate", "--num_images=30", "--workdir=w")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.index("generate: 30 images") < result.stdout.index("records: 30 images")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["w"]
