@@ -1,0 +1,59 @@
+"""How fast images are drawn and serialized: python -m benchmarks.data [--toy]
+
+One line of JSON: seconds and images/s of the generate and records stages, with one worker process and with two, and of
+the captcha package's own loop in one process, all on the same codes and in one run.
+"""
+
+import contextlib
+import io
+import json
+import pathlib
+import platform
+import sys
+import tempfile
+import time
+
+from captcha.image import ImageCaptcha
+
+from pipeline.config import GenerateConfig, RecordsConfig, RunConfig, available_cores
+from pipeline.conversion import convert
+from pipeline.synthesis import generate
+from pipeline.workdir import Workdir
+
+
+def seconds_of(function, *arguments):
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(sys.stderr):
+        function(*arguments)
+    return time.perf_counter() - began
+
+
+def package_loop(num_images):
+    """What a reader of the captcha package's README writes: draw, and encode as PNG."""
+    renderer = ImageCaptcha(160, 60)
+    for number in range(num_images):
+        renderer.generate_image(f"{number % 10_000:04d}").save(io.BytesIO(), "PNG")
+
+
+def measure(folder, num_images):
+    result = {"benchmark": "data", "images": num_images, "cores": available_cores(), "python": platform.python_version()}
+    sample = max(1, num_images // 10)
+    result["package_loop"] = round(sample / seconds_of(package_loop, sample))
+    for workers in (1, 2):
+        config = RunConfig(workers=workers, generate=GenerateConfig(num_images=num_images), records=RecordsConfig())
+        workdir = Workdir(folder / f"{workers}")
+        workdir.create()
+        result[f"generate_{workers}"] = round(num_images / seconds_of(generate, config, workdir))
+        result[f"records_{workers}"] = round(num_images / seconds_of(convert, config, workdir))
+    result["generate_2_to_1"] = round(result["generate_2"] / result["generate_1"], 2)
+    return result
+
+
+def main():
+    num_images = 200 if "--toy" in sys.argv[1:] else 20_000
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measure(pathlib.Path(folder), num_images)))
+
+
+if __name__ == "__main__":
+    main()
