@@ -12,12 +12,19 @@ from pipeline.config import (
     COMPRESSIONS,
     DISTORTIONS,
     IMAGE_FORMATS,
+    NETWORKS,
+    PRECISIONS,
+    READOUTS,
+    SCHEDULES,
     SOURCES,
     STAGES,
+    STRATEGIES,
     DrawingConfig,
     GenerateConfig,
     RecordsConfig,
     RunConfig,
+    TestConfig,
+    TrainConfig,
 )
 
 FLAGS = flags.FLAGS
@@ -83,6 +90,46 @@ GROUPS = (
             "resize": "make images of other sizes fit, instead of stopping there",
         },
     ),
+    (
+        "train: what is learned",
+        TrainConfig,
+        {
+            "network": f"{' or '.join(NETWORKS)}",
+            "readout": f"{' or '.join(READOUTS)}: how logits become a code; ctc reads columns from left to right",
+            "channels": "1: the network sees grey, 3: colours",
+            "dropout": "the share of features left out while training; none: the network's own",
+            "batch_size": "images of a step, over all devices",
+            "epochs": "passes over the train split",
+            "schedule": f"{' or '.join(SCHEDULES)}: how the learning rate runs",
+            "learning_rate": "the highest rate of the schedule",
+            "weight_decay": "how strongly weights are pulled to zero at each step, in parts of the learning rate",
+            "precision": f"{', '.join(PRECISIONS)}: of the network's arithmetic",
+            "xla": "compile the step with XLA",
+            "train_seed": "decides the first weights, the order of the images, and dropout",
+            "validation_steps": "steps between two looks at the validation split; 0: an epoch",
+            "patience": "looks at the validation split without a better one, after which the training ends; 0: never",
+            "target_accuracy": "ends the training when whole-code accuracy on the validation split is this high",
+            "checkpoint_seconds": "seconds between two checkpoints",
+            "strategy": f"{', '.join(STRATEGIES)}: auto takes all GPUs, else the CPU; multi_worker reads TF_CONFIG",
+            "devices": "how many devices, or their names, such as GPU:0,GPU:1; none: all",
+            "logical_devices": "split the CPU into so many devices, to try several replicas on any machine",
+            "peer_seconds": "seconds to wait for the other workers of multi_worker",
+            "profile": "write a profile of some steps for TensorBoard",
+        },
+    ),
+    (
+        "test: how well it reads",
+        TestConfig,
+        {
+            "records": "a folder of records to test on; none: that of the workdir",
+            "checkpoint": "a folder of checkpoints to test; none: that of the workdir",
+            "split": "the split to test on",
+            "evaluation_batch_size": "images that are read at once",
+            "shown_predictions": "predictions to print digit by digit",
+            "shown_mistakes": "mistakes to show as pictures in the report",
+            "check_separation": "compare all codes and pixels of the splits",
+        },
+    ),
 )
 
 # A field and its flag have one name, but for this one: a flag takes one value or several of the same thing.
@@ -107,6 +154,8 @@ def config_from_flags(values=FLAGS):
     drawing = DrawingConfig(**given[DrawingConfig])
     return RunConfig(
         **given[RunConfig],
+        train=TrainConfig(**given[TrainConfig]),
+        test=TestConfig(**given[TestConfig]),
         generate=GenerateConfig(drawing=drawing, **given[GenerateConfig]),
         records=RecordsConfig(**given[RecordsConfig]),
     )
@@ -128,7 +177,7 @@ def _define(name, default, text, values):
         flags.DEFINE_boolean(name, default, text, flag_values=values)
     elif isinstance(default, int):
         flags.DEFINE_integer(name, default, text, flag_values=values)
-    elif isinstance(default, float):
+    elif isinstance(default, float) or default is None:
         flags.DEFINE_float(name, default, text, flag_values=values)
     elif isinstance(default, tuple):
         flags.DEFINE_list(name, list(default), text, flag_values=values)

@@ -49,15 +49,15 @@ class Survey:
 
 
 def convert(config, workdir):
-    """Serializes the source that the settings name."""
+    """Serializes the source that the settings name; the result is whether there was anything to do."""
     began = time.monotonic()
     _finish_rename(workdir)
     found = find_source(config, workdir)
     settings = plain(_settings(config.records, found))
     if _stands(workdir, settings, config.overwrite):
-        return
+        return False
     folder = _unfinished_folder(workdir.unfinished_records, settings)
-    survey = _survey(found, config.records, folder / _PLAN)
+    survey = _survey(found, config.records, folder)
     manifest = _write_shards(found, config, settings, survey, folder)
     _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
@@ -66,6 +66,7 @@ def convert(config, workdir):
     print(f"records: {total:,} images in {workdir.records} ({shares}), {total / seconds:,.0f} images/s")
     for line in missing_classes(manifest):
         print(f"records: warning: {line}")
+    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,16 +253,21 @@ def _write_shards(found, config, settings, survey, folder):
 def _shard_specs(source, records, survey, folder, form, promise, compression):
     """Deals the rows of each split out to its shards in turn, so that each is a like sample of the split."""
     specs = []
-    with _RowFiles(folder / _PLAN) as files:
+    with _RowFiles(folder) as files:
         for split in SPLITS:
             count = shard_count(survey.counts[split], records.images_per_shard)
             names = [shard_name(records.name, split, index, count) for index in range(count)]
-            for number, (key, text) in enumerate(read_plan(folder / _PLAN / split) if count else ()):
+            for number, (key, text) in enumerate(read_plan(plan_path(folder, split)) if count else ()):
                 files.add(names[number % count], key, text)
             for name in names:
-                plan, target = folder / _PLAN / name, folder / name
-                specs.append(ShardSpec(split, source, str(plan), str(target), form, promise, compression))
+                plan, target = str(plan_path(folder, name)), str(folder / name)
+                specs.append(ShardSpec(split, source, plan, target, form, promise, compression))
     return specs
+
+
+def plan_path(folder, name):
+    """Where the rows of a shard, or of a whole split, wait."""
+    return folder / _PLAN / f"{name}.jsonl"
 
 
 class _RowFiles:
@@ -286,7 +292,7 @@ class _RowFiles:
 
     def _flush(self):
         for name, rows in self._rows.items():
-            with open(self._folder / name, "a", encoding="utf-8") as file:
+            with open(plan_path(self._folder, name), "a", encoding="utf-8") as file:
                 file.writelines(rows)
         self._rows.clear()
         self._held = 0

@@ -1,9 +1,12 @@
-"""Runs stages in order, each imported only when its turn comes."""
+"""Runs stages in order, each imported only when its turn comes, and notes how long it took."""
 
+import contextlib
 import json
 import time
 
+from pipeline.startup import import_tensorflow
 from pipeline.workdir import Workdir
+from records.atomic import write_text
 
 
 def run_stages(config):
@@ -16,24 +19,66 @@ def run_stages(config):
         code = check(config, workdir)
         if code or stages == ("check",):
             return code
-    with workdir.locked():
+    with workdir.locked() if _is_chief(config) else contextlib.nullcontext():
         for stage in stages:
             if stage != "check":
-                _run_stage(stage, config, workdir)
+                _time_stage(stage, config, workdir)
     return 0
 
 
-def _run_stage(stage, config, workdir):
-    if stage == "generate":
-        if config.records.source == "images" and not config.records.images:
-            from pipeline.synthesis import generate
+def _is_chief(config):
+    """Of the workers that train together on one workdir, only the first holds it."""
+    if config.train.strategy != "multi_worker":
+        return True
+    from pipeline.devices import is_chief
 
-            generate(config, workdir)
-        else:
-            print("generate: nothing to draw; the images come from " + (config.records.images or "the renderer"))
-    elif stage == "records":
-        from pipeline.conversion import convert
+    return is_chief()
 
-        convert(config, workdir)
-    else:
-        print(f"{stage}: not built yet")
+
+def _time_stage(stage, config, workdir):
+    """A stage that finds its work done leaves the time that the work took."""
+    began = time.monotonic()
+    worked = _RUN[stage](config, workdir)
+    if worked is not False:
+        seconds = read_seconds(workdir) | {stage: round(time.monotonic() - began, 2)}
+        write_text(workdir.seconds, json.dumps(seconds) + "\n")
+
+
+def read_seconds(workdir):
+    """{stage: seconds} of the work in the folder."""
+    try:
+        return json.loads(workdir.seconds.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _generate(config, workdir):
+    if config.records.source == "synthetic" or config.records.images:
+        print(f"generate: nothing to draw, the images are {config.records.images or 'drawn by the records stage'}")
+        return False
+    from pipeline.synthesis import generate
+
+    return generate(config, workdir)
+
+
+def _records(config, workdir):
+    from pipeline.conversion import convert
+
+    return convert(config, workdir)
+
+
+def _train(config, workdir):
+    import_tensorflow()
+    from pipeline.training import train
+
+    train(config, workdir)
+
+
+def _test(config, workdir):
+    import_tensorflow()
+    from pipeline.evaluation import test
+
+    test(config, workdir, read_seconds(workdir))
+
+
+_RUN = {"generate": _generate, "records": _records, "train": _train, "test": _test}

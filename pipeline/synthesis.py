@@ -47,14 +47,14 @@ class Piece:
 
 
 def generate(config, workdir):
-    """Draws the images that are not there yet."""
+    """Draws the images that are not there yet; the result is whether there were any."""
     source = SyntheticSource(Drawing.of(config.generate.drawing), config.generate.num_images)
     settings = source_settings(source)
     root = workdir.images
     before = read_settings(root)
     if before and before["complete"] and plain(settings) == before["settings"]:
         print(f"generate: {source.num_images:,} images of these settings are in {root}")
-        return
+        return False
     _make_room(root, before, plain(settings), config.overwrite)
     _write_settings(root, settings, complete=False)
     pieces = [Piece(source, str(root), n) for n in range(-(-source.num_images // IMAGES_PER_FOLDER))]
@@ -70,6 +70,7 @@ def generate(config, workdir):
     _write_labels(root / LABELS_FILE, source)
     _write_settings(root, settings, complete=True)
     print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, a look at them in {SHEET_FILE}")
+    return True
 
 
 def source_settings(source):

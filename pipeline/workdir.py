@@ -30,6 +30,7 @@ class Workdir:
         self.checkpoints = self.root / "checkpoints"
         self.logs = self.root / "logs"
         self.report = self.root / "report"
+        self.seconds = self.root / "seconds.json"
 
     def create(self):
         if self.root.exists() and not self.root.is_dir():

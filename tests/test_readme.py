@@ -1,0 +1,40 @@
+"""The README says what is true: its code runs, its flags are there, its links lead somewhere."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_flags_it_names_exist():
+    named = set(re.findall(r"--([a-z][a-z_]+)", README)) - {"help", "helpfull", "flagfile"}
+    assert named
+    for name in named:
+        assert name in flags.FLAGS, f"README.md names --{name}"
+
+
+def test_the_files_it_points_to_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+
+
+def test_its_code_reads_the_records(run_main, tmp_path):
+    code = re.search(r"```python\n(import tensorflow.*?)```", README, re.DOTALL)[1]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 7
+    assert run_main("--stage=generate,records", "--num_images=40").returncode == 0
+    result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"(\d{4} \(60, 160, 3\)\n){3}", result.stdout)
+
+
+@pytest.mark.parametrize("name", ["main", "test"])
+def test_its_commands_are_one_line_each(name):
+    command = re.search(rf"<!-- {name} command -->\n```\n(.*?)\n```", README, re.DOTALL)[1]
+    assert "\n" not in command
+    assert command.startswith("python3 -m venv .venv && ")
