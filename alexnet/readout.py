@@ -1,0 +1,150 @@
+"""Readouts: from logits to a loss per example, and to the code with its confidence.
+
+    readout = READOUTS["ctc"](num_classes=10, min_length=3, max_length=6)
+    network = NETWORKS["alexnet"]((60, 160, 1), readout.num_outputs, readout.num_positions)
+    readout.check_fits(network.output_shape)
+    label_ids, probabilities, confidence = readout.decode(network(images))
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+PADDING = -1  # of label_ids, after the end of a code
+
+
+class Decoded(NamedTuple):
+    """What was read."""
+
+    label_ids: tf.Tensor  # int32 [batch, max_length], padded with -1
+    probabilities: tf.Tensor  # float32 [batch, max_length], of each character that was read; 0 where padded
+    confidence: tf.Tensor  # float32 [batch], of the whole code
+
+
+class PositionReadout:
+    """One logit vector a position. Where lengths differ, one more class, `end`, fills the positions after the code."""
+
+    def __init__(self, num_classes, min_length, max_length):
+        _check_lengths(min_length, max_length)
+        self.num_classes = num_classes
+        self.min_length = min_length
+        self.max_length = max_length
+        self.num_positions = max_length
+        self.has_end = min_length < max_length
+        self.num_outputs = num_classes + self.has_end
+
+    def loss(self, logits, label_ids):
+        """Cross-entropy, the mean over the positions: float32 [batch]."""
+        targets = tf.where(label_ids == PADDING, self.num_classes, label_ids) if self.has_end else label_ids
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits), axis=1)
+
+    def decode(self, logits):
+        """The best class of each position up to the first `end`; the confidence multiplies their probabilities."""
+        probabilities = tf.nn.softmax(self._without_early_end(logits))
+        best_ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        best = tf.reduce_max(probabilities, axis=-1)
+        ends = tf.cast(best_ids == self.num_classes, tf.int32)
+        is_character = tf.cumsum(ends, axis=1) == 0
+        counts = tf.cumsum(ends, axis=1, exclusive=True) == 0  # the characters and the first `end`
+        return Decoded(
+            label_ids=tf.where(is_character, best_ids, PADDING),
+            probabilities=tf.where(is_character, best, 0.0),
+            confidence=tf.reduce_prod(tf.where(counts, best, 1.0), axis=1),
+        )
+
+    def check_fits(self, logits_shape):
+        """ValueError where a network's output cannot be read so."""
+        _check_outputs(logits_shape, self.num_outputs)
+        if logits_shape[1] != self.num_positions:
+            raise ValueError(
+                f"The network gives {logits_shape[1]} positions, but codes of up to {self.max_length} characters "
+                f"take {self.num_positions}."
+            )
+
+    def _without_early_end(self, logits):
+        if not self.has_end:
+            return logits
+        too_early = tf.range(self.max_length)[:, None] < self.min_length
+        is_end = tf.range(self.num_outputs)[None, :] == self.num_classes
+        return tf.where(too_early & is_end, logits.dtype.min, logits)
+
+
+class CtcReadout:
+    """Connectionist temporal classification: one logit vector a column of the image, the blank is the last class."""
+
+    def __init__(self, num_classes, min_length, max_length):
+        _check_lengths(min_length, max_length)
+        self.num_classes = num_classes
+        self.min_length = min_length
+        self.max_length = max_length
+        self.num_positions = None
+        self.num_outputs = num_classes + 1
+        self.blank = num_classes
+
+    def loss(self, logits, label_ids):
+        """Negative log likelihood of the code for each of its characters: float32 [batch]."""
+        num_characters = tf.cast(tf.maximum(_lengths(label_ids), 1), tf.float32)
+        return self._negative_log_likelihood(logits, label_ids) / num_characters
+
+    def decode(self, logits):
+        """The best class of each column, repeats merged and blanks dropped.
+
+        A character's probability is that of its best column; the confidence is the likelihood of the whole code, which
+        sums over all ways to spread it over the columns.
+        """
+        probabilities = tf.nn.softmax(logits)
+        best_ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+        best = tf.reduce_max(probabilities, axis=-1)
+        before = tf.pad(best_ids[:, :-1], [[0, 0], [1, 0]], constant_values=self.blank)
+        is_character = best_ids != self.blank
+        starts = is_character & (best_ids != before)
+        ordinals = tf.cumsum(tf.cast(starts, tf.int32), axis=1)[..., None] - 1
+        # [batch, columns, max_length]: does this column show this character? Characters beyond max_length are dropped.
+        shows = is_character[..., None] & (ordinals == tf.range(self.max_length))
+        label_ids = tf.reduce_max(tf.where(shows, best_ids[..., None], PADDING), axis=1)
+        return Decoded(
+            label_ids=label_ids,
+            probabilities=tf.reduce_max(tf.where(shows, best[..., None], 0.0), axis=1),
+            confidence=tf.exp(-self._negative_log_likelihood(logits, label_ids)),
+        )
+
+    def check_fits(self, logits_shape):
+        """ValueError where a network's output cannot be read so."""
+        _check_outputs(logits_shape, self.num_outputs)
+        needed = 2 * self.max_length - 1  # equal neighbours need a blank between them
+        if logits_shape[1] < needed:
+            raise ValueError(
+                f"The network gives {logits_shape[1]} columns, but ctc takes {needed} for codes of {self.max_length} "
+                "characters: take wider images or the readout positions."
+            )
+
+    def _negative_log_likelihood(self, logits, label_ids):
+        batch_size, num_columns = tf.shape(logits)[0], tf.shape(logits)[1]
+        return tf.nn.ctc_loss(
+            labels=tf.maximum(label_ids, 0),
+            logits=logits,
+            label_length=_lengths(label_ids),
+            logit_length=tf.fill([batch_size], num_columns),
+            logits_time_major=False,
+            blank_index=self.blank,
+        )
+
+
+READOUTS = {
+    "positions": PositionReadout,
+    "ctc": CtcReadout,
+}
+
+
+def _lengths(label_ids):
+    return tf.reduce_sum(tf.cast(label_ids != PADDING, tf.int32), axis=1)
+
+
+def _check_lengths(min_length, max_length):
+    if not 1 <= min_length <= max_length:
+        raise ValueError(f"Codes of {min_length} to {max_length} characters: need 1 <= min_length <= max_length.")
+
+
+def _check_outputs(logits_shape, num_outputs):
+    if logits_shape[-1] != num_outputs:
+        raise ValueError(f"The network gives {logits_shape[-1]} outputs, but the readout takes {num_outputs}.")

@@ -1,0 +1,176 @@
+"""The networks: shapes, sizes, a round trip through a file, and normalization on two devices."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from alexnet import NETWORKS
+from alexnet.normalization import FusedBatchNormalization
+from alexnet.readout import READOUTS
+
+
+def _images(image_shape, count=2, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *image_shape), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("width, height", [(160, 60), (95, 35), (50, 22), (170, 80), (224, 224), (16, 16)])
+def test_alexnet_gives_a_logit_vector_for_each_position(width, height, channels):
+    network = NETWORKS["alexnet"]((height, width, channels), num_outputs=10, num_positions=4)
+    logits = network(_images((height, width, channels)))
+    assert logits.shape == (2, 4, 10)
+    assert logits.dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "width, height, num_columns", [(160, 60, 40), (95, 35, 24), (50, 22, 13), (170, 80, 43), (224, 224, 56)]
+)
+def test_alexnet_without_positions_gives_a_logit_vector_for_every_4_pixels_of_the_width(width, height, num_columns):
+    network = NETWORKS["alexnet"]((height, width, 1), num_outputs=11)
+    assert network.output_shape == (None, num_columns, 11)
+    assert network(_images((height, width, 1))).shape == (2, num_columns, 11)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_alexnet_v2_takes_images_of_any_size(channels):
+    network = NETWORKS["alexnet_v2"]((60, 160, channels), num_outputs=10, num_positions=4)
+    assert network(_images((60, 160, channels))).shape == (2, 4, 10)
+
+
+def test_alexnet_v2_has_no_columns():
+    with pytest.raises(ValueError, match="alexnet_v2 has one head for each position and no columns to read"):
+        NETWORKS["alexnet_v2"]((60, 160, 1), num_outputs=11)
+
+
+@pytest.mark.parametrize("width, height", [(160, 15), (15, 60)])
+def test_too_small_an_image_is_named_with_what_is_needed(width, height):
+    with pytest.raises(ValueError, match=f"The image is {width}x{height}, but alexnet needs at least 16x16 pixels"):
+        NETWORKS["alexnet"]((height, width, 1), num_outputs=10, num_positions=4)
+
+
+def test_parameter_counts():
+    counts = {
+        name: build((60, 160, 1), num_outputs=10, num_positions=4).count_params() for name, build in NETWORKS.items()
+    }
+    assert counts == {"alexnet": 250_874, "alexnet_v2": 46_355_304}
+
+
+def test_bytes_and_floats_of_the_same_image_give_the_same_logits():
+    network = NETWORKS["alexnet"]((60, 160, 1), num_outputs=10, num_positions=4)
+    images = _images((60, 160, 1))
+    np.testing.assert_array_equal(network(images), network(images.astype("float32")))
+
+
+def test_dropout_is_off_unless_training():
+    network = NETWORKS["alexnet"]((22, 50, 1), num_outputs=10, num_positions=4, dropout=0.5)
+    images = _images((22, 50, 1))
+    np.testing.assert_array_equal(network(images, training=False), network(images, training=False))
+    assert not np.array_equal(network(images, training=True), network(images, training=True))
+
+
+@pytest.mark.parametrize(
+    "network, image_shape, num_positions",
+    [("alexnet", (60, 160, 1), 4), ("alexnet", (35, 95, 3), None), ("alexnet_v2", (22, 50, 3), 2)],
+)
+def test_a_saved_network_gives_the_same_logits(tmp_path, network, image_shape, num_positions):
+    model = NETWORKS[network](image_shape, num_outputs=5, num_positions=num_positions)
+    images = _images(image_shape)
+    if network == "alexnet":
+        model(images, training=True)  # so that the moving statistics are no longer the initial ones
+    model.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(loaded(images), model(images))
+
+
+def test_logits_stay_float32_in_mixed_precision():
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        for build in NETWORKS.values():
+            network = build((60, 160, 1), num_outputs=10, num_positions=4)
+            assert network.compute_dtype == "bfloat16"
+            assert network(_images((60, 160, 1)), training=True).dtype == "float32"
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.parametrize("readout", ["positions", "ctc"])
+def test_the_loss_falls_to_a_quarter_on_one_batch(readout):
+    keras.utils.set_random_seed(0)
+    readout = READOUTS[readout](num_classes=3, min_length=2, max_length=2)
+    network = NETWORKS["alexnet"]((22, 50, 1), readout.num_outputs, readout.num_positions)
+    readout.check_fits(network.output_shape)
+    images, label_ids = tf.constant(_images((22, 50, 1), count=8)), tf.constant([[i % 3, i // 3] for i in range(8)])
+    optimizer = keras.optimizers.Adam(5e-3)
+
+    @tf.function
+    def train_step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(readout.loss(network(images, training=True), label_ids))
+        optimizer.apply(tape.gradient(loss, network.trainable_variables), network.trainable_variables)
+        return loss
+
+    losses = [float(train_step()) for _ in range(25)]
+    assert losses[-1] < losses[0] / 4
+
+
+def test_fused_normalization_equals_that_of_keras():
+    fused, plain = FusedBatchNormalization(momentum=0.9), keras.layers.BatchNormalization(momentum=0.9)
+    images = np.random.default_rng(0).normal(3.0, 2.0, (4, 5, 6, 2)).astype("float32")
+    np.testing.assert_allclose(fused(images, training=True), plain(images, training=True), atol=1e-5)
+    np.testing.assert_allclose(fused.moving_mean, plain.moving_mean, atol=1e-6)
+    # The kernel keeps the variance of the population (n - 1), Keras that of the batch (n).
+    expected = 0.9 + 0.1 * images.var(axis=(0, 1, 2), ddof=1)
+    np.testing.assert_allclose(fused.moving_variance, expected, rtol=1e-5)
+    plain.moving_variance.assign(fused.moving_variance)
+    np.testing.assert_allclose(fused(images), plain(images), atol=1e-5)
+
+
+def test_frozen_normalization_keeps_its_statistics():
+    layer = FusedBatchNormalization()
+    layer.trainable = False
+    images = np.full((2, 3, 3, 1), 5.0, "float32")
+    layer(images, training=True)
+    np.testing.assert_array_equal(layer.moving_mean, [0.0])
+
+
+_ON_TWO_DEVICES = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from alexnet.normalization import FusedBatchNormalization
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    layer = FusedBatchNormalization(momentum=0.5)
+    layer.build((None, 1, 1, 1))
+
+def values(context):
+    return tf.constant([1.0, 3.0] if context.replica_id_in_sync_group == 0 else [10.0, 20.0])[:, None, None, None]
+
+@tf.function
+def run(images):
+    outputs = strategy.run(lambda images: layer(images, training=True), [images])
+    return strategy.experimental_local_results(outputs)
+
+images = strategy.experimental_distribute_values_from_function(values)
+outputs = [[round(float(value), 2) for value in output.numpy().ravel()] for output in run(images)]
+means = [float(copy.numpy()[0]) for copy in layer.moving_mean.value.values]
+variances = [round(float(copy.numpy()[0]), 2) for copy in layer.moving_variance.value.values]
+print(outputs, means, variances)
+"""
+
+
+def test_two_devices_normalize_by_the_whole_batch():
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    result = subprocess.run(
+        [sys.executable, "-c", _ON_TWO_DEVICES], cwd=root, env={**os.environ, "PYTHONPATH": root}, capture_output=True,
+        text=True, check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    # Of 1, 3, 10 and 20 the mean is 8.5 and the variance 55.25, without bias 73.67: half the way there from 0 and 1.
+    assert result.stdout.strip() == "[[-1.01, -0.74], [0.2, 1.55]] [4.25, 4.25] [37.33, 37.33]"
