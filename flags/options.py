@@ -9,9 +9,11 @@ from absl import flags
 
 from pipeline.config import (
     COLORS,
+    CHANNEL_ORDERS,
     COMPRESSIONS,
     DISTORTIONS,
     IMAGE_FORMATS,
+    IMAGE_TYPES,
     NETWORKS,
     PRECISIONS,
     READOUTS,
@@ -20,6 +22,7 @@ from pipeline.config import (
     STAGES,
     STRATEGIES,
     DrawingConfig,
+    ForeignConfig,
     GenerateConfig,
     RecordsConfig,
     RunConfig,
@@ -91,6 +94,29 @@ GROUPS = (
         },
     ),
     (
+        "inspect, records, train, test: records as they are, of any project",
+        ForeignConfig,
+        {
+            "records": "files, folders or globs of TFRecords, comma separated, read instead of images or of the "
+            "workdir's records; how (image, text) lies in them is found out",
+            "mapping": "how it lies in them: the file that inspect wrote, edited or not; one for all of --records, or "
+            "one for each",
+            "image_key": "the key that holds the image",
+            "text_key": "the key, or the first of indexed keys, or the folder key=, that holds the text; a+b joins two",
+            "charset": "the characters that ids stand for, the first id's first: as --alphabet takes them, or a table "
+            "file; number or number:4 where one number is the code itself, of 4 digits",
+            "first_id": "the id of the first character of --charset: 0 or 1",
+            "padding": "the id that fills lists up to one length, or none",
+            "separator": "what stands between the characters of a text and is no part of it, such as a space; or none",
+            "image_shape": "the sizes of raw images as they lie in memory: 32x100, 32x100x3, or 3x32x100",
+            "image_type": f"{', '.join(IMAGE_TYPES)}: of the numbers of raw images",
+            "image_range": "the numbers that are black and white: 0:1, -1:1, 0:255",
+            "channel_order": f"{' or '.join(CHANNEL_ORDERS)}: of raw images in colour",
+            "views": "how many views lie side by side in each image, of which the first is read",
+            "full_check": "inspect reads every record, not a sample only",
+        },
+    ),
+    (
         "train: what is learned",
         TrainConfig,
         {
@@ -121,13 +147,9 @@ GROUPS = (
         "test: how well it reads",
         TestConfig,
         {
-            "records": "a folder of records to test on; none: that of the workdir",
             "checkpoint": "a folder of checkpoints to test; none: that of the workdir",
-            "split": "the split to test on",
-            "evaluation_batch_size": "images that are read at once",
-            "shown_predictions": "predictions to print digit by digit",
-            "shown_mistakes": "mistakes to show as pictures in the report",
-            "check_separation": "compare all codes and pixels of the splits",
+            "split": "the split to read; train and validation had a part in the training, and the report says so",
+            "shown_predictions": "images in the printed table, up to half of them mistakes",
         },
     ),
 )
@@ -157,6 +179,7 @@ def config_from_flags(values=FLAGS):
         train=TrainConfig(**given[TrainConfig]),
         test=TestConfig(**given[TestConfig]),
         generate=GenerateConfig(drawing=drawing, **given[GenerateConfig]),
+        foreign=ForeignConfig(**given[ForeignConfig]),
         records=RecordsConfig(**given[RecordsConfig]),
     )
 

@@ -17,21 +17,26 @@ from pipeline.values import (
     parse_degrees,
     parse_lengths,
     parse_range,
+    parse_range_of_values,
     parse_size,
+    parse_sizes,
     whole_number,
 )
 
-STAGES = ("check", "generate", "records", "train", "test")
+STAGES = ("check", "inspect", "generate", "records", "train", "test")
+ALL_STAGES = ("check", "generate", "records", "train", "test")  # what `all` stands for
 SOURCES = ("images", "synthetic")
 DISTORTIONS = ("0.7.1", "0.7.0")
 IMAGE_FORMATS = ("auto", "png", "jpeg", "raw")
 COLORS = ("auto", "grey", "rgb")
 COMPRESSIONS = ("none", "gzip")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 NETWORKS = ("alexnet", "alexnet_v2")
 READOUTS = ("positions", "ctc")
 SCHEDULES = ("one_cycle", "constant")
+CHANNEL_ORDERS = ("rgb", "bgr")
+IMAGE_TYPES = ("uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,23 +140,56 @@ class RecordsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ForeignConfig:
+    """Read records as they are, whoever wrote them. What is left empty is found out, or asked for."""
+
+    records: tuple = ()
+    mapping: tuple = ()
+    image_key: str = ""
+    text_key: str = ""
+    charset: str = ""
+    first_id: str = ""
+    padding: str = ""
+    separator: str = ""
+    image_shape: str = ""
+    image_type: str = ""
+    image_range: str = ""
+    channel_order: str = ""
+    views: int = 0
+    full_check: bool = False
+
+    def __post_init__(self):
+        if self.channel_order:
+            one_of("--channel_order", self.channel_order, CHANNEL_ORDERS)
+        if self.image_type:
+            one_of("--image_type", self.image_type, IMAGE_TYPES)
+        if self.first_id:
+            whole_number("--first_id", self.first_id, 0, 1_000_000)
+        if self.padding and not re.fullmatch(r"-?\d{1,9}|none", self.padding):
+            raise SettingError(f"--padding={self.padding}: it takes the id that fills lists up, or none")
+        number("--views", self.views, 0, 64)
+        if "" in self.records:
+            raise SettingError("--records has an empty entry: it takes files, folders or globs, comma separated")
+        if len(set(self.records)) < len(self.records):
+            raise SettingError("--records names the same entry twice")
+        if self.mapping and not self.records:
+            raise SettingError("--mapping says how --records are read: give --records too")
+        parse_sizes("--image_shape", self.image_shape)
+        parse_range_of_values("--image_range", self.image_range)
+
+
+@dataclasses.dataclass(frozen=True)
 class TestConfig:
     """Read a split that was held out, and report how well."""
 
     __test__ = False  # pytest takes what is called Test... for a test
 
-    records: str = ""
     checkpoint: str = ""
     split: str = "test"
-    evaluation_batch_size: int = 250
     shown_predictions: int = 8
-    shown_mistakes: int = 60
-    check_separation: bool = True
 
     def __post_init__(self):
-        number("--evaluation_batch_size", self.evaluation_batch_size, 1, 100_000)
         number("--shown_predictions", self.shown_predictions, 0, 1_000)
-        number("--shown_mistakes", self.shown_mistakes, 0, 10_000)
         if not self.split:
             raise SettingError("--split is empty: it takes the name of a split, such as test or validation")
 
@@ -167,9 +205,9 @@ class TrainConfig:
     batch_size: int = 64
     epochs: int = 3
     schedule: str = "one_cycle"
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.0
-    precision: str = "float32"
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.2
+    precision: str = "auto"
     xla: bool = False
     train_seed: int = 0
     validation_steps: int = 0
@@ -222,6 +260,7 @@ class RunConfig:
     overwrite: bool = False
     workers: int = 0
     generate: GenerateConfig = GenerateConfig()
+    foreign: ForeignConfig = ForeignConfig()
     records: RecordsConfig = RecordsConfig()
     train: TrainConfig = TrainConfig()
     test: TestConfig = TestConfig()
@@ -235,11 +274,14 @@ class RunConfig:
         number("--workers", self.workers, 0, 1024)
         if not self.workdir:
             raise SettingError("--workdir is empty: it takes the folder that holds everything a run makes")
+        if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
+            raise SettingError("--records, --images and --source=synthetic are three things to read: give one of them")
 
     @property
     def ordered_stages(self):
         """The stages asked for, each once, in the order in which they build on each other."""
-        return STAGES if "all" in self.stages else tuple(stage for stage in STAGES if stage in self.stages)
+        asked = {*self.stages, *(ALL_STAGES if "all" in self.stages else ())}
+        return tuple(stage for stage in STAGES if stage in asked)
 
     @property
     def processes(self):

@@ -8,15 +8,17 @@ import collections
 import dataclasses
 import json
 import os
+import pathlib
 import platform
 import shutil
 import time
 
-from pipeline.values import MAX_CODE_LENGTH
 from pipeline.drawing import Drawing, SyntheticSource, versions
+from pipeline.metrics import class_gaps
 from pipeline.progress import progress
 from pipeline.synthesis import read_settings, source_settings
-from pipeline.workdir import differing_settings, plain, refuse_other_settings
+from pipeline.values import MAX_CODE_LENGTH
+from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
 from pipeline.workers import run_pieces
 from records import schema
 from records.alphabet import Alphabet
@@ -48,16 +50,21 @@ class Survey:
         return [dict(sorted(self.classes.get((split, i), {}).items())) for i in range(positions)]
 
 
-def convert(config, workdir):
-    """Serializes the source that the settings name; the result is whether there was anything to do."""
+def convert(config, workdir, only_split=None):
+    """Serializes the source that the settings name; the result is whether there was anything to do.
+
+    With `only_split` every image goes there, whatever its code.
+    """
     began = time.monotonic()
     _finish_rename(workdir)
     found = find_source(config, workdir)
     settings = plain(_settings(config.records, found))
+    if only_split:
+        settings["only_split"] = only_split
     if _stands(workdir, settings, config.overwrite):
         return False
     folder = _unfinished_folder(workdir.unfinished_records, settings)
-    survey = _survey(found, config.records, folder)
+    survey = _survey(found, config.records, folder, only_split)
     manifest = _write_shards(found, config, settings, survey, folder)
     _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
@@ -94,6 +101,8 @@ class Found:
 def find_source(config, workdir):
     """The source that the settings name."""
     records, drawing = config.records, config.generate.drawing
+    if config.foreign.records:
+        return _found_foreign(config, workdir)
     if records.source == "synthetic":
         source = SyntheticSource(Drawing.of(drawing), config.generate.num_images)
         return Found.drawn(source, plain(source_settings(source)))
@@ -114,19 +123,69 @@ def find_source(config, workdir):
     return Found.drawn(LabeledFolder(str(workdir.images)), drawn["settings"])
 
 
+def _found_foreign(config, workdir):
+    from pipeline.inspection import find_foreign
+
+    drawing = config.generate.drawing
+    source = find_foreign(config, workdir)
+    source.check_labelled()
+    lengths = drawing.lengths if drawing.code_length else None
+    size = drawing.size if drawing.image_size else None
+    described = {"records": source.fingerprint(), "code_length": lengths, "image_size": size}
+    return Found(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+
+
+def records_to_train(config, workdir):
+    """The folder of records that a training reads: a folder of ours as it is; records of others are converted once."""
+    if not config.foreign.records:
+        return workdir.records
+    own = _own_folder(config.foreign)
+    if own:
+        return own
+    if config.train.strategy != "multi_worker":
+        convert(config, workdir)
+    return workdir.records
+
+
+def records_to_test(config, workdir):
+    """The same for a test. What the workdir's records were made of is tested on its test split; of any other records
+    every image is held out, so all of them are tested."""
+    own = _own_folder(config.foreign)
+    if not config.foreign.records or own:
+        return own or workdir.records
+    if _is_converted(config, workdir):
+        return workdir.records
+    tested = Workdir(workdir.tested)
+    tested.create()
+    config = dataclasses.replace(config, overwrite=True)
+    convert(config, tested, only_split=config.test.split)
+    return tested.records
+
+
+def _own_folder(foreign):
+    """The one entry of --records, where that is a folder that this project wrote."""
+    if len(foreign.records) == 1 and not foreign.mapping and os.path.isfile(os.path.join(foreign.records[0], FILE_NAME)):
+        return pathlib.Path(foreign.records[0])
+    return None
+
+
+def _is_converted(config, workdir):
+    """Whether the workdir's records were made of these records of others."""
+    try:
+        source = Manifest.load(workdir.records).settings["source"]
+    except (DigitwiseError, KeyError, TypeError):
+        return False
+    return not differing_settings(source, plain(find_source(config, workdir).described))
+
+
 def missing_classes(manifest):
     """A line for each position of a split that lacks characters which the position has elsewhere."""
-    lines = []
-    for position in range(manifest.max_length):
-        everywhere = set().union(*(manifest.classes[split][position] for split in SPLITS))
-        for split in SPLITS:
-            missing = sorted(everywhere - set(manifest.classes[split][position]))
-            if missing and manifest.count(split):
-                lines.append(
-                    f"position {position + 1} of the {split} split never shows {''.join(missing)}: "
-                    "its accuracy says nothing about them"
-                )
-    return lines
+    return [
+        f"position {place} of the {split} split never shows {''.join(characters)}: its accuracy says nothing about them"
+        for split, gaps in class_gaps(manifest.classes).items()
+        if manifest.count(split)
+        for place, characters in gaps
+    ]
 
 
 def _settings(records, found):
@@ -170,7 +229,7 @@ def _unfinished_folder(folder, settings):
     return folder
 
 
-def _survey(found, records, folder):
+def _survey(found, records, folder, only_split=None):
     """One pass over the source: checks every label, and leaves the rows of each split in a file of `folder`."""
     source, alphabet = found.source, Alphabet(found.alphabet)
     lengths = found.lengths or (1, MAX_CODE_LENGTH)
@@ -178,13 +237,13 @@ def _survey(found, records, folder):
     with _RowFiles(folder) as files:
         for key, text in source.rows():
             _check_label(source, key, text, alphabet, lengths)
-            split = split_of(text, records.validation_fraction, records.test_fraction)
+            split = only_split or split_of(text, records.validation_fraction, records.test_fraction)
             files.add(split, key, text)
             survey.counts[split] += 1
             survey.lengths.add(len(text))
             for position, character in enumerate(text):
                 survey.classes[split, position][character] += 1
-    if not survey.counts["train"]:
+    if not survey.counts[only_split or "train"]:
         raise DigitwiseError(
             f"none of the {sum(survey.counts.values())} images falls into the train split: "
             "lower --validation_fraction and --test_fraction, or give more images"
@@ -301,6 +360,7 @@ class _RowFiles:
 def _finish(manifest, folder, workdir):
     """Writes the descriptions, the manifest last, and gives the folder its name."""
     shutil.rmtree(folder / _PLAN)
+    shutil.rmtree(workdir.unpacked, ignore_errors=True)
     for shards in manifest.splits.values():
         for shard in shards:
             entry_path(folder / shard.file).unlink(missing_ok=True)

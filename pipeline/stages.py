@@ -52,7 +52,17 @@ def read_seconds(workdir):
         return {}
 
 
+def _inspect(config, workdir):
+    from pipeline.inspection import inspect
+
+    inspect(config, workdir)
+    return False
+
+
 def _generate(config, workdir):
+    if config.foreign.records:
+        print(f"generate: nothing to draw, the images are in {', '.join(config.foreign.records)}")
+        return False
     if config.records.source == "synthetic" or config.records.images:
         print(f"generate: nothing to draw, the images are {config.records.images or 'drawn by the records stage'}")
         return False
@@ -68,17 +78,23 @@ def _records(config, workdir):
 
 
 def _train(config, workdir):
+    from pipeline.conversion import records_to_train
+
+    records = records_to_train(config, workdir)
     import_tensorflow()
     from pipeline.training import train
 
-    train(config, workdir)
+    train(config, workdir, records)
 
 
 def _test(config, workdir):
+    from pipeline.conversion import records_to_test
+
+    records = records_to_test(config, workdir)
     import_tensorflow()
     from pipeline.evaluation import test
 
-    test(config, workdir, read_seconds(workdir))
+    test(config, workdir, read_seconds(workdir), records)
 
 
-_RUN = {"generate": _generate, "records": _records, "train": _train, "test": _test}
+_RUN = {"inspect": _inspect, "generate": _generate, "records": _records, "train": _train, "test": _test}

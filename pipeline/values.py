@@ -50,6 +50,23 @@ def parse_size(text):
     return width, height
 
 
+def parse_sizes(flag, text):
+    """`32x100x3` -> (32, 100, 3), nothing -> ()."""
+    if text and not re.fullmatch(r"\d{1,6}(x\d{1,6}){1,2}", text):
+        raise SettingError(f"{flag}={text}: it takes HEIGHTxWIDTHxCHANNELS as they lie in memory, such as 32x100x3 or 3x32x100")
+    return tuple(int(size) for size in text.split("x")) if text else ()
+
+
+def parse_range_of_values(flag, text):
+    """`-1:1` -> (-1.0, 1.0), nothing -> ()."""
+    if not text:
+        return ()
+    match = re.fullmatch(r"(-?\d{1,9}(?:\.\d+)?):(-?\d{1,9}(?:\.\d+)?)", text)
+    if not match or float(match[1]) >= float(match[2]):
+        raise SettingError(f"{flag}={text}: it takes the numbers of black and white, such as 0:1, -1:1 or 0:255")
+    return float(match[1]), float(match[2])
+
+
 def parse_range(flag, text):
     """`0.1-0.3` -> (0.1, 0.3), `0.2` -> (0.2, 0.2)."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:-(\d+(?:\.\d+)?))?", text)

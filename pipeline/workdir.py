@@ -30,6 +30,9 @@ class Workdir:
         self.checkpoints = self.root / "checkpoints"
         self.logs = self.root / "logs"
         self.report = self.root / "report"
+        self.inspect = self.root / "inspect"
+        self.unpacked = self.root / ".unpacked"
+        self.tested = self.root / "tested"
         self.seconds = self.root / "seconds.json"
 
     def create(self):

@@ -50,9 +50,9 @@ def make_config():
 def run_main(tmp_path):
     """Runs main.py as a user would; the result has returncode, stdout and stderr."""
 
-    def run(*arguments, cwd=tmp_path, **options):
+    def run(*arguments, cwd=tmp_path, **given):
         command = [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
-        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **options)
+        return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, **given)
 
     return run
 
@@ -62,10 +62,10 @@ def start_main(tmp_path):
     """Starts main.py in a process group of its own and returns the process."""
     started = []
 
-    def start(*arguments, cwd=tmp_path, **options):
+    def start(*arguments, cwd=tmp_path, **given):
         command = [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
         process = subprocess.Popen(
-            command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+            command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **given
         )
         started.append(process)
         return process

@@ -42,7 +42,7 @@ def test_help_teaches_without_tensorflow(run_main):
     "arguments, parts",
     [
         (["--stag=all"], ["Unknown command line flag 'stag'", "stage"]),
-        (["--stage=tran"], ["--stage=tran: it takes one of check, generate"]),
+        (["--stage=tran"], ["--stage=tran: it takes one of check, inspect, generate"]),
         (["--num_images=many"], ["--num_images=many"]),
         (["train"], ["what is 'train'?"]),
         (["--stage=generate", "--alphabet=0110"], ["has '1' more than once"]),

@@ -34,7 +34,8 @@ def digests(workdir):
     """sha256 of labels.csv, every image and every shard."""
     return {
         str(path.relative_to(workdir)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(workdir.rglob("*"))
+        for folder in ("images", "records")
+        for path in sorted((workdir / folder).rglob("*"))
         if path.is_file() and not path.name.startswith(".") and path.name != "settings.json"
     }
 

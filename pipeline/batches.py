@@ -1,0 +1,189 @@
+"""Batches of images and label_ids, for training and for evaluation.
+
+    batches = training_batches(manifest, channels=1, batch_size=64, num_epochs=3, seed=0, start_step=500)
+    for images, label_ids in batches:
+        ...
+
+The batches of a training are a pure function of (shards, batch_size, seed): step n sees the same examples in the same
+order, whether the run came there in one go, after a stop, with pictures kept in memory, or on another number of
+replicas.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+
+import tensorflow as tf
+
+from records.errors import DigitwiseError
+from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
+
+_PARSED_AT_ONCE = 64
+_MEMORY_SHARE = 0.25
+# How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
+_SHUFFLE_BYTES = 1 << 29
+_LEAST_SHUFFLED = 1 << 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Which replicas' share of each batch an input pipeline gives: those from `first` up to `last`."""
+
+    num_replicas: int = 1
+    first: int = 0
+    last: int = 1
+
+    @classmethod
+    def of(cls, context):
+        """Of a tf.distribute.InputContext."""
+        count = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * count
+        return cls(context.num_replicas_in_sync, first, first + count)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedSplit:
+    """A split in memory, decoded; the place of an example is its number."""
+
+    images: tf.Tensor
+    label_ids: tf.Tensor
+
+
+def steps_per_epoch(manifest, batch_size):
+    """Whole batches only: an epoch leaves out a few examples, other ones each time."""
+    count = manifest.count("train")
+    if count < batch_size:
+        raise DigitwiseError(
+            f"--batch_size={batch_size} is more than the {count} training examples in {manifest.folder}: "
+            f"take {max(1, count)} or less, or more images"
+        )
+    return count // batch_size
+
+
+def training_batches(manifest, channels, batch_size, num_epochs, seed, start_step=0, decoded=None, part=Part()):
+    """(images, label_ids) of the steps from `start_step` to the end of the last epoch, for each replica of `part`."""
+    per_epoch = steps_per_epoch(manifest, batch_size)
+    first_epoch, done = divmod(start_step, per_epoch)
+    seeds = [epoch_seed(seed, epoch) for epoch in range(first_epoch, num_epochs)]
+    batches = tf.data.Dataset.from_tensor_slices(tf.constant(seeds, tf.int64)).flat_map(
+        lambda seed_of_epoch: _epoch(manifest, batch_size, seed_of_epoch, decoded)
+    )
+    # What was done before is skipped, and other replicas' shares left out, before anything is decoded.
+    shares = _share(batches.skip(done), batch_size, part)
+    if decoded is None:
+        return shares.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2 + part.last - part.first)
+    return shares.map(
+        lambda numbers: (tf.gather(decoded.images, numbers), tf.gather(decoded.label_ids, numbers))
+    ).prefetch(2 + part.last - part.first)
+
+
+def evaluation_batches(manifest, split, batch_size, channels):
+    """(indices, images, label_ids, mask) of a split in order. The last batch is filled up to the size of all others
+    with examples that `mask` takes out again, so every example counts once."""
+    count = manifest.count(split)
+    if not count:
+        raise DigitwiseError(f"{manifest.folder} has no examples in its split {split!r}")
+    parse = batch_parser(manifest, channels)
+
+    def filled(indices, serialized):
+        images, label_ids = parse(serialized)
+        mask = tf.ones_like(indices, tf.bool)
+        return tuple(_filled_up(values, batch_size) for values in (indices, images, label_ids, mask))
+
+    numbered = tf.data.Dataset.zip((tf.data.Dataset.range(count), read_in_order(manifest, split)))
+    return numbered.batch(batch_size).map(filled, tf.data.AUTOTUNE).prefetch(2)
+
+
+def shares_of_batches(batches, part):
+    """Batches as `evaluation_batches` gives them, cut into one for each replica of `part`."""
+    replicas = part.num_replicas
+
+    def cut(*batch):
+        size = -(-batch[0].shape[0] // replicas)
+        cut_up = []
+        for values in batch:
+            values = _filled_up(values, size * replicas)
+            cut_up.append(tf.reshape(values, [replicas, size, *values.shape[1:]])[part.first : part.last])
+        return tuple(cut_up)
+
+    return batches.map(cut).unbatch().prefetch(2)
+
+
+def decode_split(manifest, split, channels):
+    """The whole split in memory."""
+    height, width, _ = manifest.image_shape
+    count = manifest.count(split)
+    parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
+    parsed = parsed.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2)
+    images, label_ids = parsed.rebatch(count).get_single_element()
+    return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
+
+
+def fits_in_memory(manifest, split, channels, available=None):
+    """Whether the decoded split takes a quarter of the free memory or less, so that it need be decoded only once."""
+    available = available_memory() if available is None else available
+    return manifest.count(split) * manifest.height * manifest.width * channels <= _MEMORY_SHARE * available
+
+
+def available_memory():
+    """Free bytes of this machine, or what is left of this container's share of them."""
+    free = _free_of_machine()
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            free = min(free, int(pathlib.Path(limit).read_text()) - int(pathlib.Path(used).read_text()))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return max(0, free)
+
+
+def epoch_seed(seed, epoch):
+    """Random numbers have a key and no position: the order of epoch 7 needs nothing of the six before."""
+    digest = hashlib.blake2b(f"{seed} {epoch}".encode("ascii"), digest_size=8, salt=b"epoch").digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _epoch(manifest, batch_size, seed, decoded):
+    """Called inside the graph of a dataset, whose own seed is taken away: it is the global seed of the moment when the
+    graph was built, and the order must not depend on that."""
+    tf.compat.v1.set_random_seed(None)
+    mixed = read_mixed if decoded is None else numbers_mixed
+    dataset = mixed(manifest, "train", seed).shuffle(_shuffled(manifest), seed=seed, reshuffle_each_iteration=False)
+    return dataset.batch(batch_size, drop_remainder=True)
+
+
+def _shuffled(manifest):
+    """How many Examples wait in the shuffle: all of them, unless they are too big for that."""
+    count = manifest.count("train")
+    size = sum(shard.bytes for shard in manifest.splits["train"]) / count
+    return min(count, max(_LEAST_SHUFFLED, int(_SHUFFLE_BYTES / size)))
+
+
+def _share(batches, batch_size, part):
+    size = batch_size // part.num_replicas
+    if part.num_replicas == 1:
+        return batches
+    shares = batches.map(lambda batch: tf.reshape(batch, [part.num_replicas, size])[part.first : part.last])
+    return shares.unbatch()
+
+
+def _filled_up(values, size):
+    missing = size - tf.shape(values)[0]
+    filled = tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    return tf.ensure_shape(filled, [size, *values.shape[1:]])
+
+
+def _free_of_machine():
+    try:
+        for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, OSError, ValueError):
+        return 1 << 31  # what any machine that trains networks has

@@ -1,0 +1,593 @@
+"""The train stage: one loop under every strategy, which can stop anywhere and go on as if it had not.
+
+    state = train(config, workdir)
+    state["best"]                 # {"step": 777, "sequence_accuracy": 0.9968, ...}
+
+`Steps` runs steps; `_Training` decides what happens between them. What a step does is a function of the variables, the
+step's number and the settings; so a run that was stopped, by whatever, ends with the bits of one that was not, as long
+as the machine, the number of threads and the number of replicas are the same. (On GPUs some kernels add up in any order:
+the environment variable TF_DETERMINISTIC_OPS=1 makes them keep to one.)
+
+SIGTERM and Ctrl-C end the training after the step under way and a save, as SystemExit(143) and KeyboardInterrupt.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import signal
+import sys
+import threading
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pipeline import metrics
+from pipeline.batches import Part, decode_split, evaluation_batches, fits_in_memory, steps_per_epoch, training_batches
+from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays
+from pipeline.devices import Cluster, check_batch_size, describe, fast_precision, gather, is_multi_worker, make_strategy
+from pipeline.display import Display, Window
+from pipeline.logs import Logs, clear, sheet
+from pipeline.optimizer import learning_rate_at, make_optimizer
+from pipeline.recognizer import Recognizer, network_settings, predict_batches
+from pipeline.workdir import differing_settings, plain, refuse_other_settings
+from records.errors import DigitwiseError
+from records.manifest import Manifest
+
+LOOK_STEPS = 10
+_CALL_SECONDS = 0.1
+_SAVE_PAUSE = 20  # times as long as a save takes
+_VALIDATION_BATCH = 256
+_HISTORY_ROWS = 200
+_SHEET_IMAGES = 16
+_PROFILED_STEPS = 10
+
+
+def train(config, workdir, records=None):
+    """Trains on workdir.records, or on another folder of them, or goes on where the last checkpoint stands; returns the
+    state it ended in."""
+    asked = config.train
+    manifest = Manifest.load(records or workdir.records)
+    checkpoints = Checkpoints(workdir.checkpoints)
+    cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
+    chief = cluster is None or cluster.is_chief
+    num_steps = asked.epochs * steps_per_epoch(manifest, asked.batch_size)
+    if chief:
+        _prepare(config, workdir, checkpoints)
+    found = None if config.overwrite else checkpoints.latest()
+    settings = training_settings(asked, manifest, _precision(asked, found))
+    if found:
+        _check_settings(found, settings, workdir)
+        if found.state["finished"]:
+            print(f"train: finished at step {found.step} ({found.state['finished']}); nothing to do")
+            return found.state
+    with _told_of_lost_peers(cluster, checkpoints):
+        strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
+        _check_replicas(asked, strategy)
+        with _decoding(manifest, asked.channels) as decoded, _interrupts() as interrupts:
+            training = _Training(asked, manifest, strategy, checkpoints, settings, num_steps, interrupts, chief)
+            training.restore(found)
+            return training.run(decoded, workdir.logs)
+
+
+def training_settings(asked, manifest, precision):
+    """What a checkpoint remembers of how it came to be: plain JSON. `precision` is the one in use, never `auto`."""
+    return plain(
+        {
+            "train": asked.result_settings,
+            "network": network_settings(
+                manifest, asked.network, asked.readout, asked.channels, asked.dropout, precision
+            ),
+            "records": {
+                "name": manifest.name,
+                "fingerprint": manifest.fingerprint,
+                "train": manifest.count("train"),
+                "validation": manifest.count("validation"),
+            },
+        }
+    )
+
+
+class Steps:
+    """Runs training steps on all replicas, and tells what they came to."""
+
+    def __init__(self, strategy, recognizer, optimizer, batch_size, xla=False):
+        self.strategy = strategy
+        self._network = recognizer.network
+        self._readout = recognizer.readout
+        self._optimizer = optimizer
+        self._batch_size = batch_size
+        self._differentiate = tf.function(self._gradients, jit_compile=True, autograph=False) if xla else self._gradients
+        # Per step: loss, right positions, counted positions, and whether a worker was asked to stop. Each replica
+        # keeps its own sums, so that nothing is exchanged before somebody looks.
+        self._tally = tf.Variable(
+            tf.zeros([LOOK_STEPS, 4]),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+        )
+        self.run = tf.function(self._run, autograph=False)
+        self._look = tf.function(self._take_tally, autograph=False)
+
+    def look(self, count):
+        """(losses, position accuracies, stops) of the first `count` steps of the tally, which begins anew."""
+        tally = self._look().numpy()[:count]
+        return tally[:, 0], tally[:, 1] / np.maximum(tally[:, 2], 1), tally[:, 3]
+
+    def _run(self, iterator, slot, count, stop):
+        """`count` steps; those of a call are a loop inside TensorFlow, so a step is the same whatever their number."""
+
+        def step(i):
+            self.strategy.run(self._step, args=(*next(iterator), slot + i, stop))
+            return i + 1
+
+        tf.while_loop(lambda i: i < count, step, [tf.constant(0)])
+
+    def _step(self, images, label_ids, slot, stop):
+        loss, logits, gradients = self._differentiate(images, label_ids)
+        self._optimizer.apply(gradients, self._network.trainable_variables)
+        right, counted = _position_counts(label_ids, self._readout.decode(logits).label_ids)
+        row = tf.stack([loss, right, counted, stop])
+        self._tally.assign_add(tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, 4]), [[slot]], [row]))
+
+    def _gradients(self, images, label_ids):
+        variables = self._network.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self._network(images, training=True)
+            losses = self._readout.loss(logits, label_ids)
+            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
+            if self._network.losses:
+                loss += tf.nn.scale_regularization_loss(tf.add_n(self._network.losses))
+            scaled = self._optimizer.scale_loss(loss)
+        return loss, logits, tape.gradient(scaled, [variable.value for variable in variables])
+
+    def _take_tally(self):
+        def take():
+            taken = self._tally.read_value()
+            self._tally.assign(tf.zeros_like(taken))
+            return taken
+
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(take), axis=None)
+
+
+class _Training:
+    """The loop around the steps: looks, validations, checkpoints, stops."""
+
+    def __init__(self, asked, manifest, strategy, checkpoints, settings, num_steps, interrupts, chief):
+        self.asked = asked
+        self.manifest = manifest
+        self.strategy = strategy
+        self.checkpoints = checkpoints
+        self.num_steps = num_steps
+        self.per_epoch = steps_per_epoch(manifest, asked.batch_size)
+        self.interrupts = interrupts
+        self.chief = chief
+        self.precision = settings["network"]["precision"]
+        self.step = 0
+        self.state = {
+            "settings": settings,
+            "environment": environment(strategy),
+            "num_steps": num_steps,
+            "validated_step": 0,
+            "best": None,
+            "stale_validations": 0,
+            "finished": None,
+            "seconds": 0.0,
+        }
+        keras.utils.set_random_seed(asked.train_seed)
+        with strategy.scope():
+            self.recognizer = Recognizer(settings)
+            self.optimizer = make_optimizer(
+                asked.schedule, asked.learning_rate, asked.weight_decay, num_steps, self.precision
+            )
+            self.optimizer.build(self.recognizer.network.trainable_variables)
+            self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, asked.xla)
+        self.validation = None
+        if manifest.count("validation"):
+            self.validation = evaluation_batches(manifest, "validation", _VALIDATION_BATCH, asked.channels)
+
+    def restore(self, checkpoint):
+        """Takes up the state of a checkpoint, the same one on all workers."""
+        step = checkpoint.step if checkpoint else 0
+        _check_agreement(self.strategy, step)
+        if checkpoint is None:
+            return
+        with self.strategy.scope():
+            assign_arrays(checkpoint.arrays, **self._variables())
+        self._warn_of_other_environment(checkpoint.state["environment"])
+        self.step = self.recognizer.step = step
+        self.state = {**checkpoint.state, "environment": self.state["environment"]}
+
+    def run(self, decoded, logs_folder):
+        """Trains to the end, or until it is asked to stop."""
+        self._introduce()
+        self.began = time.monotonic() - self.state["seconds"]
+        self.logs = Logs(logs_folder, self.step) if self.chief else None
+        self.saved, self.save_seconds = time.monotonic(), 0.0
+        self.looked_step = self.step
+        self.window = Window(self.asked.network, self.recognizer.readout, self.step)
+        self._trace()
+        iterator = iter(self._distributed(decoded()))
+        with contextlib.closing(self.logs) if self.chief else contextlib.nullcontext(), Display(
+            self.step, self.num_steps, self.asked.batch_size, quiet=not self.chief
+        ) as self.display:
+            while not self._ended():
+                self._advance(iterator)
+        return self.state
+
+    def _ended(self):
+        """Validates where that is due, and says whether anything is left to do."""
+        if self._validation_due() and self.state["validated_step"] != self.step:
+            self._validate()
+            self.state["finished"] = self._reason_to_end()
+            self._save()
+        return self.state["finished"] is not None
+
+    def _advance(self, iterator):
+        """Some steps, and what is due after them."""
+        count = min(self._steps_to_event(), self.display.steps_per_call(_CALL_SECONDS))
+        stop = tf.constant(float(self.interrupts.asked))
+        with self._profiled(self.step), self.display.timed(count):
+            self.steps.run(iterator, tf.constant(self.step - self.looked_step), tf.constant(count), stop)
+        self.step += count
+        if self.step % LOOK_STEPS == 0 or self._validation_due() or (self.interrupts.asked and self._alone):
+            stopped = self._look()
+            if stopped:
+                self._leave()
+            if self._save_due():
+                self._save()
+
+    def _save_due(self):
+        """Whether it is time; a validation saves by itself, and a large network must not spend its time on saving."""
+        wanted = self.asked.checkpoint_seconds
+        seconds = max(wanted, _SAVE_PAUSE * self.save_seconds) if wanted else 0
+        return time.monotonic() - self.saved >= seconds and not self._validation_due()
+
+    @property
+    def _alone(self):
+        """Whether this process may look when it likes: workers have to look together."""
+        return not is_multi_worker(self.strategy)
+
+    def _steps_to_event(self):
+        """How many steps there are before the next look, which comes at each event too."""
+        each = self._validation_every()
+        to_validation = each - self.step % each
+        return min(self.num_steps - self.step, to_validation, LOOK_STEPS - self.step % LOOK_STEPS)
+
+    def _validation_every(self):
+        return self.asked.validation_steps or self.per_epoch
+
+    def _validation_due(self):
+        return self.step == self.num_steps or (self.step > 0 and self.step % self._validation_every() == 0)
+
+    def _look(self):
+        """Fetches what the steps came to; returns whether a worker was asked to stop."""
+        first = self.looked_step
+        losses, accuracies, stops = self.steps.look(self.step - first)
+        self.looked_step = self.step
+        if not np.isfinite(losses).all():
+            self._refuse_non_finite(first, losses)
+        self.window.add(losses, accuracies)
+        self.display.show(self.window)
+        line = self.window.plateau_line(self.step)
+        if self.chief:
+            if line:
+                print(line)
+            self._log()
+        return stops.any() or (self._alone and self.interrupts.asked)
+
+    def _refuse_non_finite(self, first, losses):
+        bad = [f"{first + i + 1} ({loss})" for i, loss in enumerate(losses) if not np.isfinite(loss)]
+        steps = self.checkpoints.steps()
+        raise DigitwiseError(
+            f"the loss is not finite at step {', '.join(bad)}: the training has gone astray. "
+            f"The last checkpoint is that of {f'step {steps[-1]}' if steps else 'no step yet'}; "
+            f"try --overwrite with a lower --learning_rate than {self.asked.learning_rate:g}"
+            + ("" if self.precision == "float32" else ", or --precision=float32")
+        )
+
+    def _log(self):
+        rate = self._learning_rate()
+        loss, accuracy = self.window.last_look
+        self.logs.scalars(
+            "train",
+            self.step,
+            loss=loss,
+            position_accuracy=accuracy,
+            learning_rate=rate,
+            images_per_second=self.display.images_per_second,
+        )
+        each = max(1, self.num_steps // (_HISTORY_ROWS * LOOK_STEPS)) * LOOK_STEPS
+        if self.step % each == 0:
+            self.logs.history(self.step, loss=loss, position_accuracy=accuracy, learning_rate=rate)
+
+    def _learning_rate(self):
+        return learning_rate_at(self.asked.schedule, self.asked.learning_rate, self.num_steps, self.step)
+
+    def _validate(self):
+        """Reads the validation split, and notes whether it went better than ever before."""
+        self.state["validated_step"] = self.step
+        self.recognizer.step = self.step
+        if self.validation is None:
+            self.state["best"] = {"step": self.step}
+            return
+        label_ids, decoded_ids, shown = self._read_validation()
+        right, counted = metrics.position_counts(label_ids, decoded_ids)
+        codes_right = int(metrics.sequence_right(label_ids, decoded_ids).sum())
+        result = {
+            "step": self.step,
+            "sequence_accuracy": codes_right / len(label_ids),
+            "position_accuracy": float(right.sum() / counted.sum()),
+            "count": len(label_ids),
+        }
+        best = self.state["best"]
+        better = best is None or result["sequence_accuracy"] > best["sequence_accuracy"]
+        # Equal is not better, but of two equal ones the later has learned from more.
+        if better or result["sequence_accuracy"] == best["sequence_accuracy"]:
+            self.state["best"] = result
+        self.state["stale_validations"] = 0 if better else self.state["stale_validations"] + 1
+        if self.chief:
+            self._tell(result, codes_right, shown)
+
+    def _read_validation(self):
+        label_ids, decoded_ids, shown = [], [], None
+        for _, labels, decoded, _, _, images in predict_batches(
+            self.strategy, self.recognizer, self.validation, images=True
+        ):
+            label_ids.append(labels)
+            decoded_ids.append(decoded)
+            shown = shown if shown is not None else (images[:_SHEET_IMAGES], labels, decoded)
+        return np.concatenate(label_ids), np.concatenate(decoded_ids), shown
+
+    def _tell(self, result, codes_right, shown):
+        best = " (best so far)" if self.state["best"]["step"] == self.step else ""
+        print(
+            f"step {self.step:,} (epoch {self.step / self.per_epoch:g}): validation position_accuracy "
+            f"{result['position_accuracy']:.4f}, sequence_accuracy {result['sequence_accuracy']:.4f} "
+            f"({codes_right:,} of {result['count']:,}){best}"
+        )
+        accuracies = {name: result[name] for name in ("position_accuracy", "sequence_accuracy")}
+        self.logs.scalars("validation", self.step, **accuracies)
+        self.logs.history(self.step, **{f"validation_{name}": value for name, value in accuracies.items()})
+        images, label_ids, decoded_ids = shown
+        texts = [self.recognizer.text(ids) for ids in label_ids]
+        decoded = [self.recognizer.text(ids) for ids in decoded_ids]
+        self.logs.image("validation", self.step, "predictions", sheet(images, texts, decoded))
+
+    def _reason_to_end(self):
+        best = (self.state["best"] or {}).get("sequence_accuracy")
+        target, patience = self.asked.target_accuracy, self.asked.patience
+        if target is not None and best is not None and best >= target:
+            return f"sequence_accuracy {best:.4f} on validation reached --target_accuracy={target:g}"
+        if self.step == self.num_steps:
+            return f"all {self.asked.epochs} epochs"
+        if patience and self.state["stale_validations"] >= patience:
+            return f"no better on validation for {patience} times, --patience={patience}"
+        return None
+
+    def _save(self):
+        self.saved = time.monotonic()
+        self.state["seconds"] = round(self.saved - self.began, 3)
+        if self.chief:
+            self._write()
+            self.save_seconds = time.monotonic() - self.saved
+            self.saved += self.save_seconds
+
+    def _write(self):
+        arrays = arrays_of(**self._variables())
+        wrong = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+        if wrong:
+            raise DigitwiseError(
+                f"after step {self.step} {wrong[0]} is not finite, and {len(wrong) - 1} more arrays: the training has "
+                f"gone astray; try --overwrite with a lower --learning_rate than {self.asked.learning_rate:g}"
+            )
+        best = self.state["best"]
+        self.checkpoints.save(self.step, arrays, plain(self.state), best["step"] if best else None)
+
+    def _leave(self):
+        """Asked to stop: saves, and ends the process as the signal would have."""
+        self._save()
+        if self.chief:
+            print(f"stopped at step {self.step:,} of {self.num_steps:,}, saved: the same command goes on from here")
+        if self.interrupts.asked == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + signal.SIGTERM)
+
+    def _variables(self):
+        return {"network": self.recognizer.network.variables, "optimizer": self.optimizer.variables}
+
+    def _distributed(self, decoded):
+        asked = self.asked
+        return self.strategy.distribute_datasets_from_function(
+            lambda context: training_batches(
+                self.manifest,
+                asked.channels,
+                asked.batch_size,
+                asked.epochs,
+                asked.train_seed,
+                self.step,
+                decoded,
+                Part.of(context),
+            )
+        )
+
+    def _trace(self):
+        """Builds the graph of the steps while the pictures are still being decoded: an iterator over nothing but the
+        right shapes is enough for that."""
+        if self.chief:
+            print("building the graph of the training (once, some seconds) ...", flush=True)
+        size = self.asked.batch_size // self.strategy.num_replicas_in_sync
+        nothing = (
+            tf.zeros([size, *self.recognizer.image_shape], tf.uint8),
+            tf.zeros([size, self.manifest.max_length], tf.int32),
+        )
+        iterator = iter(
+            self.strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensors(nothing).repeat())
+        )
+        number = tf.TensorSpec([], tf.int32)
+        traced = self.steps.run.get_concrete_function(iterator, number, number, tf.TensorSpec([], tf.float32))
+        if self.chief and not self.step:
+            self.logs.graph(traced.graph)
+
+    @contextlib.contextmanager
+    def _profiled(self, step):
+        """Where asked for, writes a profile of the steps between the second look and the third."""
+        if self.asked.profile and self.chief:
+            if step == 2 * LOOK_STEPS:
+                self.logs.start_profile()
+            elif step == 2 * LOOK_STEPS + _PROFILED_STEPS:
+                self.logs.stop_profile()
+        yield
+
+    def _introduce(self):
+        if not self.chief:
+            print(f"train: {describe(self.strategy)}; the chief shows how it goes", flush=True)
+            return
+        height, width, channels = self.recognizer.image_shape
+        network, readout = self.asked.network, self.asked.readout
+        print(
+            f"train: {network} with {readout}, {self.recognizer.network.count_params():,} parameters, images "
+            f"{width}x{height}x{channels}, {self.per_epoch:,} steps of {self.asked.batch_size} an epoch, "
+            f"{self.num_steps:,} in all, {self.precision} on {describe(self.strategy)}"
+        )
+        if self.step:
+            print(f"train: going on from step {self.step:,}")
+
+    def _warn_of_other_environment(self, before):
+        differing = differing_settings(before, self.state["environment"])
+        if differing and self.chief:
+            changes = ", ".join(f"{name} {old} -> {new}" for name, old, new in differing)
+            print(f"note: the training goes on with {changes}; its end will not be the same to the bit")
+
+
+@dataclasses.dataclass
+class _Interrupts:
+    """Which signal asked the training to stop, or 0."""
+
+    asked: int = 0
+
+    def note(self, number, _frame):
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt  # a second Ctrl-C does not wait for the save
+        self.asked = number
+
+
+@contextlib.contextmanager
+def _interrupts():
+    """Notes SIGTERM and Ctrl-C, to be looked at between steps; only a main thread may."""
+    interrupts = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+    before = {number: signal.signal(number, interrupts.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _decoding(manifest, channels):
+    """A function that gives the training split decoded, or None where it is too big for that. A thread decodes it
+    while the network is being built."""
+    if not fits_in_memory(manifest, "train", channels):
+        yield lambda: None
+        return
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        yield executor.submit(_decode, manifest, channels).result
+
+
+def _decode(manifest, channels):
+    with tf.device("CPU:0"):
+        return decode_split(manifest, "train", channels)
+
+
+@contextlib.contextmanager
+def _told_of_lost_peers(cluster, checkpoints):
+    """One line where another worker has gone, whatever TensorFlow makes of it."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if cluster is None:
+            raise
+        lost = cluster.silent_peers()
+        steps = checkpoints.steps()
+        raise DigitwiseError(
+            f"{cluster.name(cluster.index)} lost {', '.join(lost) or 'a peer'} ({type(error).__name__}): start all "
+            f"workers again, and the training goes on from {f'step {steps[-1]}' if steps else 'its beginning'}"
+        ) from None
+
+
+def environment(strategy):
+    """What else decides the last bits of a result."""
+    return {
+        "replicas": strategy.num_replicas_in_sync,
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or _cores(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+
+
+def _cores():
+    from pipeline.config import available_cores
+
+    return available_cores()
+
+
+def _check_replicas(asked, strategy):
+    check_batch_size(asked.batch_size, strategy)
+    if asked.xla and strategy.num_replicas_in_sync > 1:
+        raise DigitwiseError(
+            f"--xla compiles a step as one piece, and {strategy.num_replicas_in_sync} replicas exchange numbers within "
+            "a step: leave it out, or give --strategy=one"
+        )
+
+
+def _precision(asked, found):
+    """The precision in use: that of the checkpoint, should `auto` mean another on the machine that goes on with it."""
+    if asked.precision != "auto":
+        return asked.precision
+    return found.state["settings"]["network"]["precision"] if found else fast_precision()
+
+
+def _prepare(config, workdir, checkpoints):
+    """What only one process may do, before any other looks."""
+    if config.overwrite:
+        checkpoints.clear()
+        clear(workdir.logs)
+    checkpoints.clean()
+
+
+def _check_settings(found, settings, workdir):
+    """Refuses to go on with what was begun under other settings."""
+    before, now = ({**s["train"], "records": s["records"]["fingerprint"]} for s in (found.state["settings"], settings))
+    differing = differing_settings(before, now)
+    if differing:
+        refuse_other_settings(f"the training in {workdir.checkpoints} (step {found.step})", differing)
+
+
+def _check_agreement(strategy, step):
+    """All workers must go on from one step; they do not where their checkpoints are not in one folder."""
+    if not is_multi_worker(strategy):
+        return
+
+
+    @tf.function(autograph=False)
+    def steps_of_workers():
+        return gather(strategy, strategy.run(lambda: tf.constant([step])))
+
+    steps = steps_of_workers().numpy().tolist()
+    if set(steps) != {step}:
+        raise DigitwiseError(
+            f"the workers stand at steps {', '.join(map(str, sorted(set(steps))))}: --workdir must be one folder that "
+            "all of them share"
+        )
+
+
+def _position_counts(label_ids, decoded_ids):
+    """As metrics.position_counts, summed over positions, in TensorFlow."""
+    counted = (label_ids >= 0) | (decoded_ids >= 0)
+    right = counted & (label_ids == decoded_ids)
+    return tuple(tf.reduce_sum(tf.cast(values, tf.float32)) for values in (right, counted))

@@ -1,0 +1,126 @@
+"""The order of batches, and that each example counts once."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.batches import (
+    Part,
+    available_memory,
+    decode_split,
+    epoch_seed,
+    evaluation_batches,
+    fits_in_memory,
+    shares_of_batches,
+    steps_per_epoch,
+    training_batches,
+)
+from records.errors import DamagedRecords, DigitwiseError
+from records.reader import label_lookup, match_channels, read_in_order
+from tests.training_fixtures import make_records
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("records"), train=26, validation=3, test=7, shards=3)
+
+
+def as_lists(batches):
+    return [(images.numpy().tolist(), label_ids.numpy().tolist()) for images, label_ids in batches]
+
+
+def train_batches(manifest, start_step=0, **options):
+    return as_lists(training_batches(manifest, 1, 4, num_epochs=2, seed=0, start_step=start_step, **options))
+
+
+def test_an_epoch_has_each_example_at_most_once_and_epochs_differ(manifest):
+    batches = train_batches(manifest)
+    assert len(batches) == 12
+    pictures = [[str(image) for images, _ in epoch for image in images] for epoch in (batches[:6], batches[6:])]
+    assert [len(set(epoch)) for epoch in pictures] == [24, 24]
+    assert pictures[0] != pictures[1]
+
+
+@pytest.mark.parametrize("start_step", [1, 6, 7, 12])
+def test_a_later_start_sees_what_was_left(manifest, start_step):
+    assert train_batches(manifest, start_step) == train_batches(manifest)[start_step:]
+
+
+def test_pictures_kept_in_memory_come_in_the_same_order(manifest):
+    decoded = decode_split(manifest, "train", 1)
+    assert train_batches(manifest, 5, decoded=decoded) == train_batches(manifest, 5)
+
+
+def test_two_replicas_share_the_batches_of_one(manifest):
+    whole = train_batches(manifest)
+    halves = train_batches(manifest, part=Part(2, 0, 2))
+    assert [(a + c, b + d) for (a, b), (c, d) in zip(halves[::2], halves[1::2], strict=True)] == whole
+    assert train_batches(manifest, part=Part(2, 1, 2)) == halves[1::2]
+
+
+def test_the_order_depends_on_the_seed_alone(manifest):
+    tf.random.set_seed(1)
+    first = train_batches(manifest)
+    tf.random.set_seed(2)
+    assert train_batches(manifest) == first
+    assert as_lists(training_batches(manifest, 1, 4, num_epochs=2, seed=1)) != first
+
+
+def test_seeds_of_epochs():
+    assert epoch_seed(0, 0) == epoch_seed(0, 0) < 2**63
+    assert len({epoch_seed(seed, epoch) for seed in range(10) for epoch in range(10)}) == 100
+
+
+def test_a_batch_larger_than_the_split_is_refused(manifest):
+    assert steps_per_epoch(manifest, 26) == 1
+    with pytest.raises(DigitwiseError, match=r"--batch_size=27 is more than the 26 training examples .*take 26 or less"):
+        steps_per_epoch(manifest, 27)
+
+
+def test_evaluation_fills_the_last_batch_up(manifest):
+    batches = list(evaluation_batches(manifest, "test", 3, 1))
+    assert [indices.numpy().tolist() for indices, *_ in batches] == [[0, 1, 2], [3, 4, 5], [6, 0, 0]]
+    assert [mask.numpy().tolist() for *_, mask in batches] == [[True] * 3, [True] * 3, [True, False, False]]
+    assert {tuple(images.shape) for _, images, _, _ in batches} == {(3, 16, 32, 1)}
+
+
+def test_seven_images_in_batches_of_three_on_two_replicas_count_seven(manifest):
+    batches = evaluation_batches(manifest, "test", 3, 1)
+    shares = list(shares_of_batches(batches, Part(2, 0, 2)))
+    assert len(shares) == 6
+    assert [i for indices, _, _, mask in shares for i in indices.numpy()[mask.numpy()]] == list(range(7))
+
+
+def test_an_empty_split_is_refused(manifest):
+    with pytest.raises(DigitwiseError, match="no examples in its split 'other'"):
+        evaluation_batches(manifest, "other", 3, 1)
+
+
+def test_a_shard_that_is_cut_is_named(tmp_path):
+    manifest = make_records(tmp_path / "records")
+    path = manifest.paths("test")[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedRecords, match=rf"{path.name} has \d+ bytes and the manifest says \d+"):
+        read_in_order(manifest, "test")
+
+
+def test_a_quarter_of_the_memory_is_taken_at_most(manifest):
+    size = 26 * 16 * 32
+    assert fits_in_memory(manifest, "train", 1, available=4 * size)
+    assert not fits_in_memory(manifest, "train", 1, available=4 * size - 1)
+    assert not fits_in_memory(manifest, "train", 3, available=4 * size)
+    assert available_memory() > 0
+
+
+def test_grey_is_what_pillow_makes():
+    from PIL import Image
+
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    grey = match_channels(tf.constant(image[None]), 1)[0, ..., 0]
+    assert np.array_equal(grey, np.asarray(Image.fromarray(image).convert("L")))
+    assert match_channels(tf.constant(image[None, ..., :1]), 3).shape == (1, 5, 7, 3)
+
+
+def test_texts_become_ids():
+    lookup = label_lookup("bä€a", 4)
+    assert lookup(tf.constant(["abä€", "a", "€b"])).numpy().tolist() == [[3, 0, 1, 2], [3, -1, -1, -1], [2, 0, -1, -1]]

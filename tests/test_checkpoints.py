@@ -1,0 +1,198 @@
+"""Checkpoints: what is there is whole, what is damaged is found."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.checkpoints import Checkpoints, DamagedCheckpoint, arrays_of, assign_arrays
+from records.errors import DigitwiseError
+
+ARRAYS = {"network/0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "network/1/seed": np.array([1, 2], np.uint32)}
+
+
+def save(folder, *steps, best=None, arrays=ARRAYS):
+    checkpoints = Checkpoints(folder)
+    for step in steps:
+        best = step if best is None else best
+        checkpoints.save(step, arrays, {"best": {"step": best}, "text": "käse"}, best)
+    return checkpoints
+
+
+def flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+def test_what_was_saved_comes_back(tmp_path):
+    checkpoint = save(tmp_path / "new" / "folder", 7).latest()
+    assert (checkpoint.step, checkpoint.state) == (7, {"best": {"step": 7}, "text": "käse"})
+    assert list(checkpoint.arrays) == list(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert checkpoint.arrays[name].dtype == array.dtype
+        assert np.array_equal(checkpoint.arrays[name], array)
+
+
+def test_the_last_two_and_the_best_are_kept(tmp_path):
+    checkpoints = save(tmp_path, 10, 20, 30, 40, best=20)
+    assert checkpoints.steps() == [20, 30, 40]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 3 + [".npz"] * 3
+    assert [checkpoints.choose(which).step for which in ("best", "last", "30")] == [20, 40, 30]
+
+
+def test_there_may_be_none(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "nothing")
+    assert checkpoints.latest() is None
+    assert checkpoints.steps() == []
+    checkpoints.clean()
+    checkpoints.clear()
+    with pytest.raises(DigitwiseError, match="holds no checkpoint: train first"):
+        checkpoints.choose("best")
+
+
+def test_a_step_that_is_not_there(tmp_path):
+    with pytest.raises(DigitwiseError, match="holds no checkpoint '15': there are best, last and 10, 20"):
+        save(tmp_path, 10, 20).choose("15")
+
+
+def test_any_flipped_bit_is_found(tmp_path):
+    checkpoints = save(tmp_path, 1)
+    for path in (tmp_path / "step-00000001.json", tmp_path / "step-00000001.npz"):
+        for place in range(path.stat().st_size):
+            flip(path, place)
+            # A blank that becomes another blank means the same JSON.
+            if path.suffix == ".npz" or not path.read_bytes()[place : place + 1].isspace():
+                with pytest.raises(DigitwiseError, match="damaged|no checkpoint of digitwise|format version"):
+                    checkpoints.load(1)
+            flip(path, place)
+    assert checkpoints.load(1).step == 1
+
+
+def test_a_damaged_one_falls_back_to_the_one_before(tmp_path):
+    checkpoints = save(tmp_path, 1, 2)
+    flip(tmp_path / "step-00000002.npz", 100)
+    lines = []
+    assert checkpoints.latest(lines.append).step == 1
+    assert len(lines) == 1
+    assert lines[0].startswith(f"warning: {tmp_path}/step-00000002.npz is damaged: its sha256 is not the one in")
+    assert lines[0].endswith("falling back to the checkpoint before it")
+
+
+def test_the_best_is_known_without_the_last(tmp_path):
+    checkpoints = save(tmp_path, 1, 2, 3, best=1)
+    flip(tmp_path / "step-00000003.json", 10)
+    assert checkpoints.choose("best", warn=lambda _: None).step == 1
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    checkpoints = save(tmp_path, 1, 2)
+    for path in tmp_path.glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DigitwiseError, match="none of the checkpoints of steps 1, 2 is whole; train anew"):
+        checkpoints.latest(lambda _: None)
+    with pytest.raises(DamagedCheckpoint):
+        checkpoints.choose("last")
+
+
+def test_arrays_alone_are_no_checkpoint(tmp_path):
+    checkpoints = save(tmp_path, 1, 2)
+    (tmp_path / "step-00000002.json").unlink()
+    (tmp_path / ".partial-step-00000003.npz-1-abc").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert checkpoints.latest().step == 1
+    checkpoints.clean()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["notes.txt", "step-00000001.json", "step-00000001.npz"]
+    checkpoints.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_another_format_version(tmp_path):
+    checkpoints = save(tmp_path, 1)
+    path = tmp_path / "step-00000001.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
+    with pytest.raises(DigitwiseError, match="has format version 2, this program reads 1"):
+        checkpoints.latest()
+
+
+def network(units=3):
+    keras.utils.set_random_seed(0)
+    images = keras.Input((2,))
+    x = keras.layers.Dense(units, name="dense")(images)
+    return keras.Model(images, keras.layers.Dropout(0.5, name="dropout")(x))
+
+
+def test_variables_come_back_with_the_seeds_of_dropout():
+    arrays = arrays_of(network=network().variables)
+    assert [name.split("/")[2] for name in arrays] == ["dense", "dense", "seed_generator"]
+    other = network()
+    other.variables[0].assign(np.zeros((2, 3)))
+    other(np.ones((1, 2)), training=True)
+    assert not all(np.array_equal(arrays[n], a) for n, a in arrays_of(network=other.variables).items())
+    assign_arrays(arrays, network=other.variables)
+    assert all(np.array_equal(arrays[n], a) for n, a in arrays_of(network=other.variables).items())
+
+
+def test_another_shape_is_refused_and_nothing_assigned():
+    arrays = arrays_of(network=network(4).variables)
+    other = network(3)
+    before = other.variables[1].numpy()
+    with pytest.raises(DigitwiseError, match=r"network/0/.*kernel is float32 \[2, 4\], the program's is float32 \[2, 3\]"):
+        assign_arrays(arrays, network=other.variables)
+    assert np.array_equal(other.variables[1].numpy(), before)
+
+
+def test_other_variables_are_refused():
+    arrays = arrays_of(network=network().variables)
+    with pytest.raises(DigitwiseError, match="the checkpoint's network has other variables .*3 of them there, 2 here"):
+        assign_arrays(arrays, network=network().variables[:2])
+    with pytest.raises(DigitwiseError, match="the checkpoint's optimizer has other variables"):
+        assign_arrays(arrays, optimizer=network().variables)
+
+
+def test_names_that_look_like_pickles_are_not_loaded(tmp_path):
+    checkpoints = save(tmp_path, 1)
+    with open(tmp_path / "step-00000001.npz", "wb") as file:
+        np.savez(file, evil=np.array([print], dtype=object), allow_pickle=True)
+    with pytest.raises(DamagedCheckpoint):
+        checkpoints.load(1)
+
+
+SAVES_AND_DIES = """
+import os, pathlib, signal, sys
+import numpy as np
+from pipeline.checkpoints import Checkpoints
+from tests.training_fixtures import _die_at
+checkpoints = Checkpoints(sys.argv[1])
+_die_at(int(sys.argv[2]))
+for step in (1, 2, 3):
+    checkpoints.save(step, {"a": np.full(1000, step)}, {"best": None})
+print("survived")
+"""
+
+
+@pytest.mark.parametrize("call", range(1, 21))
+def test_a_save_killed_at_any_change_of_the_disk_leaves_whole_checkpoints(tmp_path, call):
+    root = pathlib.Path(__file__).parent.parent
+    result = subprocess.run(
+        [sys.executable, "-c", SAVES_AND_DIES, str(tmp_path), str(call)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    # Three saves are 6 changes each (two files: contents, name, folder), and 2 removals.
+    assert result.stdout == "" and result.returncode == -9, result.stderr
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.clean()
+    latest = checkpoints.latest(lambda line: pytest.fail(line))
+    finished = [0, *[step for step in (1, 2, 3) if call > 6 * step - 1]]
+    assert (latest.step if latest else 0) in finished[-1:]
+    assert latest is None or np.array_equal(latest.arrays["a"], np.full(1000, latest.step))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".partial-")]

@@ -1,0 +1,101 @@
+"""Reading with what a checkpoint holds."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import config
+from pipeline.batches import evaluation_batches
+from pipeline.checkpoints import Checkpoints, arrays_of
+from pipeline.config import TrainConfig
+from pipeline.recognizer import POLICIES, Recognizer, predict_batches
+from pipeline.training import training_settings
+from records.errors import DigitwiseError
+from tests.training_fixtures import make_records, settings_for_tests
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("records"), test=7)
+
+
+def settings_of(manifest, **options):
+    asked = TrainConfig(**settings_for_tests(**options))
+    return training_settings(asked, manifest, asked.precision)
+
+
+@pytest.fixture(scope="module")
+def recognizer(manifest):
+    keras.utils.set_random_seed(0)
+    return Recognizer(settings_of(manifest), step=5)
+
+
+def save(recognizer, folder, *steps, best):
+    for step in steps:
+        state = {"settings": recognizer.settings, "best": {"step": best}}
+        Checkpoints(folder).save(step, arrays_of(network=recognizer.network.variables), state, best)
+
+
+def test_a_checkpoint_reads_as_the_network_it_was_saved_from(manifest, recognizer, tmp_path):
+    save(recognizer, tmp_path, 3, 5, best=3)
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 32, 1)).astype(np.uint8)
+    expected = recognizer.predict(images)
+    loaded = Recognizer.load(tmp_path, "best")
+    assert (loaded.step, Recognizer.load(tmp_path, "last").step) == (3, 5)
+    assert loaded.image_shape == (16, 32, 1)
+    assert loaded.alphabet.characters == "abcd"
+    assert loaded.settings == recognizer.settings
+    for values, others in zip(loaded.predict(images), expected):
+        assert isinstance(values, np.ndarray)
+        assert np.array_equal(values, others)
+    assert loaded.text(expected.label_ids[0]) == "".join("abcd"[i] for i in expected.label_ids[0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 10])
+def test_each_example_is_read_once(manifest, recognizer, batch_size):
+    strategy = tf.distribute.get_strategy()
+    batches = evaluation_batches(manifest, "test", batch_size, 1)
+    results = list(predict_batches(strategy, recognizer, batches, images=True))
+    indices, label_ids, decoded_ids, probabilities, confidence, images = map(np.concatenate, zip(*results))
+    assert indices.tolist() == list(range(7))
+    expected = recognizer.predict(images)
+    assert np.array_equal(decoded_ids, expected.label_ids)
+    assert np.allclose(probabilities, expected.probabilities, atol=1e-6)
+    assert np.allclose(confidence, expected.confidence, atol=1e-6)
+    assert label_ids.shape == (7, 2)
+    assert {len(result) for result in predict_batches(strategy, recognizer, batches)} == {5}
+
+
+def test_images_of_another_shape_are_refused(recognizer):
+    with pytest.raises(DigitwiseError, match=r"reads images uint8 \[batch, 16, 32, 1\], not uint8 \[2, 16, 32, 3\]"):
+        recognizer.predict(np.zeros((2, 16, 32, 3), np.uint8))
+    with pytest.raises(DigitwiseError, match="not float32"):
+        recognizer.predict(np.zeros((2, 16, 32, 1), np.float32))
+
+
+def test_a_network_that_does_not_fit_is_one_line(manifest):
+    settings = settings_of(manifest)
+    settings["network"]["image_shape"] = [4, 4, 1]
+    with pytest.raises(DigitwiseError, match=r"^--network=alexnet on images of 4x4 \(grey\): "):
+        Recognizer(settings)
+
+
+def test_the_precision_is_that_of_one_network_only(manifest):
+    before = keras.config.dtype_policy().name
+    half = Recognizer(settings_of(manifest, precision="bfloat16"))
+    assert half.network.get_layer("conv1").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == before
+    images = np.zeros((1, 16, 32, 1), np.uint8)
+    assert half.predict(images).probabilities.dtype == np.float32
+
+
+def test_every_name_in_the_settings_is_known():
+    from alexnet import NETWORKS
+    from alexnet.readout import READOUTS
+    from pipeline.optimizer import SCHEDULES
+
+    assert config.NETWORKS == tuple(NETWORKS)
+    assert config.READOUTS == tuple(READOUTS)
+    assert config.SCHEDULES == tuple(SCHEDULES)
+    assert config.PRECISIONS == ("auto", *POLICIES)
