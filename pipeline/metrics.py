@@ -1,0 +1,200 @@
+"""How well codes were read, in numbers: numpy only.
+
+    position_accuracy(label_ids, decoded_ids)     # one float a position
+    right = sequence_right(label_ids, decoded_ids)
+    wilson_interval(right.sum(), len(right))      # (low, high)
+
+`label_ids` and `decoded_ids` are [count, positions], padded with -1 behind the end of a code.
+"""
+
+import collections
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+PADDING = -1
+
+
+class Pair(NamedTuple):
+    """`count` of the `total` times that `label` stood in a code it was read as `decoded`; None is no character."""
+
+    label: int | None
+    decoded: int | None
+    count: int
+    total: int
+
+
+class Coverage(NamedTuple):
+    """Reading only what has at least `threshold` confidence: the share that is read, and how much of that is wrong."""
+
+    threshold: float
+    share: float
+    count: int
+    wrong: int
+
+    @property
+    def error(self):
+        return self.wrong / self.count if self.count else float("nan")
+
+
+def same_width(label_ids, decoded_ids):
+    """Both arrays with as many positions as the wider one has."""
+    label_ids, decoded_ids = np.asarray(label_ids), np.asarray(decoded_ids)
+    width = max(label_ids.shape[1], decoded_ids.shape[1])
+    return tuple(
+        np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PADDING) for ids in (label_ids, decoded_ids)
+    )
+
+
+def position_counts(label_ids, decoded_ids):
+    """(right, counted) per position: a missing and an extra character are wrong, nothing counts behind both ends."""
+    label_ids, decoded_ids = same_width(label_ids, decoded_ids)
+    counted = (label_ids != PADDING) | (decoded_ids != PADDING)
+    right = counted & (label_ids == decoded_ids)
+    return right.sum(axis=0), counted.sum(axis=0)
+
+
+def position_accuracy(label_ids, decoded_ids):
+    """The share of right characters at each position; nan where no code has one."""
+    right, counted = position_counts(label_ids, decoded_ids)
+    return np.divide(right, counted, out=np.full(len(counted), np.nan), where=counted > 0)
+
+
+def sequence_right(label_ids, decoded_ids):
+    """For each code whether all of it is right: bool [count]."""
+    label_ids, decoded_ids = same_width(label_ids, decoded_ids)
+    return (label_ids == decoded_ids).all(axis=1)
+
+
+def sequence_accuracy(label_ids, decoded_ids):
+    """The share of codes of which every character is right, and none is missing or too many."""
+    right = sequence_right(label_ids, decoded_ids)
+    return float(right.mean()) if len(right) else float("nan")
+
+
+def wilson_interval(successes, count, z=1.96):
+    """(low, high) of a share: Wilson's score interval, which stays inside 0..1 and does not vanish at 0 or `count`."""
+    if not count:
+        return 0.0, 1.0
+    share = successes / count
+    center = share + z * z / (2 * count)
+    half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    scale = 1 + z * z / count
+    low = 0.0 if successes == 0 else max(0.0, (center - half) / scale)
+    high = 1.0 if successes == count else min(1.0, (center + half) / scale)
+    return float(low), float(high)
+
+
+def chance(num_classes, min_length, max_length):
+    """(position, sequence): how often a guess among all characters, and among all codes of these lengths, is right."""
+    codes = sum(num_classes**length for length in range(min_length, max_length + 1))
+    return 1 / num_classes, 1 / codes
+
+
+def most_frequent_share(label_ids):
+    """At each position the accuracy of always giving the most frequent character; nan where no code has one."""
+    shares = []
+    for ids in np.asarray(label_ids).T:
+        ids = ids[ids != PADDING]
+        shares.append(float(np.bincount(ids).max() / len(ids)) if len(ids) else float("nan"))
+    return shares
+
+
+def align(label, decoded):
+    """[(label or None, decoded or None, place in decoded or None)]: what was read as what.
+
+    Codes of one length are compared place by place; else by the fewest changes, so that one missing character does
+    not make all behind it wrong.
+    """
+    if len(label) == len(decoded):
+        return [(a, b, place) for place, (a, b) in enumerate(zip(label, decoded))]
+    costs = _edit_costs(label, decoded)
+    row, column = len(label), len(decoded)
+    steps = []
+    while row or column:
+        differ = row and column and label[row - 1] != decoded[column - 1]
+        if row and column and costs[row][column] == costs[row - 1][column - 1] + differ:
+            row, column = row - 1, column - 1
+            steps.append((label[row], decoded[column], column))
+        elif row and costs[row][column] == costs[row - 1][column] + 1:
+            row -= 1
+            steps.append((label[row], None, None))
+        else:
+            column -= 1
+            steps.append((None, decoded[column], column))
+    return steps[::-1]
+
+
+def _edit_costs(label, decoded):
+    costs = [list(range(len(decoded) + 1))]
+    for row, a in enumerate(label, 1):
+        line = [row]
+        for column, b in enumerate(decoded, 1):
+            line.append(min(costs[-1][column] + 1, line[-1] + 1, costs[-1][column - 1] + (a != b)))
+        costs.append(line)
+    return costs
+
+
+def confusion_counts(label_ids, decoded_ids):
+    """Counter of (label, decoded) over all characters; None is a missing or an extra character."""
+    label_ids, decoded_ids = same_width(label_ids, decoded_ids)
+    lengths_equal = (label_ids != PADDING).sum(axis=1) == (decoded_ids != PADDING).sum(axis=1)
+    present = label_ids[lengths_equal] != PADDING
+    pairs = np.stack([label_ids[lengths_equal][present], decoded_ids[lengths_equal][present]], axis=1)
+    kinds, counts = np.unique(pairs, axis=0, return_counts=True)
+    confusion = collections.Counter({(int(a), int(b)): int(count) for (a, b), count in zip(kinds, counts)})
+    for label, decoded in zip(label_ids[~lengths_equal].tolist(), decoded_ids[~lengths_equal].tolist()):
+        confusion.update((a, b) for a, b, _ in align(_trimmed(label), _trimmed(decoded)))
+    return confusion
+
+
+def confused_pairs(confusion, most=10):
+    """The most frequent mistakes, as Pairs; equal counts by the share of their character."""
+    totals = collections.Counter()
+    for (label, _), count in confusion.items():
+        totals[label] += count
+    pairs = [Pair(a, b, count, totals[a]) for (a, b), count in confusion.items() if a != b]
+    return sorted(pairs, key=lambda pair: (-pair.count, pair.total, _order(pair.label), _order(pair.decoded)))[:most]
+
+
+def coverage_curve(confidence, right, most=500):
+    """Coverage at falling thresholds, from reading least to reading all; equal confidences are read together."""
+    order = np.argsort(-np.asarray(confidence), kind="stable")
+    confidence, right = np.asarray(confidence)[order], np.asarray(right)[order]
+    last_of_tie = np.flatnonzero(np.append(confidence[1:] != confidence[:-1], True)) if len(order) else order
+    wrong = np.cumsum(~right)
+    if len(last_of_tie) > most:
+        last_of_tie = last_of_tie[np.linspace(0, len(last_of_tie) - 1, most).round().astype(int)]
+    return [
+        Coverage(float(confidence[place]), (place + 1) / len(order), int(place) + 1, int(wrong[place]))
+        for place in last_of_tie.tolist()
+    ]
+
+
+def coverage_at(confidence, right, threshold):
+    """The Coverage of reading only what has at least `threshold` confidence."""
+    read = np.asarray(confidence) >= threshold
+    share = float(read.mean()) if len(read) else 0.0
+    return Coverage(threshold, share, int(read.sum()), int((read & ~np.asarray(right)).sum()))
+
+
+def class_gaps(classes):
+    """{name: [(place from 1, what others show there and this one never)]} of {name: [{character: count}]}."""
+    everywhere = [sorted(set().union(*counts)) for counts in itertools.zip_longest(*classes.values(), fillvalue={})]
+    gaps = {}
+    for name, by_place in classes.items():
+        missing = (
+            (place, [c for c in known if c not in counts])
+            for place, (known, counts) in enumerate(itertools.zip_longest(everywhere, by_place, fillvalue={}), 1)
+        )
+        gaps[name] = [(place, characters) for place, characters in missing if characters]
+    return gaps
+
+
+def _trimmed(ids):
+    return [i for i in ids if i != PADDING]
+
+
+def _order(character):
+    return float("inf") if character is None else character

@@ -1,0 +1,219 @@
+"""The pictures of a report, as PNG bytes: matplotlib without a screen and without global state.
+
+    accuracy_plot([0.99, 0.98], ..., theme=DARK)
+"""
+
+import dataclasses
+import io
+
+from matplotlib import font_manager, ft2font
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+# Small in inches and fine in pixels: on a phone the picture is scaled down little, so its text stays readable.
+SIZE_INCHES = (4.7, 3.2)
+MATRIX_INCHES = (4.7, 4.7)
+DPI = 220
+MOST_CLASSES = 20
+MARKED_THRESHOLDS = (0.5, 0.9, 0.99, 0.999)
+NOTHING = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class Theme:
+    """The colours of a picture."""
+
+    background: str
+    text: str
+    faint: str
+    line: str
+    accent: str
+    wrong: str
+
+
+LIGHT = Theme("#ffffff", "#1b2430", "#647081", "#dfe4ea", "#1f5fd0", "#c2410c")
+DARK = Theme("#182029", "#e6ebf1", "#9aa7b6", "#323d4a", "#7db0ff", "#fb923c")
+
+
+def accuracy_plot(positions, whole, chances, what="test", theme=LIGHT):
+    """`positions` and `whole` are (value, low, high), None where nothing counts; `chances` are (position, sequence)."""
+    axes = _axes(theme)
+    points = [(place, *point) for place, point in enumerate(positions, 1) if point]
+    lowest = min(low for *_, low, _ in [*points, (0, *whole)])
+    floor = 0.0 if lowest < 0.5 else lowest - 0.25 * (1 - lowest) - 1e-4
+    last = len(positions) + 1.5
+    for x, value, low, high in points:
+        _dot(axes, x, value, low, high, theme.accent)
+    _dot(axes, last, *whole, theme.wrong, marker="D")
+    for x, value, _, high in [*(points if len(points) <= 8 else []), (last, *whole)]:
+        _note(axes, f"{value:.4f}", (x, high), theme.text, offset=(0, 4), ha="center", fontsize=8)
+    for value, name in zip(chances, ("chance, a position", "chance, whole code")):
+        if floor <= value:
+            axes.axhline(value, color=theme.faint, linestyle=":", linewidth=1)
+            _note(axes, name, (0.45, value), theme.faint, offset=(0, 3), fontsize=8)
+    ticks = range(1, len(positions) + 1, max(1, -(-len(positions) // 12)))
+    axes.set_xticks([*ticks, last], [*map(str, ticks), "whole\ncode"])
+    axes.set_xlim(0.4, last + 0.9)
+    axes.set_ylim(floor, 1 + 0.12 * (1 - floor))
+    axes.set_xlabel("position of the character in the code")
+    axes.grid(axis="y", color=theme.line, linewidth=0.8)
+    _titled(axes, "How much is read right", f"share of {what} images; bars are 95 % intervals", theme)
+    return _png(axes)
+
+
+def confusion_plot(confusion, names, theme=LIGHT):
+    """`confusion` counts (label, decoded); `names[id]` is what a class is called; None is no character."""
+    mistakes = {pair: count for pair, count in confusion.items() if pair[0] != pair[1]}
+    shown = shown_classes(mistakes, len(names))
+    has_nothing = any(None in pair for pair in mistakes)
+    ids = [*shown, None] if has_nothing else shown
+    place = {i: index for index, i in enumerate(ids)}
+    axes = _axes(theme, size=MATRIX_INCHES)
+    matrix = [[0] * len(ids) for _ in ids]
+    for (label, decoded), count in mistakes.items():
+        if label in place and decoded in place:
+            matrix[place[label]][place[decoded]] = count
+    colors = LinearSegmentedColormap.from_list("mistakes", [theme.background, theme.wrong])
+    largest = max(map(max, matrix))
+    axes.imshow(matrix, cmap=colors, norm=PowerNorm(0.5, 0, max(1, 1.25 * largest)))  # one mistake is to be seen too
+    for index in range(len(ids)):
+        axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, color=theme.line))
+    _write_counts(axes, matrix, largest, theme)
+    ticks = [NOTHING if i is None else _drawable(names[i]) for i in ids]
+    axes.set_xticks(range(len(ids)), ticks)
+    axes.set_yticks(range(len(ids)), ticks)
+    for label in axes.get_xticklabels():
+        label.set_rotation(90 if len(label.get_text()) > 1 and len(ids) > 8 else 0)
+    axes.set_xlabel("read as")
+    axes.set_ylabel("in the image")
+    axes.tick_params(length=0)
+    total = sum(mistakes.values())
+    said = f"{total:,} of {sum(confusion.values()):,} characters misread" if total else "no character was misread"
+    left_out = f"; the {len(shown)} worst of {len(names)} are shown" if len(shown) < len(names) else ""
+    _titled(axes, "What is read as what", said + left_out, theme)
+    return _png(axes)
+
+
+def coverage_plot(curve, theme=LIGHT):
+    """`curve` is a list of metrics.Coverage, from reading least to reading all."""
+    axes = _axes(theme)
+    shares, errors = [point.share for point in curve], [point.error for point in curve]
+    axes.step(shares, errors, where="post", color=theme.accent, linewidth=1.8)
+    axes.fill_between(shares, errors, step="post", color=theme.accent, alpha=0.12)
+    top = max(max(errors, default=0), 1e-3) * 1.3
+    _mark_thresholds(axes, curve, theme)
+    axes.set_xlim(0, 1.0)
+    axes.set_ylim(0, top)
+    axes.set_xlabel("share of the images that is read, the surest first")
+    axes.set_ylabel("share of these read wrong")
+    axes.grid(axis="y", color=theme.line, linewidth=0.8)
+    _titled(axes, "Reading only what it is sure of", "error against coverage; dots are thresholds of confidence", theme)
+    return _png(axes)
+
+
+def training_plot(history, theme=LIGHT):
+    """`history` is a list of dicts: step and, where known, loss and validation_{sequence,position}_accuracy."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor=theme.background, layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes in (upper, lower):
+        _dress(axes, theme)
+        axes.grid(axis="y", color=theme.line, linewidth=0.8)
+    _curve(upper, history, "loss", theme.accent, "training loss")
+    if all(row["loss"] > 0 for row in history if row.get("loss") is not None):
+        upper.set_yscale("log")
+    _curve(lower, history, "validation_position_accuracy", theme.faint, "a position")
+    _curve(lower, history, "validation_sequence_accuracy", theme.wrong, "whole code")
+    upper.set_ylabel("training loss")
+    lower.set_ylabel("validation accuracy")
+    lower.set_xlabel("step")
+    lower.set_ylim(0, 1.04)
+    if lower.get_legend_handles_labels()[0]:
+        lower.legend(frameon=False, labelcolor=theme.text, fontsize=8.5, loc="lower right")
+    _titled(upper, "How it learned", "loss on training batches; accuracy on validation images", theme)
+    return _png(upper)
+
+
+def shown_classes(mistakes, num_classes):
+    """All classes where they fit, else those in most mistakes, in the order of the alphabet."""
+    if num_classes <= MOST_CLASSES:
+        return list(range(num_classes))
+    involved = dict.fromkeys(range(num_classes), 0)
+    for pair, count in mistakes.items():
+        for i in pair:
+            if i is not None:
+                involved[i] += count
+    return sorted(sorted(involved, key=lambda i: -involved[i])[:MOST_CLASSES])
+
+
+def _axes(theme, size=SIZE_INCHES):
+    figure = Figure(figsize=size, dpi=DPI, facecolor=theme.background, layout="constrained")
+    axes = figure.subplots()
+    _dress(axes, theme)
+    return axes
+
+
+def _dress(axes, theme):
+    axes.set_facecolor(theme.background)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=theme.text, labelsize=8.5)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(theme.line)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=theme.faint, fontsize=9)
+
+
+def _titled(axes, title, subtitle, theme):
+    axes.set_title(f"{title}\n", loc="left", color=theme.text, fontsize=12, fontweight="bold")
+    style = {"color": theme.faint, "fontsize": 8.5, "in_layout": False}
+    axes.annotate(subtitle, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", **style)
+
+
+def _dot(axes, x, value, low, high, color, marker="o"):
+    axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.35, solid_capstyle="round")
+    axes.plot([x], [value], marker=marker, color=color, markersize=6)
+
+
+def _note(axes, text, point, color, offset, **style):
+    axes.annotate(text, point, xytext=offset, textcoords="offset points", color=color, **style)
+
+
+def _curve(axes, history, key, color, label):
+    points = [(row["step"], row[key]) for row in history if row.get(key) is not None]
+    if points:
+        marker = "o" if len(points) < 30 else None
+        axes.plot(*zip(*points), color=color, label=label, linewidth=1.6, marker=marker, markersize=3)
+
+
+def _mark_thresholds(axes, curve, theme):
+    for threshold in MARKED_THRESHOLDS:
+        read = [point for point in curve if point.threshold >= threshold]
+        if read and 0.02 < read[-1].share < 0.9995:
+            point = (read[-1].share, read[-1].error)
+            axes.plot(*point, "o", color=theme.wrong, markersize=5, clip_on=False)
+            is_left = point[0] < 0.15
+            offset, side = ((4, 6), "left") if is_left else ((-4, 6), "right")
+            _note(axes, f"{threshold:g}", point, theme.text, offset, fontsize=8.5, ha=side)
+
+
+def _drawable(character):
+    """The character, or its number where the font of the pictures has no glyph for it."""
+    font = ft2font.FT2Font(font_manager.findfont("DejaVu Sans"))
+    return character if font.get_char_index(ord(character)) else f"{ord(character):04X}"
+
+
+def _write_counts(axes, matrix, largest, theme):
+    size = 8.5 if len(matrix) <= 12 else 6
+    for row, counts in enumerate(matrix):
+        for column, count in enumerate(counts):
+            if count:
+                color = theme.background if count > 0.5 * largest else theme.text
+                axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
+
+
+def _png(axes):
+    buffer = io.BytesIO()
+    FigureCanvasAgg(axes.figure).print_png(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,228 @@
+"""The test stage on a handful of hand-made records, and the claims it makes about them."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import evaluation
+from pipeline.config import RunConfig, SettingError, TestConfig
+from pipeline.evaluation import Readings
+from records import schema
+from records.errors import DigitwiseError
+from records.manifest import Manifest
+from tests.small_records import TEST, make_records, picture
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    return make_records(tmp_path / "records")
+
+
+class StandIn:
+    """In place of a recognizer: it reads the codes that it is told to."""
+
+    def __init__(self, manifest, read, **given):
+        self.alphabet = evaluation.Alphabet(manifest.alphabet)
+        self.image_shape = manifest.image_shape
+        self.readout = dataclasses.make_dataclass("Lengths", ["min_length", "max_length"])(
+            manifest.min_length, manifest.max_length
+        )
+        network = {"network": "alexnet", "readout": "positions", "precision": "float32"}
+        records = {"fingerprint": manifest.fingerprint}
+        self.settings = {"network": network, "records": records, "train": {"train_seed": 3}}
+        self.step = 1200
+        self.read = read
+        self.__dict__ |= given
+
+    def predict(self, images):
+        return (np.zeros(len(images)),)
+
+
+def readings_of(manifest, read, confidence=None):
+    """Readings of the test split, in the order of its shards, where `read` gives what a code is read as."""
+    codes = [*TEST[0::2], *TEST[1::2]]
+    width = max(len(code) for code in (*codes, *read.values()))
+
+    def ids(texts):
+        return np.array([[manifest.alphabet.index(c) for c in text] + [-1] * (width - len(text)) for text in texts])
+
+    decoded = ids([read.get(code, code) for code in codes])
+    confidence = np.linspace(0.9, 0.5, len(codes)) if confidence is None else np.array(confidence)
+    return Readings(ids(codes), decoded, np.where(decoded >= 0, 0.75, 0), confidence)
+
+
+@pytest.fixture
+def run_test(workdir, monkeypatch):
+    """Runs the stage on hand-made records with a stand-in for the network."""
+    make_records(workdir.records)
+
+    def run(read=None, asked=None, stand_in=None, seconds=None, records=None):
+        manifest = Manifest.load(records or workdir.records)
+        recognizer = stand_in or StandIn(manifest, read)
+        speed = {"value": 100.0, "images": 5, "seconds": 0.05, "includes": "all"}
+        monkeypatch.setattr(evaluation, "load_recognizer", lambda *_: (None, recognizer))
+        monkeypatch.setattr(evaluation, "read_split_with", lambda *_: (readings_of(manifest, read or {}), speed))
+        config = RunConfig(workdir=str(workdir.root), workers=1, test=asked or TestConfig())
+        return evaluation.test(config, workdir, seconds, records)
+
+    return run
+
+
+def test_the_stage_prints_and_writes(run_test, workdir, capsys):
+    summary = run_test({"43": "42", "22": "24"}, TestConfig(shown_predictions=3), seconds={"train": 9.5})
+    out = capsys.readouterr().out
+    assert "3 of 5 images, in the order of the records: the first 1 read wrong and the first 2 read right" in out
+    assert "test-2.png  43    42    4 0.750  [2] 0.750" in out
+    assert "whole code  0.6000   3 of 5 right; 95 % interval 0.2307 to 0.8824; chance 1 in 16" in out
+    assert "claim       does NOT hold\n            NO: Not every character was learned" in out
+    assert str(workdir.report / "report.html") in out
+    content = json.loads((workdir.report / "report.json").read_text(encoding="utf-8"))
+    assert content == json.loads(json.dumps(evaluation.report.finite(summary)))
+    assert content["position_accuracy"] == [1.0, 0.6]
+    assert content["seconds"]["train"] == 9.5 and content["seconds"]["test"] >= 0
+    assert content["seeds"] == {"drawing.seed": 7, "train.train_seed": 3}
+    assert content["records"]["different_codes"] == {"tested": 5, "train": 6, "validation": 1}
+    assert content["checkpoint"]["step"] == 1200
+    lines = (workdir.report / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:3] == ["test-0.png,31,31,0.900000,1", "test-2.png,43,42,0.800000,0"]
+
+
+def test_mistakes_are_shown_the_surest_first(manifest, monkeypatch):
+    monkeypatch.setattr(evaluation, "MISTAKES_SHOWN", 2)
+    readings = readings_of(manifest, {"31": "11", "22": "21", "44": "43"}, [0.3, 0.9, 0.4, 0.5, 0.7])
+    chosen = evaluation.choose(readings, TestConfig(shown_predictions=4))
+    # In the order of the shards: 31 43 11 44 22.
+    assert chosen == {"table": [0, 3, 1, 2], "mistakes": [4, 3], "unsure": [2, 1], "right": [1, 2]}
+
+
+def test_a_table_of_right_ones_only_where_there_are_no_mistakes(manifest):
+    chosen = evaluation.choose(readings_of(manifest, {}), TestConfig(shown_predictions=2))
+    assert chosen["table"] == [0, 1] and chosen["mistakes"] == []
+
+
+def test_a_table_of_mistakes_only_where_nothing_is_right(manifest):
+    readings = readings_of(manifest, dict.fromkeys(TEST, "1"))
+    assert evaluation.choose(readings, TestConfig(shown_predictions=4))["table"] == [0, 1, 2, 3]
+
+
+def test_readings_in_another_order_than_the_records_are_found(manifest):
+    readings = readings_of(manifest, {})
+    turned = dataclasses.replace(readings, label_ids=readings.label_ids[::-1])
+    with pytest.raises(AssertionError, match="record 0 of test is '31', it was tested as another"):
+        evaluation.join_records(manifest, "test", turned, {"table": []})
+
+
+@pytest.mark.parametrize("encoding", ["encoded", "raw"])
+def test_pictures_to_show_are_files_that_a_page_can_show(tmp_path, encoding):
+    draw = picture if encoding == "encoded" else lambda number: bytes(range(8 * 16))
+    manifest = make_records(tmp_path, picture=draw, encoding=encoding)
+    keys, shown = evaluation.join_records(manifest, "test", readings_of(manifest, {"43": "4"}), {"mistakes": [1]})
+    assert keys == ["test-0.png", "test-2.png", "test-4.png", "test-1.png", "test-3.png"]
+    (mistake,) = shown["mistakes"]
+    assert Image.open(io.BytesIO(mistake.picture)).size == (16, 8)
+    assert (mistake.key, mistake.code, mistake.read) == ("test-2.png", "43", "4")
+    assert mistake.characters == [("4", "4", 0.75), ("3", None, None)]
+
+
+def test_an_empty_split_is_one_clear_line(run_test, workdir):
+    make_records(workdir.records, test=[])
+    with pytest.raises(DigitwiseError) as error:
+        run_test()
+    assert str(error.value) == (
+        f"the test split of {workdir.records} has no images to test on: write records with a greater --test_fraction, "
+        "or choose another with --split (train, validation)"
+    )
+
+
+def test_a_split_that_is_none_is_one_clear_line(run_test):
+    with pytest.raises(DigitwiseError, match="--split=exam: .* has the splits train, validation, test"):
+        run_test(asked=TestConfig(split="exam"))
+
+
+def test_missing_records_are_one_clear_line(run_test, tmp_path):
+    with pytest.raises(DigitwiseError, match="manifest.json is missing: .* holds no records"):
+        run_test(records=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"alphabet": evaluation.Alphabet("12")}, "it reads the alphabet '12', the records have '1234'"),
+        ({"image_shape": (8, 20, 1)}, "it reads images of 20x8, the records have 16x8"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_one_clear_line(run_test, workdir, given, said):
+    stand_in = StandIn(Manifest.load(workdir.records), {}, **given)
+    with pytest.raises(DigitwiseError) as error:
+        run_test(stand_in=stand_in)
+    assert str(error.value) == f"the checkpoint does not fit {workdir.records}: {said}"
+
+
+def test_a_checkpoint_for_other_lengths_is_one_clear_line(run_test, workdir):
+    manifest = Manifest.load(workdir.records)
+    longer = dataclasses.replace(manifest, min_length=3, max_length=5)
+    stand_in = StandIn(manifest, {}, readout=StandIn(longer, {}).readout)
+    with pytest.raises(DigitwiseError, match="it reads codes of 3-5 characters, the records have 2"):
+        run_test(stand_in=stand_in)
+
+
+def test_speed_leaves_out_the_batch_that_builds_the_graph():
+    speed = evaluation.speed_of([(100.0, 250), (100.5, 250), (101.0, 100)])
+    assert (speed["value"], speed["images"], speed["seconds"]) == (350.0, 350, 1.0)
+    assert evaluation.speed_of([(100.0, 250)])["value"] is None
+
+
+def test_history_survives_a_line_that_was_cut(tmp_path):
+    path = tmp_path / "history.jsonl"
+    assert evaluation.read_history(path) == []
+    path.write_text('{"step": 1, "loss": 2.5}\n[1]\n{"step": 2, "lo')
+    assert evaluation.read_history(path) == [{"step": 1, "loss": 2.5}]
+
+
+@pytest.mark.parametrize(
+    "given", [{"shown_predictions": -1}, {"split": ""}]
+)
+def test_settings_that_cannot_be_used(given):
+    with pytest.raises(SettingError, match=f"--{next(iter(given))}"):
+        TestConfig(**given)
+
+
+def test_without_a_checkpoint_it_says_what_to_do(workdir):
+    make_records(workdir.records)
+    with pytest.raises(DigitwiseError, match="holds no checkpoint"):
+        evaluation.test(RunConfig(workdir=str(workdir.root), workers=1), workdir)
+
+
+def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
+    from pipeline.checkpoints import Checkpoints, arrays_of
+    from pipeline.recognizer import Recognizer, network_settings
+
+    rng = np.random.default_rng(0)
+
+    def draw(number):
+        return rng.integers(0, 256, (60, 80), np.uint8).tobytes()
+
+    manifest = make_records(workdir.records, picture=draw, encoding=schema.RAW, height=60, width=80)
+    settings = {
+        "network": network_settings(manifest, "alexnet", "positions", 1, 0.5, "float32"),
+        "records": {"fingerprint": manifest.fingerprint},
+    }
+    recognizer = Recognizer(settings)
+    arrays = arrays_of(network=recognizer.network.variables)
+    Checkpoints(workdir.checkpoints).save(5, arrays, {"settings": settings, "best": {"step": 5}})
+    monkeypatch.setattr(evaluation, "_BATCH_SIZE", 2)
+    config = RunConfig(workdir=str(workdir.root), workers=1, test=TestConfig())
+    summary = evaluation.test(config, workdir)
+    assert summary["sequence_accuracy"]["count"] == len(TEST)
+    assert summary["images_per_second"]["images"] == 3  # 2 + 2 + 1, without the first batch
+    assert summary["claim"]["statements"][-1] == {
+        "name": "dropout",
+        "holds": True,
+        "text": "Dropout was off: the same images read twice gave the same probabilities, bit for bit.",
+    }
+    codes = [line.split(",")[1] for line in (workdir.report / "predictions.csv").read_text().splitlines()[1:]]
+    assert sorted(codes) == sorted(TEST)

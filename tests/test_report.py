@@ -1,0 +1,276 @@
+"""What a report says, on readings small enough to write every word of it out by hand."""
+
+import csv
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import report
+from pipeline.claim import Statement, claim
+from pipeline.evaluation import Readings, measure
+from pipeline.report import Character, Shown
+from records.alphabet import Alphabet
+from records.manifest import Manifest
+
+HOSTILE = '"><script>alert(1)</script>&\x00'
+
+
+def picture(kind="PNG"):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 4), "red").save(file, kind)
+    return file.getvalue()
+
+
+def shown(code, read, *characters, key="1.png", confidence=0.5, kind="PNG"):
+    return Shown(key, code, read, confidence, [Character(*character) for character in characters], picture(kind))
+
+
+RIGHT = shown("40", "40", ("4", "4", 1.0), ("0", "0", 0.99996), confidence=0.99996)
+WRONG = shown("47", "41", ("4", "4", 0.75), ("7", "1", 0.5), key="a/2.png", confidence=0.375)
+MISSED = shown("407", "47", ("4", "4", 0.9), ("0", None, None), ("7", "7", 0.9), kind="JPEG")
+EXTRA = shown("4", "40", ("4", "4", 0.9), (None, "0", 0.6))
+
+
+@pytest.fixture
+def readings():
+    label_ids = np.array([[4, 0], [4, 7], [1, 2], [4, 7]])
+    decoded_ids = np.array([[4, 0], [4, 1], [1, 2], [4, 7]])
+    confidence = np.array([0.99996, 0.375, 0.9, 0.8], np.float32)
+    return Readings(label_ids, decoded_ids, np.sqrt(confidence)[:, None].repeat(2, 1), confidence)
+
+
+def manifest_of(**given):
+    sets = {"train": [{"4": 9}, {"0": 9}], "validation": [{}, {}], "test": [{"4": 3, "1": 1}, {"0": 1, "7": 2, "2": 1}]}
+    values = {
+        "name": "codes", "alphabet": "0123456789", "min_length": 2, "max_length": 2, "height": 4, "width": 8,
+        "channels": 3, "encoding": "encoded", "compression": "", "splits": {"train": (), "test": ()}, "classes": sets,
+        "settings": {}, "versions": {}, "fonts": {}, "folder": "records",
+    }  # fmt: skip
+    return Manifest(**{**values, **given})
+
+
+@pytest.fixture
+def summary(readings):
+    network = {"network": "alexnet", "readout": "positions", "precision": "float32"}
+    return {
+        **measure(readings, manifest_of()),
+        "images_per_second": {"value": 1234.5, "images": 3, "seconds": 0.25, "includes": "everything"},
+        "claim": claim([Statement("held out", True, "Nothing of it was learned from.")]),
+        "records": {
+            "folder": "records",
+            "fingerprint": "0" * 64,
+            "split": "test",
+            "counts": {"train": 9, "test": 4},
+            "classes": manifest_of().classes,
+        },
+        "checkpoint": {"folder": "checkpoints", "step": 1200},
+        "seeds": {"drawing.seed": 0},
+        "settings": {"test": {}, "training": {"network": network}, "records": {}},
+        "versions": {"python": "3.11"},
+        "history": [],
+        "seconds": {"train": 51.3, "test": 2.0},
+    }
+
+
+def lists(*rows):
+    return {"mistakes": [], "unsure": [], "right": [], **dict(rows)}
+
+
+def write(tmp_path, summary, readings, **rows):
+    report.write(tmp_path, summary, lists(*rows.items()), list("abcd"), readings, Alphabet("0123456789"))
+    return (tmp_path / report.PAGE_FILE).read_text(encoding="utf-8")
+
+
+def test_the_printed_table(summary):
+    assert "\n".join(report.summary_lines(summary, [WRONG, RIGHT])) == """\
+test: 4 images of records (split test), read by the checkpoint of step 1,200
+
+2 of 4 images, in the order of the records: the first 1 read wrong and the first 1 read right
+  image    code  read  each character and its probability  whole
+  a/2.png  47    41    4 0.750  [1] 0.500                  0.375  <- wrong
+  1.png    40    40    4 1.000  0 0.999                    0.999
+
+position    1       2
+accuracy    1.0000  0.7500
+baseline    0.7500  0.5000  (always the most frequent character)
+
+whole code  0.7500   3 of 4 right; 95 % interval 0.3006 to 0.9544; chance 1 in 100
+confused    7 read as 1: 1 of 2
+speed       1,234 images/s (3 images in 0.25 s; everything)
+claim       holds"""
+
+
+def test_the_printed_table_of_missing_and_extra_characters():
+    assert "\n".join(report.table_lines([MISSED, EXTRA], 9)) == """\
+2 of 9 images, in the order of the records: the first 2 read wrong
+  image  code  read  each character and its probability  whole
+  1.png  407   47    4 0.900  [ ]  7 0.900               0.500  <- wrong
+  1.png  4     40    4 0.900  [0] 0.600                  0.500  <- wrong"""
+
+
+def test_wide_characters_keep_their_columns():
+    lines = list(report.table_lines([shown("日本", "日本", ("日", "日", 0.5), ("本", "本", 0.5)), RIGHT], 2))
+    assert lines[2:] == [
+        "  1.png  日本  日本  日 0.500  本 0.500                  0.500",
+        "  1.png  40    40    4 1.000  0 0.999                    0.999",
+    ]
+
+
+def test_positions_of_long_codes_are_folded(summary):
+    summary["position_accuracy"] = [0.5] * 12
+    summary["chance"]["most_frequent"] = [None] * 12
+    lines = list(report.position_lines(summary))
+    assert lines[0] == "position    1       2       3       4       5       6       7       8       9       10"
+    assert lines[4:6] == ["position    11      12", "accuracy    0.5000  0.5000"]
+    assert lines[6].startswith("baseline    -       -")
+
+
+def test_a_claim_that_fails_is_printed(summary):
+    said = {"a": (True, "Fine."), "b": (False, "Bad."), "c": (None, "Eh.")}
+    summary["claim"] = claim([Statement(name, *rest) for name, rest in said.items()])
+    lines = list(report.summary_lines(summary, []))
+    assert lines[-3:] == ["claim       does NOT hold", "            NO: Bad.", "            ?   Eh."]
+
+
+def test_numbers_are_not_rounded_to_certainty():
+    assert [report.ratio(v) for v in (1, 0.99999, 0.99994, 0.5, None)] == ["1.0000", "0.9999", "0.9999", "0.5000", "-"]
+    assert [report.floor(v) for v in (1, 0.9999, 0.0)] == ["1.000", "0.999", "0.000"]
+    assert report.one_in(1 / 36**4) == "1 in 1,679,616"
+
+
+def test_report_json(tmp_path, summary, readings):
+    write(tmp_path, summary, readings)
+    content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    whole = content["sequence_accuracy"]
+    assert (whole["value"], whole["count"], whole["right"]) == (0.75, 4, 3)
+    assert (round(whole["low"], 4), round(whole["high"], 4)) == (0.3006, 0.9544)
+    assert content["position_accuracy"] == [1.0, 0.75]
+    assert content["seconds"] == {"train": 51.3, "test": 2.0}
+    assert content["chance"] == {"position": 0.1, "sequence": 0.01, "most_frequent": [0.75, 0.5]}
+    assert content["confused_pairs"] == [{"code": "7", "read": "1", "count": 1, "of": 2}]
+    assert content["claim"]["holds"] is True
+    assert {"settings", "versions", "seeds", "records", "checkpoint", "images_per_second"} <= set(content)
+
+
+def test_nan_becomes_null(tmp_path, summary, readings):
+    summary["history"] = [{"step": 1, "loss": float("nan")}, {"step": 2, "loss": float("inf")}]
+    write(tmp_path, summary, readings)
+    assert json.loads((tmp_path / "report.json").read_text())["history"] == [
+        {"step": 1, "loss": None}, {"step": 2, "loss": None},
+    ]  # fmt: skip
+
+
+def test_predictions_csv(tmp_path, readings):
+    keys = ["a.png", 'b,"c".png', "d.png", "e.png"]
+    report.write_predictions(tmp_path / "predictions.csv", keys, readings, Alphabet("0123456789"))
+    with open(tmp_path / "predictions.csv", newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["key", "code", "prediction", "confidence", "right"],
+            ["a.png", "40", "40", "0.999960", "1"],
+            ['b,"c".png', "47", "41", "0.375000", "0"],
+            ["d.png", "12", "12", "0.900000", "1"],
+            ["e.png", "47", "47", "0.800000", "1"],
+        ]
+
+
+def test_all_files_are_there_and_nothing_half_done(tmp_path, summary, readings):
+    write(tmp_path, summary, readings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "accuracy.png", "confusion.png", "predictions.csv", "report.html", "report.json",
+    ]  # fmt: skip
+
+
+class Page(html.parser.HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_complete_in_itself(tmp_path, summary, readings):
+    text = write(tmp_path, summary, readings, mistakes=[WRONG, MISSED, EXTRA], unsure=[RIGHT], right=[RIGHT])
+    tags = Page(text).tags
+    for tag, attributes in tags:
+        assert tag not in ("script", "iframe", "object", "embed", "base", "form")
+        for name in ("src", "srcset", "href", "poster", "data", "action"):
+            assert attributes.get(name, "data:").startswith("data:"), (tag, name)
+    assert "://" not in text and "@import" not in text and "url(" not in text
+    policies = [a["content"] for tag, a in tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    pictures = [a["src"] for tag, a in tags if tag == "img"]
+    assert len(pictures) == 3 + 5
+    assert sum(source.startswith("data:image/jpeg") for source in pictures) == 1
+
+
+def test_the_page_shows_mistakes_with_their_probabilities(tmp_path, summary, readings):
+    text = write(tmp_path, summary, readings, mistakes=[WRONG, MISSED, EXTRA])
+    assert '<span class="chip wrong"><b>1</b><i>0.500</i><i>not 7</i></span>' in text
+    assert '<span class="chip wrong"><b>·</b><i>missed 0</i></span>' in text
+    assert '<span class="chip wrong"><b>0</b><i>0.600</i><i>extra</i></span>' in text
+    assert 'alt="image of 47, read as 41"' in text
+
+
+def test_what_comes_from_outside_is_only_text(tmp_path, summary, readings):
+    hostile = shown(HOSTILE, HOSTILE[::-1], ("<", ">", 0.5), (None, "&", 0.5), ('"', None, None), key=HOSTILE)
+    summary["records"]["folder"] = HOSTILE
+    summary["settings"]["records"] = {HOSTILE: HOSTILE}
+    summary["confused_pairs"] = [{"code": "<", "read": "<script>", "count": 1, "of": 2}]
+    summary["claim"] = claim([Statement(HOSTILE, False, HOSTILE)])
+    summary["records"]["counts"] = {HOSTILE: 3}
+    summary["seeds"] = {HOSTILE: HOSTILE}
+    text = write(tmp_path, summary, readings, mistakes=[hostile], unsure=[hostile])
+    page = Page(text)
+    assert "<script" not in text and "\x00" not in text
+    assert not any(tag == "script" for tag, _ in page.tags)
+    assert "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize(
+    "holds, said", [(True, "all of it holds"), (False, "Careful"), (None, "Part of what this figure rests on is not")]
+)
+def test_the_claim_card_says_whether_it_holds(tmp_path, summary, readings, holds, said):
+    summary["claim"] = claim([Statement("no shared codes", holds, "So many codes of so many.")])
+    page = Page(write(tmp_path, summary, readings))
+    assert said in page.text
+    assert "No shared codes. So many codes of so many." in page.text
+    kinds = [a["class"] for tag, a in page.tags if tag == "section" and "claim" in a.get("class", "")]
+    assert kinds == [f"card claim {({True: 'good', False: 'bad', None: 'open'})[holds]}"]
+
+
+def test_the_page_names_what_the_figure_rests_on(tmp_path, summary, readings):
+    text = Page(write(tmp_path, summary, readings)).text
+    for said in ("0.7500", "3 of 4", "0.3006 to 0.9544", "chance 1 in 100", "step 1,200", "drawing.seed 0", "train 9"):
+        assert said in re.sub(r"\s+", " ", text), said
+
+
+@pytest.mark.parametrize(
+    "mistakes, count, said",
+    [
+        ([], 0, "None: every code was read right."),
+        ([], 3, "3 codes were read wrong; none is shown."),
+        ([WRONG], 1, "All 1, the surest first"),
+        ([WRONG], 134, "The 1 surest of 134"),
+    ],
+)
+def test_how_the_mistakes_were_chosen_is_said(tmp_path, summary, readings, mistakes, count, said):
+    summary["mistakes"] = count
+    assert said in write(tmp_path, summary, readings, mistakes=mistakes)
+
+
+def test_the_training_curve_is_there_where_training_left_one(tmp_path, summary, readings):
+    assert "by training step" not in write(tmp_path, summary, readings)
+    summary["history"] = [{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0}]
+    assert "by training step" in write(tmp_path, summary, readings)
