@@ -150,9 +150,11 @@ def records_to_train(config, workdir):
 def records_to_test(config, workdir):
     """The same for a test. What the workdir's records were made of is tested on its test split; of any other records
     every image is held out, so all of them are tested."""
+    if not config.foreign.records:
+        return workdir.records
     own = _own_folder(config.foreign)
-    if not config.foreign.records or own:
-        return own or workdir.records
+    if own:
+        return own
     if _is_converted(config, workdir):
         return workdir.records
     tested = Workdir(workdir.tested)
@@ -164,9 +166,9 @@ def records_to_test(config, workdir):
 
 def _own_folder(foreign):
     """The one entry of --records, where that is a folder that this project wrote."""
-    if len(foreign.records) == 1 and not foreign.mapping and os.path.isfile(os.path.join(foreign.records[0], FILE_NAME)):
-        return pathlib.Path(foreign.records[0])
-    return None
+    folder = pathlib.Path(foreign.records[0])
+    is_own = len(foreign.records) == 1 and not foreign.mapping and (folder / FILE_NAME).is_file()
+    return folder if is_own else None
 
 
 def _is_converted(config, workdir):

@@ -1,13 +1,26 @@
-"""tf.train.Example as bytes: encoded and decoded without TensorFlow.
+"""tf.train.Example and SequenceExample as bytes: encoded and decoded without TensorFlow.
 
 Example{1: Features{1: map<string, Feature>}}, Feature{1: BytesList | 2: FloatList | 3: Int64List}, each list with its
 values in field 1. Features are written in the order given, so equal input gives equal bytes in every process (the
 protobuf library's default order differs from process to process).
+
+`decode` reads what this project wrote. `read` takes the records of strangers: numbers come as arrays, and every list is
+bounded before it is unpacked. SequenceExample{1: context Features, 2: FeatureLists}, where FeatureLists has in field 1
+a map<string, FeatureList{1: Feature}>.
 """
 
+import dataclasses
 import struct
 
+import numpy as np
+
+MAX_KEYS = 1024
+MAX_VALUES = 1 << 22
+MAX_STRINGS = 1 << 16
+MAX_UNPACKED = 1 << 19
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_ONE_BYTE = [bytes((value,)) for value in range(256)]
 
 
 def encode(features):
@@ -35,6 +48,169 @@ def decode(data):
                         feature = _message(value)
                 features[key.decode("utf-8")] = _feature(feature)
     return features
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A record of any project: {key: list of bytes, array of int64 or float32, or None where the feature is empty}.
+
+    The keys of `steps` are those of a SequenceExample's feature lists, whose steps are joined end to end in `values`;
+    {key: the number of values of each step}.
+    """
+
+    values: dict
+    steps: dict
+    is_sequence: bool
+
+
+def read(data):
+    """The Record that the bytes of an Example or SequenceExample are; ValueError where they are neither."""
+    values, steps, is_sequence = {}, {}, False
+    for number, block in walk(memoryview(data)):
+        if number == 1:
+            for key, feature in _entries(block):
+                _add(values, key, _values(feature))
+        elif number == 2:
+            is_sequence = True
+            for key, features in _entries(block):
+                parts = _steps(features)
+                _add(values, key, _joined(parts))
+                steps[key] = [0 if part is None else len(part) for part in parts]
+        else:
+            raise ValueError(f"it has the unknown field {number}")
+    return Record(values, steps, is_sequence)
+
+
+def _add(values, key, value):
+    if key in values:
+        raise ValueError(f"the key {key!r} stands twice in it")
+    values[key] = value
+    count = sum(len(other) for other in values.values() if other is not None)
+    if len(values) > MAX_KEYS or count > 2 * MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_KEYS:,} keys or {2 * MAX_VALUES:,} values")
+
+
+def _entries(block):
+    """(key, message) of each entry of a map from strings to messages."""
+    for number, entry in walk(_message(block)):
+        if number != 1:
+            raise ValueError(f"a map has the unknown field {number}")
+        key, message = b"", memoryview(b"")
+        for field, value in walk(_message(entry)):
+            if field == 1:
+                key = bytes(_message(value))
+            elif field == 2:
+                message = _message(value)
+        yield key.decode("utf-8"), message
+
+
+def _values(feature):
+    """The values of a Feature."""
+    kind, values = None, None
+    for number, block in walk(feature):
+        if kind is not None:
+            raise ValueError("a feature holds two lists")
+        kind = number
+        if kind == 1:
+            values = _strings(_message(block))
+        elif kind in (2, 3):
+            values = _numbers(_message(block), kind)
+        else:
+            raise ValueError(f"a feature has the unknown kind {kind}")
+    return values if values is not None and len(values) else None
+
+
+def _strings(block):
+    """A list of strings. One-byte strings, three bytes each here, may be as many as the pixels of an image."""
+    if len(block) > 3 * 16 and len(block) % 3 == 0:
+        raw = np.frombuffer(block, np.uint8)
+        if len(raw) <= 3 * MAX_VALUES and (raw[::3] == 0x0A).all() and (raw[1::3] == 1).all():
+            return [_ONE_BYTE[value] for value in raw[2::3].tolist()]
+    values = []
+    for number, value in walk(block):
+        if number == 1:
+            values.append(bytes(_message(value)))
+        if len(values) > MAX_STRINGS:
+            raise ValueError(f"a list has more than {MAX_STRINGS:,} strings")
+    return values
+
+
+def _numbers(block, kind):
+    """Floats (kind 2) or integers (kind 3), packed or one by one."""
+    parts, singles, count, unpacked = [], [], 0, 0
+    for number, value in walk(block):
+        if number != 1:
+            raise ValueError(f"a list of numbers has the unknown field {number}")
+        if isinstance(value, int):
+            unpacked += 1
+            if unpacked > MAX_UNPACKED:
+                raise ValueError(f"a list has more than {MAX_UNPACKED:,} numbers that are not packed")
+            if kind == 2:
+                raise ValueError("a list of floats holds something else")
+            value = np.array([value], np.uint64).view(np.int64)
+        else:
+            value = _packed_floats(value) if kind == 2 else packed_integers(value)
+        count += len(value)
+        if count > MAX_VALUES or len(parts) > MAX_STRINGS:
+            raise ValueError(f"a list has more than {MAX_VALUES:,} numbers")
+        parts.append(value)
+        if len(parts) == 4096:
+            singles, parts = [*singles, np.concatenate(parts)], []
+    return np.concatenate([*singles, *parts]) if count else None
+
+
+def _packed_floats(block):
+    if len(block) % 4 or len(block) > 4 * MAX_VALUES:
+        raise ValueError("a list of floats is cut or too long")
+    return np.frombuffer(block, "<f4")
+
+
+def packed_integers(block):
+    """The int64 values of packed varints, all at once."""
+    raw = np.frombuffer(block, np.uint8)
+    if len(raw) > 10 * MAX_VALUES or np.count_nonzero(raw < 0x80) > MAX_VALUES:
+        raise ValueError(f"a list has more than {MAX_VALUES:,} numbers")
+    ends = np.flatnonzero(raw < 0x80)
+    if len(ends) == len(raw):
+        return raw.astype(np.int64)
+    if not len(ends) or ends[-1] != len(raw) - 1:
+        raise ValueError("a number is cut")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 10:
+        raise ValueError("a number is too long")
+    values = np.zeros(len(ends), np.uint64)
+    for place in range(lengths.max()):
+        longer = lengths > place
+        bits = (raw[starts[longer] + place] & 0x7F).astype(np.uint64)
+        values[longer] |= bits << np.uint64(7 * place)
+    return values.view(np.int64)
+
+
+def _steps(features):
+    """The values of each step of a feature list."""
+    parts, count = [], 0
+    for number, part in walk(features):
+        if number != 1:
+            raise ValueError(f"a feature list has the unknown field {number}")
+        parts.append(_values(_message(part)))
+        count += 0 if parts[-1] is None else len(parts[-1])
+        if len(parts) > MAX_STRINGS or count > MAX_VALUES:
+            raise ValueError(f"a feature list has more than {MAX_STRINGS:,} steps or {MAX_VALUES:,} values")
+    return parts
+
+
+def _joined(parts):
+    """The values of a feature list's steps as one list."""
+    parts = [part for part in parts if part is not None]
+    if not parts:
+        return None
+    kinds = {part.dtype.kind if isinstance(part, np.ndarray) else "bytes" for part in parts}
+    if len(kinds) > 1:
+        raise ValueError("the steps of a feature list are of different kinds")
+    if kinds == {"bytes"}:
+        return [value for part in parts for value in part]
+    return np.concatenate(parts)
 
 
 def _field(number, payload):
@@ -96,7 +272,11 @@ def _message(value):
 
 def _fields(data):
     """[(field number, int or memoryview)] of a message."""
-    fields = []
+    return list(walk(data))
+
+
+def walk(data):
+    """Yields (field number, int or memoryview) of a message."""
     position, end = 0, len(data)
     while position < end:
         tag, position = _read_varint(data, position)
@@ -105,7 +285,7 @@ def _fields(data):
             length, position = _read_varint(data, position)
         elif wire == _VARINT:
             value, position = _read_varint(data, position)
-            fields.append((tag >> 3, value))
+            yield tag >> 3, value
             continue
         elif wire == _FIXED64:
             length = 8
@@ -115,9 +295,8 @@ def _fields(data):
             raise ValueError(f"a field has the unknown wire type {wire}")
         if position + length > end:
             raise ValueError("a field claims more bytes than there are")
-        fields.append((tag >> 3, data[position : position + length]))
+        yield tag >> 3, data[position : position + length]
         position += length
-    return fields
 
 
 def _read_varint(data, position):

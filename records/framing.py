@@ -7,6 +7,7 @@ of the length (u32), data, masked CRC-32C of the data (u32), all little-endian.
 
 import gzip
 import os
+import re
 import struct
 import zlib
 
@@ -18,6 +19,7 @@ _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 OVERHEAD = _HEADER.size + _FOOTER.size
 GZIP_MAGIC = b"\x1f\x8b"
+_SMALL_LENGTH = re.compile(rb"(?=.{4}\0{4}.{4})", re.DOTALL)
 
 
 def masked_crc(data):
@@ -31,26 +33,84 @@ def frame(data):
     return b"".join((length, _FOOTER.pack(masked_crc(length)), data, _FOOTER.pack(masked_crc(data))))
 
 
-def read_records(path):
-    """Yields (offset, data) for each record of a plain or gzip file; raises DamagedRecords at the first bad byte.
+def read_records(path, limit=None):
+    """Yields (offset, data) for each record of a plain, gzip or zlib file; raises DamagedRecords at the first bad byte.
 
-    Offsets in a gzip file count the bytes after decompression.
+    Offsets in a compressed file count the bytes after decompression. `limit` is the most bytes that a record may have.
     """
     with open(path, "rb") as file:
-        compressed = file.read(2) == GZIP_MAGIC
-        file.seek(0)
-        if not compressed:
-            yield from _read_frames(path, file, os.fstat(file.fileno()).st_size)
-            return
+        yield from read_open_records(path, file, limit)
+
+
+def read_open_records(path, file, limit=None):
+    """The same of a file that is open, so that the caller can tell how far into it the reading is."""
+    compression = compression_of(file)
+    if not compression:
+        yield from _read_frames(path, file, os.fstat(file.fileno()).st_size, limit)
+    elif compression == "gzip":
         with gzip.GzipFile(fileobj=file) as plain:
-            yield from _read_frames(path, plain, None)
+            yield from _read_frames(path, plain, None, limit)
+    else:
+        yield from _read_frames(path, _ZlibFile(file), None, limit)
 
 
-def _read_frames(path, file, size):
+def read_record_at(path, file, offset, limit=None, number=None):
+    """The data of the record that begins at `offset` of a plain file that is open; its number is for messages."""
+    file.seek(offset)
+    size = os.fstat(file.fileno()).st_size
+    for _, data in _read_frames(path, file, size, limit, offset, number):
+        return data
+    raise DamagedRecords(f"{path}: at byte {offset}: the file has become shorter")
+
+
+def compression_of(file):
+    """ "", "gzip" or "zlib", by the content of an open file, which is left at its beginning.
+
+    A length whose checksum is right comes first: a record of 35,615 bytes begins like a gzip file.
+    """
+    head = file.read(_HEADER.size)
+    file.seek(0)
+    if is_header(head):
+        return ""
+    if head[:2] == GZIP_MAGIC:
+        return "gzip"
+    is_zlib = len(head) > 2 and head[0] & 0x8F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+    return "zlib" if is_zlib and not head[1] & 0x20 else ""
+
+
+def is_header(head):
+    """Whether these bytes begin a record."""
+    return len(head) >= _HEADER.size and masked_crc(head[:8]) == _FOOTER.unpack_from(head, 8)[0]
+
+
+def record_offsets(file, size, start=0):
+    """Yields (offset, length) of each record from `start` on, by the headers alone; ends where one is not right."""
+    while start + OVERHEAD <= size:
+        file.seek(start)
+        head = file.read(_HEADER.size)
+        length = _HEADER.unpack(head)[0] if is_header(head) else size
+        if start + OVERHEAD + length > size:
+            return
+        yield start, length
+        start += OVERHEAD + length
+
+
+def next_record(file, size, start, span=1 << 20):
+    """Where the first record at or after `start` of a plain file begins; None where none does within `span` bytes."""
+    file.seek(start)
+    window = file.read(span)
+    for place in re.finditer(_SMALL_LENGTH, window):
+        offset = place.start()
+        length = int.from_bytes(window[offset : offset + 8], "little")
+        if start + offset + OVERHEAD + length <= size and is_header(window[offset : offset + _HEADER.size]):
+            return start + offset
+    return None
+
+
+def _read_frames(path, file, size, limit=None, offset=0, number=0):
     """`size` is the number of bytes in `file` where that is known: no more is ever asked for than there can be."""
-    offset = number = 0
     while True:
-        where = f"{path}: record {number} at byte {offset}"
+        where = f"{path}: {'a record' if number is None else f'record {number}'} at byte {offset}"
         header = _read(where, file, _HEADER.size)
         if not header:
             return
@@ -63,6 +123,8 @@ def _read_frames(path, file, size):
             raise DamagedRecords(
                 f"{where}: the record claims {length} bytes and {max(0, size - offset - OVERHEAD)} are left (truncated)"
             )
+        if limit is not None and length > limit:
+            raise DamagedRecords(f"{where}: the record claims {length:,} bytes; more than {limit:,} are not read")
         data = _read_exactly(where, file, length)
         footer = _read(where, file, _FOOTER.size)
         if len(footer) < _FOOTER.size:
@@ -71,7 +133,7 @@ def _read_frames(path, file, size):
             raise DamagedRecords(f"{where}: the checksum of the record's data is wrong")
         yield offset, data
         offset += OVERHEAD + length
-        number += 1
+        number = None if number is None else number + 1
 
 
 def _read_exactly(where, file, length, chunk=1 << 24):
@@ -79,13 +141,13 @@ def _read_exactly(where, file, length, chunk=1 << 24):
     if length <= chunk:
         data = _read(where, file, length)
     else:
-        parts = []
-        while length > sum(map(len, parts)):
-            part = _read(where, file, min(chunk, length - sum(map(len, parts))))
+        data = bytearray()
+        while len(data) < length:
+            part = _read(where, file, min(chunk, length - len(data)))
             if not part:
                 break
-            parts.append(part)
-        data = b"".join(parts)
+            data += part
+        data = bytes(data)
     if len(data) < length:
         raise DamagedRecords(f"{where}: the record claims {length} bytes and {len(data)} are left (truncated)")
     return data
@@ -95,4 +157,25 @@ def _read(where, file, length):
     try:
         return file.read(length)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DamagedRecords(f"{where}: the gzip stream is damaged ({error})") from error
+        kind = "zlib" if isinstance(file, _ZlibFile) else "gzip"
+        raise DamagedRecords(f"{where}: the {kind} stream is damaged ({error})") from error
+
+
+class _ZlibFile:
+    """A zlib stream to read from: never more of it is unpacked than was asked for."""
+
+    def __init__(self, file, chunk=1 << 16):
+        self._file = file
+        self._chunk = chunk
+        self._stream = zlib.decompressobj()
+
+    def read(self, length):
+        data = bytearray()
+        while len(data) < length and not self._stream.eof:
+            packed = self._stream.unconsumed_tail or self._file.read(self._chunk)
+            data += self._stream.decompress(packed, length - len(data))
+            if not packed and not self._stream.eof:
+                raise EOFError("it ends before its end was marked")
+        if self._stream.eof and (self._stream.unused_data or self._file.read(1)):
+            raise zlib.error("other bytes follow its end")
+        return bytes(data)

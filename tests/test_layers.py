@@ -78,6 +78,7 @@ def test_there_are_no_cycles():
         "pipeline.stages",
         "pipeline.synthesis",
         "pipeline.conversion",
+        "pipeline.inspection",
         "pipeline.environment",
         "pipeline.verification",
     ],

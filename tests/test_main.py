@@ -32,7 +32,7 @@ def test_help_teaches_without_tensorflow(run_main):
     assert result.returncode == 0
     assert "python main.py --stage=all" in result.stdout
     assert "records: serialize into TFRecord shards" in result.stdout
-    assert "--num_images=20000" in result.stdout
+    assert "--num_images=25000" in result.stdout
     assert result.stderr == ""
     helpfull = run_main("--helpfull")
     assert "--flagfile" in helpfull.stdout and "--num_images" in helpfull.stdout

@@ -1,0 +1,55 @@
+"""Records as other projects write them: each is read pixel by pixel and character by character, or asked about."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import ForeignConfig, RecordsConfig, RunConfig
+from pipeline.inspection import answers_of
+from records.foreign import Entry, ForeignSource, look_at
+from tests.foreign_writers import CASES
+
+
+def answers(**given):
+    pattern = given.pop("label_pattern", "")
+    return answers_of(RunConfig(foreign=ForeignConfig(**given), records=RecordsConfig(label_pattern=pattern)))
+
+
+def read(look):
+    """[(pixels, text)] of all records."""
+    source = ForeignSource((Entry(look.listing.files, look.mapping),), unpacked=str(look.listing.files[0].path) + ".d")
+    found = []
+    for key, text in source.rows():
+        image = Image.open(io.BytesIO(source.load(key)))
+        found.append((image, text))
+    return found
+
+
+def assert_equal(found, written):
+    assert [text for _, text in found] == [text for _, text in written]
+    for (image, _), (pixels, _) in zip(found, written, strict=True):
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        assert np.array_equal(np.asarray(image.convert("L" if pixels.ndim == 2 else "RGB")), pixels)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_kind_is_read_right_or_asked_about(name, tmp_path):
+    case = CASES[name]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    written = case.write(folder)
+    entry = str(folder / case.entry) if case.entry else str(folder)
+    given = {}
+    while True:
+        look = look_at(entry, answers(**given))
+        if not look.questions:
+            break
+        flag = look.questions[0].flag.strip("-")
+        assert flag in case.asks and flag not in given, look.questions
+        given[flag] = case.asks[flag]
+    assert given == case.asks
+    assert look.mapping.text is not None, look.text
+    assert_equal(read(look), written)
