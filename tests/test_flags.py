@@ -38,7 +38,6 @@ def test_flags_add_up_to_settings():
 @pytest.mark.parametrize("recipe", sorted((ROOT / "flags").glob("*.flags")), ids=lambda path: path.stem)
 def test_every_recipe_can_be_used(recipe):
     values = flags.FlagValues()
-    flags.DEFINE_flag(flags.FLAGS["flagfile"], values) if "flagfile" not in values else None
     options.define(values)
     lines = [line for line in pathlib.Path(recipe).read_text().splitlines() if line.startswith("--")]
     values(["main", *lines])
