@@ -1,10 +1,10 @@
 import dataclasses
-import random
 
 import captcha.image
 import numpy as np
 import pytest
 from captcha.image import ImageCaptcha
+from PIL import Image
 
 from pipeline.config import DrawingConfig
 from pipeline.drawing import Captcha, Drawing, Draws, SyntheticSource, image_key, key_index
@@ -27,15 +27,18 @@ def test_draws_are_the_same_on_every_machine():
     assert sorted({Draws(1, n).randbelow(3) for n in range(50)}) == [0, 1, 2]
 
 
-def test_defaults_are_the_packages_own_pixels(monkeypatch):
-    ours = drawing(seed=5)
-    draws = Draws(5, 11)
-    text = "".join(draws.choice("0123456789") for _ in range(4)) if draws.randbelow(1) == 0 else ""
-    monkeypatch.setattr(captcha.image, "secrets", draws)
-    theirs = ImageCaptcha(160, 60).generate_image(text)
-    monkeypatch.undo()
-    assert text == ours.text(11)
-    assert (pixels(ours, 11) == np.asarray(theirs)).all()
+@pytest.mark.parametrize("length", ["4", "3-6"])
+def test_defaults_are_the_packages_own_pixels(monkeypatch, length):
+    ours = drawing(seed=5, code_length=length)
+    for index in range(30):
+        draws = Draws(5, index)
+        draws.randbelow(ours.config.lengths[1] - ours.config.lengths[0] + 1)
+        for _ in ours.text(index):
+            draws.choice("0123456789")
+        with monkeypatch.context() as patch:
+            patch.setattr(captcha.image, "secrets", draws)
+            theirs = ImageCaptcha(160, 60).generate_image(ours.text(index))
+        assert (pixels(ours, index) == np.asarray(theirs)).all()
 
 
 def test_an_image_depends_on_seed_and_number_alone():
@@ -57,8 +60,6 @@ def corners(distortion, monkeypatch):
             found.append((abs(data[0]) / size[0], abs(data[1]) / size[1]))
         return original(self, size, method, data, *rest, **options)
 
-    from PIL import Image
-
     original = Image.Image.transform
     monkeypatch.setattr(Image.Image, "transform", transform)
     for index in range(60):
@@ -76,11 +77,33 @@ def test_the_old_distortion_reaches_as_far_as_its_formula(monkeypatch):
     assert new.max() == 0
 
 
-def test_the_old_distortion_has_the_old_means():
-    # As published for a glyph of 30x60: a corner moved 2.5 and 7.0 pixels on average (uniform to w*u, u in the range).
-    generator = random.Random(0)
-    moved = [abs(generator.uniform(-1, 1)) * 30 * generator.uniform(0.1, 0.3) for _ in range(20_000)]
-    assert abs(np.mean(moved) - 3.0) < 0.1
+def test_the_old_distortion_is_that_of_the_old_package(monkeypatch):
+    found = []
+    original = Image.Image.transform
+
+    def transform(self, size, method, data, *rest, **options):
+        if len(data) == 8:
+            found.append(tuple(data))
+        return original(self, size, method, data, *rest, **options)
+
+    monkeypatch.setattr(Image.Image, "transform", transform)
+    drawing(distortion="0.7.0").image(1)
+    # What captcha 0.7.0 itself made of the same draws.
+    assert found == [
+        (-6, 1, 6, 55, 43, 61, 37, -1),
+        (-7, 6, 7, 100, 42, 68, 42, -6),
+        (0, -3, 0, 57, 31, 57, 39, 3),
+        (3, -10, -3, 64, 34, 74, 36, 10),
+    ]
+
+
+def test_the_old_curve_crosses_the_image():
+    old = drawing(distortion="0.7.0", alphabet="1", code_length="1", noise_dots=0, background="#ffffff")
+    without = drawing(distortion="0.7.0", alphabet="1", code_length="1", noise_dots=0, noise_curves=0, background="#ffffff")
+    for index in range(20):
+        touched = np.flatnonzero((pixels(old, index) != pixels(without, index)).any(axis=(0, 2)))
+        assert touched.min() <= 160 // 5 + 2
+        assert touched.max() >= 160 - 2 * 160 // 5
 
 
 @pytest.mark.parametrize(
@@ -115,7 +138,7 @@ def test_gaps_come_as_often_as_asked():
     def spaces(probability, monkeypatch=None):
         renderer = Captcha(drawing(space_probability=probability))
         drawn = []
-        renderer._draw_character = lambda c, *rest: drawn.append(c) or ImageCaptcha._draw_character(renderer, c, *rest)
+        renderer._draw_character = lambda c, *rest: drawn.append(c) or Captcha._draw_character(renderer, c, *rest)
         for _ in range(20):
             renderer.generate_image("1234")
         return drawn.count(" ")
