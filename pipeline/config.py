@@ -96,7 +96,7 @@ class GenerateConfig:
     """Draw image files and labels.csv."""
 
     drawing: DrawingConfig = DrawingConfig()
-    num_images: int = 20_000
+    num_images: int = 25_000
 
     def __post_init__(self):
         number("--num_images", self.num_images, 1, 1_000_000_000)
@@ -110,8 +110,8 @@ class RecordsConfig:
     images: str = ""
     label_pattern: str = ""
     name: str = "codes"
-    validation_fraction: float = 0.05
-    test_fraction: float = 0.125
+    validation_fraction: float = 0.04
+    test_fraction: float = 0.1
     images_per_shard: int = 2_500
     image_format: str = "auto"
     colors: str = "auto"
