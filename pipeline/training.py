@@ -115,14 +115,22 @@ class Steps:
         tally = self._look().numpy()[:count]
         return tally[:, 0], tally[:, 1] / np.maximum(tally[:, 2], 1), tally[:, 3]
 
+    def steps_per_call(self, wanted):
+        """How many steps `run` may be asked for. Workers exchange numbers within a step, and a loop around that has
+        been seen to leave each of them waiting for the other."""
+        return 1 if is_multi_worker(self.strategy) else wanted
+
     def _run(self, iterator, slot, count, stop):
-        """`count` steps; those of a call are a loop inside TensorFlow, so a step is the same whatever their number."""
+        """`count` steps, as a loop inside TensorFlow: a step is the same whatever their number."""
+        if is_multi_worker(self.strategy):
+            self.strategy.run(self._step, args=(*next(iterator), slot, stop))
+            return
 
         def step(i):
             self.strategy.run(self._step, args=(*next(iterator), slot + i, stop))
             return i + 1
 
-        tf.while_loop(lambda i: i < count, step, [tf.constant(0)])
+        tf.while_loop(lambda i: i < count, step, [tf.constant(0)], parallel_iterations=1)
 
     def _step(self, images, label_ids, slot, stop):
         loss, logits, gradients = self._differentiate(images, label_ids)
@@ -226,7 +234,7 @@ class _Training:
 
     def _advance(self, iterator):
         """Some steps, and what is due after them."""
-        count = min(self._steps_to_event(), self.display.steps_per_call(_CALL_SECONDS))
+        count = min(self._steps_to_event(), self.steps.steps_per_call(self.display.steps_per_call(_CALL_SECONDS)))
         stop = tf.constant(float(self.interrupts.asked))
         with self._profiled(self.step), self.display.timed(count):
             self.steps.run(iterator, tf.constant(self.step - self.looked_step), tf.constant(count), stop)
