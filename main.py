@@ -1,9 +1,9 @@
 """digitwise learns to read short codes in images: captchas, serial numbers, meter readings.
 
-    python main.py --stage=all                    draw codes, write TFRecords, train, test
-    python main.py --stage=records                only serialize what is in workdir/images
-    python main.py --stage=all --images=DIR       the same with labelled images of your own
-    python main.py --stage=check                  what this machine has, and whether the records are sound
+python main.py --stage=all                    draw codes, write TFRecords, train, test
+python main.py --stage=records                only serialize what is in workdir/images
+python main.py --stage=all --images=DIR       the same with labelled images of your own
+python main.py --stage=check                  what this machine has, and whether the records are sound
 """
 
 import contextlib

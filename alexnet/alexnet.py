@@ -1,7 +1,7 @@
 """AlexNet's shape, sized for codes: five convolutions, overlapping max pools, then columns in place of wide layers.
 
-    network = build((60, 160, 1), num_outputs=10, num_positions=4)
-    logits = network(images)  # [batch, 4, 10]
+network = build((60, 160, 1), num_outputs=10, num_positions=4)
+logits = network(images)  # [batch, 4, 10]
 """
 
 import keras

@@ -1,9 +1,9 @@
 """Readouts: from logits to a loss per example, and to the code with its confidence.
 
-    readout = READOUTS["ctc"](num_classes=10, min_length=3, max_length=6)
-    network = NETWORKS["alexnet"]((60, 160, 1), readout.num_outputs, readout.num_positions)
-    readout.check_fits(network.output_shape)
-    label_ids, probabilities, confidence = readout.decode(network(images))
+readout = READOUTS["ctc"](num_classes=10, min_length=3, max_length=6)
+network = NETWORKS["alexnet"]((60, 160, 1), readout.num_outputs, readout.num_positions)
+readout.check_fits(network.output_shape)
+label_ids, probabilities, confidence = readout.decode(network(images))
 """
 
 from typing import NamedTuple

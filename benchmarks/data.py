@@ -36,7 +36,12 @@ def package_loop(num_images):
 
 
 def measure(folder, num_images):
-    result = {"benchmark": "data", "images": num_images, "cores": available_cores(), "python": platform.python_version()}
+    result = {
+        "benchmark": "data",
+        "images": num_images,
+        "cores": available_cores(),
+        "python": platform.python_version(),
+    }
     sample = max(1, num_images // 10)
     result["package_loop"] = round(sample / seconds_of(package_loop, sample))
     for workers in (1, 2):

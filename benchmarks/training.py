@@ -31,6 +31,7 @@ NETWORKS = {
         weight_decay=0.0,
         precision="float32",
         patience=0,
+        validation_steps=500,
         checkpoint_seconds=600.0,  # one of its checkpoints is half a gigabyte
     ),
 }

@@ -1,6 +1,6 @@
 """Every flag, grouped by the stage that it serves, and the settings that the flags add up to.
 
-    config = options.config_from_flags()
+config = options.config_from_flags()
 """
 
 import dataclasses
@@ -8,8 +8,8 @@ import dataclasses
 from absl import flags
 
 from pipeline.config import (
-    COLORS,
     CHANNEL_ORDERS,
+    COLORS,
     COMPRESSIONS,
     DISTORTIONS,
     IMAGE_FORMATS,
@@ -191,7 +191,9 @@ def help_text(program):
         lines.append(f"\n{title}")
         for name, text in helps.items():
             lines += _help_lines(name, FLAGS[name].default, text)
-    lines.append(f"\n{program} --helpfull lists the flags of the libraries too; --flagfile=FILE reads flags from a file")
+    lines.append(
+        f"\n{program} --helpfull lists the flags of the libraries too; --flagfile=FILE reads flags from a file"
+    )
     return "\n".join(lines)
 
 

@@ -111,9 +111,11 @@ def rests_on(manifest, split, exposure, scans, repeatable):
         Statement(
             "dropout",
             repeatable,
-            "Dropout was off: the same images read twice gave the same probabilities, bit for bit."
-            if repeatable
-            else "The same images read twice gave other probabilities: something in the network is left to chance.",
+            (
+                "Dropout was off: the same images read twice gave the same probabilities, bit for bit."
+                if repeatable
+                else "The same images read twice gave other probabilities: something in the network is left to chance."
+            ),
         ),
     ]
 

@@ -1,9 +1,9 @@
 """What a training shows while it runs: a bar or lines, and a word about a plateau.
 
-    with Display(start_step, num_steps, batch_size) as display:
-        with display.timed(count):
-            ...
-        display.show(window)
+with Display(start_step, num_steps, batch_size) as display:
+    with display.timed(count):
+        ...
+    display.show(window)
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Synthetic images of codes, drawn by the captcha package; image i is a function of the settings and i alone.
 
-    source = SyntheticSource(Drawing.of(DrawingConfig()), num_images=100)
-    for key, text in source.rows(): png = source.load(key)
+source = SyntheticSource(Drawing.of(DrawingConfig()), num_images=100)
+for key, text in source.rows(): png = source.load(key)
 """
 
 import contextlib

@@ -196,7 +196,9 @@ def _tensorflow(probe):
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         probe.kill()
         probe.communicate()
-        return [Finding("TensorFlow runs", "it could not be imported", MISSING, "pip install --force-reinstall tensorflow")]
+        return [
+            Finding("TensorFlow runs", "it could not be imported", MISSING, "pip install --force-reinstall tensorflow")
+        ]
     devices = [f"{kind} {name}" for kind, name in seen["devices"]]
     findings = [Finding("TensorFlow runs", f"{seen['version']} on {', '.join(devices)}")]
     if not gpus:

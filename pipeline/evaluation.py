@@ -209,7 +209,7 @@ def choose(readings, asked):
     wrong_rows, right_rows = np.flatnonzero(~right), np.flatnonzero(right)
     wrong_in_table = min(len(wrong_rows), max(asked.shown_predictions // 2, asked.shown_predictions - len(right_rows)))
     unsure = right_rows[np.argsort(readings.confidence[right_rows], kind="stable")][:UNSURE_SHOWN]
-    surest_wrong = wrong_rows[np.argsort(-readings.confidence[wrong_rows], kind="stable")][: MISTAKES_SHOWN]
+    surest_wrong = wrong_rows[np.argsort(-readings.confidence[wrong_rows], kind="stable")][:MISTAKES_SHOWN]
     in_table = [*wrong_rows[:wrong_in_table], *right_rows[: asked.shown_predictions - wrong_in_table]]
     chosen = {"table": in_table, "mistakes": surest_wrong, "unsure": unsure, "right": right_rows[:RIGHT_SHOWN]}
     return {name: [int(row) for row in rows] for name, rows in chosen.items()}
@@ -318,5 +318,3 @@ def _by(shape):
 
 def _lengths(what):
     return "-".join(str(n) for n in dict.fromkeys((what.min_length, what.max_length)))
-
-

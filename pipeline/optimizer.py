@@ -1,6 +1,6 @@
 """The optimizer and its learning rate.
 
-    optimizer = make_optimizer("one_cycle", learning_rate=3e-3, weight_decay=1e-2, num_steps=1500)
+optimizer = make_optimizer("one_cycle", learning_rate=3e-3, weight_decay=1e-2, num_steps=1500)
 """
 
 import math

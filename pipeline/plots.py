@@ -1,6 +1,6 @@
 """The pictures of a report, as PNG bytes: matplotlib without a screen and without global state.
 
-    accuracy_plot([0.99, 0.98], ..., theme=DARK)
+accuracy_plot([0.99, 0.98], ..., theme=DARK)
 """
 
 import dataclasses

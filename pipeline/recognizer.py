@@ -1,8 +1,8 @@
 """A network with all that it takes to read codes with it: readout, alphabet and image shape.
 
-    recognizer = Recognizer.load("workdir/checkpoints", which="best")
-    decoded = recognizer.predict(images)             # uint8 [batch, height, width, channels]
-    recognizer.text(decoded.label_ids[0])            # "4071"
+recognizer = Recognizer.load("workdir/checkpoints", which="best")
+decoded = recognizer.predict(images)             # uint8 [batch, height, width, channels]
+recognizer.text(decoded.label_ids[0])            # "4071"
 """
 
 import contextlib
@@ -32,9 +32,7 @@ class Recognizer:
         self.step = step
         self.alphabet = Alphabet(network["alphabet"])
         self.image_shape = tuple(network["image_shape"])
-        self.readout = READOUTS[network["readout"]](
-            len(self.alphabet), network["min_length"], network["max_length"]
-        )
+        self.readout = READOUTS[network["readout"]](len(self.alphabet), network["min_length"], network["max_length"])
         self.network = _build_network(network, self.image_shape, self.readout)
         self._predict = tf.function(
             self._decode,

@@ -64,7 +64,7 @@ def generate(config, workdir):
         for piece, _ in run_pieces(draw_piece, missing, config.processes):
             advance(len(piece.indices))
     _remove_beyond(root, len(pieces))
-    # Image files are not synced one by one; the table that vouches for them waits until they are on the disk.
+    # Image files are not synced as they are written; the table that vouches for them waits until they are on the disk.
     os.sync()
     _write_sheet(root / SHEET_FILE, source)
     _write_labels(root / LABELS_FILE, source)
@@ -99,7 +99,7 @@ def draw_piece(piece):
             name = os.path.basename(key)
             (folder / name).write_bytes(data)
             _add(digest, name, data)
-        write_text(folder / _SEAL, json.dumps({"count": len(piece.indices), "sha256": digest.hexdigest()}))
+        (folder / _SEAL).write_text(json.dumps({"count": len(piece.indices), "sha256": digest.hexdigest()}))
 
 
 def stands(piece):

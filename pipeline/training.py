@@ -15,7 +15,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import signal
-import sys
 import threading
 import time
 
@@ -98,7 +97,9 @@ class Steps:
         self._readout = recognizer.readout
         self._optimizer = optimizer
         self._batch_size = batch_size
-        self._differentiate = tf.function(self._gradients, jit_compile=True, autograph=False) if xla else self._gradients
+        self._differentiate = (
+            tf.function(self._gradients, jit_compile=True, autograph=False) if xla else self._gradients
+        )
         # Per step: loss, right positions, counted positions, and whether a worker was asked to stop. Each replica
         # keeps its own sums, so that nothing is exchanged before somebody looks.
         self._tally = tf.Variable(
@@ -580,7 +581,6 @@ def _check_agreement(strategy, step):
     """All workers must go on from one step; they do not where their checkpoints are not in one folder."""
     if not is_multi_worker(strategy):
         return
-
 
     @tf.function(autograph=False)
     def steps_of_workers():

@@ -53,7 +53,9 @@ def parse_size(text):
 def parse_sizes(flag, text):
     """`32x100x3` -> (32, 100, 3), nothing -> ()."""
     if text and not re.fullmatch(r"\d{1,6}(x\d{1,6}){1,2}", text):
-        raise SettingError(f"{flag}={text}: it takes HEIGHTxWIDTHxCHANNELS as they lie in memory, such as 32x100x3 or 3x32x100")
+        raise SettingError(
+            f"{flag}={text}: it takes HEIGHTxWIDTHxCHANNELS as they lie in memory, such as 32x100x3 or 3x32x100"
+        )
     return tuple(int(size) for size in text.split("x")) if text else ()
 
 

@@ -1,8 +1,8 @@
 """The characters that codes are made of, and their numbers.
 
-    alphabet = Alphabet.parse("digits")
-    alphabet.ids("407")         # [4, 0, 7]
-    alphabet.text([4, 0, 7])    # "407"
+alphabet = Alphabet.parse("digits")
+alphabet.ids("407")         # [4, 0, 7]
+alphabet.text([4, 0, 7])    # "407"
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Files and folders that are either absent or whole, whenever the process is killed.
 
-    with atomic_file("labels.csv") as file:
-        file.write(b"...")
+with atomic_file("labels.csv") as file:
+    file.write(b"...")
 """
 
 import contextlib
@@ -39,8 +39,8 @@ def write_text(path, text):
 def atomic_directory(path):
     """Makes a folder beside `path` that takes its name once the block has ended well.
 
-    The files inside are not synced one by one (that costs more than writing them), so a folder that must survive a
-    power cut needs a content check when it is next met.
+    Nothing is synced, as that costs more than writing many small files: whoever needs the folder to survive a power
+    cut checks its content when it is next met, or syncs later, for many folders at once.
     """
     path = pathlib.Path(path)
     partial = _partial_name(path)
@@ -51,7 +51,6 @@ def atomic_directory(path):
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    sync_directory(path.parent)
 
 
 def remove_partial(folder):

@@ -75,9 +75,7 @@ class LabeledFolder:
                 )
             yield key, unicodedata.normalize("NFC", match[1])
         if not found:
-            raise DigitwiseError(
-                f"{self.root} has no image in it (looked for {', '.join(ENDINGS)}, in subfolders too)"
-            )
+            raise DigitwiseError(f"{self.root} has no image in it (looked for {', '.join(ENDINGS)}, in subfolders too)")
 
     def _rows_by_table(self):
         path = os.path.join(self.root, LABELS_FILE)

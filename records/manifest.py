@@ -1,7 +1,7 @@
 """What is in a folder of records: written last, so a folder that has one is whole.
 
-    manifest = Manifest.load("workdir/records")
-    manifest.image_shape, manifest.count("train"), manifest.paths("train")
+manifest = Manifest.load("workdir/records")
+manifest.image_shape, manifest.count("train"), manifest.paths("train")
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Records as tf.data datasets: what comes when is a pure function of the shards, the seed and the epoch.
 
-    parse = batch_parser(manifest, channels=1)
-    for images, label_ids in read_in_order(manifest, "test").batch(64).map(parse):
-        ...
+parse = batch_parser(manifest, channels=1)
+for images, label_ids in read_in_order(manifest, "test").batch(64).map(parse):
+    ...
 """
 
 import tensorflow as tf

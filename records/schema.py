@@ -1,8 +1,8 @@
 """The canonical Example of digitwise: the only place where its keys are spelled, encode beside parse.
 
-    image   the PNG or JPEG file, or raw uint8 pixels, rows first, channels last
-    text    the code, in UTF-8
-    key     what the image is called in its source
+image   the PNG or JPEG file, or raw uint8 pixels, rows first, channels last
+text    the code, in UTF-8
+key     what the image is called in its source
 """
 
 from records import example

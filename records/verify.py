@@ -1,7 +1,7 @@
 """Whether records are what they were when they were written: framing, checksums, counts, images, labels.
 
-    for problem in folder_problems(manifest): ...
-    shard = verify_shard(path, expectation)
+for problem in folder_problems(manifest): ...
+shard = verify_shard(path, expectation)
 """
 
 import dataclasses
@@ -30,9 +30,7 @@ class Promise:
 
     @classmethod
     def of(cls, manifest):
-        return cls(
-            manifest.alphabet, manifest.min_length, manifest.max_length, manifest.image_shape, manifest.encoding
-        )
+        return cls(manifest.alphabet, manifest.min_length, manifest.max_length, manifest.image_shape, manifest.encoding)
 
 
 def verify_shard(path, promise, expected=None):

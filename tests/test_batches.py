@@ -73,7 +73,9 @@ def test_seeds_of_epochs():
 
 def test_a_batch_larger_than_the_split_is_refused(manifest):
     assert steps_per_epoch(manifest, 26) == 1
-    with pytest.raises(DigitwiseError, match=r"--batch_size=27 is more than the 26 training examples .*take 26 or less"):
+    with pytest.raises(
+        DigitwiseError, match=r"--batch_size=27 is more than the 26 training examples .*take 26 or less"
+    ):
         steps_per_epoch(manifest, 27)
 
 

@@ -13,7 +13,10 @@ import pytest
 from pipeline.checkpoints import Checkpoints, DamagedCheckpoint, arrays_of, assign_arrays
 from records.errors import DigitwiseError
 
-ARRAYS = {"network/0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "network/1/seed": np.array([1, 2], np.uint32)}
+ARRAYS = {
+    "network/0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "network/1/seed": np.array([1, 2], np.uint32),
+}
 
 
 def save(folder, *steps, best=None, arrays=ARRAYS):
@@ -143,7 +146,9 @@ def test_another_shape_is_refused_and_nothing_assigned():
     arrays = arrays_of(network=network(4).variables)
     other = network(3)
     before = other.variables[1].numpy()
-    with pytest.raises(DigitwiseError, match=r"network/0/.*kernel is float32 \[2, 4\], the program's is float32 \[2, 3\]"):
+    with pytest.raises(
+        DigitwiseError, match=r"network/0/.*kernel is float32 \[2, 4\], the program's is float32 \[2, 3\]"
+    ):
         assign_arrays(arrays, network=other.variables)
     assert np.array_equal(other.variables[1].numpy(), before)
 

@@ -107,7 +107,9 @@ def test_gzip_is_the_same_at_every_run(workdir, tmp_path, make_config):
     other.create()
     convert(config, other)
     assert Manifest.load(workdir.records).splits == Manifest.load(other.records).splits
-    assert workdir.records.joinpath(Manifest.load(workdir.records).splits["train"][0].file).read_bytes()[:2] == b"\x1f\x8b"
+    assert (
+        workdir.records.joinpath(Manifest.load(workdir.records).splits["train"][0].file).read_bytes()[:2] == b"\x1f\x8b"
+    )
     assert verify(workdir.records, 1)
 
 
@@ -193,7 +195,11 @@ def test_a_rename_that_was_cut_short_is_made_good(workdir, tmp_path, make_config
     [
         (["12", "1x"], {}, "1x_1.png: its code '1x' has 'x', .* --alphabet='0123456789x' would take every code"),
         (["12", "123"], {"code_length": "2"}, "123_1.png: its code '123' has 3 characters, --code_length=2 asks"),
-        (["12"], {"test_fraction": 0.9, "validation_fraction": 0.09}, "none of the 1 images falls into the train split"),
+        (
+            ["12"],
+            {"test_fraction": 0.9, "validation_fraction": 0.09},
+            "none of the 1 images falls into the train split",
+        ),
         (["12"], {"image_size": "160x60"}, "12_0.png is 12x8 pixels, the others are 160x60"),
     ],
 )

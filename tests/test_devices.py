@@ -110,7 +110,8 @@ def test_devices_by_count_and_by_name(asked, chosen):
 
 
 @pytest.mark.parametrize(
-    "asked, message", [("3", "--devices=3: there are 2 .GPU:0, GPU:1"), ("TPU:0", "there is no TPU:0, only GPU:0, GPU:1")]
+    "asked, message",
+    [("3", "--devices=3: there are 2 .GPU:0, GPU:1"), ("TPU:0", "there is no TPU:0, only GPU:0, GPU:1")],
 )
 def test_devices_that_are_not_there(asked, message):
     with pytest.raises(DigitwiseError, match=message):

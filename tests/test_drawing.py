@@ -99,7 +99,9 @@ def test_the_old_distortion_is_that_of_the_old_package(monkeypatch):
 
 def test_the_old_curve_crosses_the_image():
     old = drawing(distortion="0.7.0", alphabet="1", code_length="1", noise_dots=0, background="#ffffff")
-    without = drawing(distortion="0.7.0", alphabet="1", code_length="1", noise_dots=0, noise_curves=0, background="#ffffff")
+    without = drawing(
+        distortion="0.7.0", alphabet="1", code_length="1", noise_dots=0, noise_curves=0, background="#ffffff"
+    )
     for index in range(20):
         touched = np.flatnonzero((pixels(old, index) != pixels(without, index)).any(axis=(0, 2)))
         assert touched.min() <= 160 // 5 + 2

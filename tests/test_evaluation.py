@@ -183,9 +183,7 @@ def test_history_survives_a_line_that_was_cut(tmp_path):
     assert evaluation.read_history(path) == [{"step": 1, "loss": 2.5}]
 
 
-@pytest.mark.parametrize(
-    "given", [{"shown_predictions": -1}, {"split": ""}]
-)
+@pytest.mark.parametrize("given", [{"shown_predictions": -1}, {"split": ""}])
 def test_settings_that_cannot_be_used(given):
     with pytest.raises(SettingError, match=f"--{next(iter(given))}"):
         TestConfig(**given)

@@ -13,7 +13,9 @@ from tests.conftest import ROOT
 def test_every_setting_has_a_flag():
     for _, settings, helps in options.GROUPS:
         fields = {field.name for field in dataclasses.fields(settings) if not dataclasses.is_dataclass(field.default)}
-        named = {options.field_of_flag(settings, name) for _, s, helps in options.GROUPS if s is settings for name in helps}
+        named = {
+            options.field_of_flag(settings, name) for _, s, helps in options.GROUPS if s is settings for name in helps
+        }
         assert named == fields, settings
 
 

@@ -29,7 +29,7 @@ def test_codes_by_a_pattern(tmp_path):
 
 def test_codes_in_a_table(tmp_path):
     fill(tmp_path, "b.png", "sub/a.png")
-    (tmp_path / "labels.csv").write_bytes("\ufefffile,text\nsub/a.png,\"1,2\"\n\nb.png,e\u0301\n".encode())
+    (tmp_path / "labels.csv").write_bytes('\ufefffile,text\nsub/a.png,"1,2"\n\nb.png,e\u0301\n'.encode())
     assert rows(tmp_path) == [("sub/a.png", "1,2"), ("b.png", "\u00e9")]
     assert LabeledFolder(str(tmp_path)).load("b.png") == b"x"
 

@@ -103,7 +103,9 @@ def test_a_bomb_is_refused_by_its_header():
         stored_bytes(bytes(huge), "a", GREY)
 
 
-@pytest.mark.parametrize("data, reason", [(b"", "it is empty"), (b"hello", "neither PNG"), (b"\x89PNG\r\n\x1a\n", "a is")])
+@pytest.mark.parametrize(
+    "data, reason", [(b"", "it is empty"), (b"hello", "neither PNG"), (b"\x89PNG\r\n\x1a\n", "a is")]
+)
 def test_no_image(data, reason):
     with pytest.raises(DigitwiseError, match=reason):
         stored_bytes(data, "a", RGB)

@@ -40,8 +40,11 @@ def test_imports_go_one_way(path):
     for name in imports(path):
         if name.split(".")[0] in OURS and name.count(".") <= 1:
             package = name.split(".")[0]
-            assert package in allowed or name in allowed or f"{package}.{name.split('.')[-1]}" in allowed or any(
-                a.startswith(name) for a in allowed
+            assert (
+                package in allowed
+                or name in allowed
+                or f"{package}.{name.split('.')[-1]}" in allowed
+                or any(a.startswith(name) for a in allowed)
             ), f"{module(path)} imports {name}"
 
 

@@ -168,8 +168,12 @@ print(outputs, means, variances)
 def test_two_devices_normalize_by_the_whole_batch():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     result = subprocess.run(
-        [sys.executable, "-c", _ON_TWO_DEVICES], cwd=root, env={**os.environ, "PYTHONPATH": root}, capture_output=True,
-        text=True, check=False,
+        [sys.executable, "-c", _ON_TWO_DEVICES],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     # Of 1, 3, 10 and 20 the mean is 8.5 and the variance 55.25, without bias 73.67: half the way there from 0 and 1.

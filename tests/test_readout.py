@@ -29,9 +29,7 @@ def test_positions_loss_is_the_mean_cross_entropy_of_each_example():
     logits = _logits([[[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], [[0.2, 0.2, 0.6], [1 / 3, 1 / 3, 1 / 3]]])
     loss = readout.loss(logits, tf.constant([[0, 2], [1, 0]]))
     assert loss.dtype == "float32"
-    np.testing.assert_allclose(
-        loss, [-(math.log(0.5) + math.log(0.8)) / 2, (math.log(5) + math.log(3)) / 2], rtol=1e-5
-    )
+    np.testing.assert_allclose(loss, [-(math.log(0.5) + math.log(0.8)) / 2, (math.log(5) + math.log(3)) / 2], rtol=1e-5)
 
 
 def test_positions_loss_takes_padding_for_the_class_end():

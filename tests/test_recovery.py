@@ -1,6 +1,6 @@
 """Killed at any moment, a run leaves nothing torn to be seen, and the next one ends in the same bytes.
 
-    DIGITWISE_KILLS=50 DIGITWISE_IMAGES=10000 python -m pytest tests/test_recovery.py    the long form
+DIGITWISE_KILLS=50 DIGITWISE_IMAGES=10000 python -m pytest tests/test_recovery.py    the long form
 """
 
 import hashlib

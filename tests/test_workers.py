@@ -47,7 +47,8 @@ def test_workers_end_with_their_parent(tmp_path):
     )
     (tmp_path / "parent.py").write_text(script)
     process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "pid")], env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [sys.executable, str(tmp_path / "parent.py"), str(tmp_path / "pid")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     process.kill()
