@@ -8,6 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
+from records.framing import read_records
 from tests.conftest import ROOT, is_root
 
 
@@ -101,12 +102,16 @@ def test_a_full_disk(run_main, tmp_path):
     )
     assert_one_line(result, "File too large")
     assert not (tmp_path / "w" / "records").exists()
-    assert not list((tmp_path / "w" / ".records-unfinished").glob("*tfrecord*"))
+    assert not list((tmp_path / "w").rglob("manifest.json"))
+    for path in (tmp_path / "w" / ".records-unfinished").glob("codes*"):
+        assert list(read_records(path)), "a shard that has its name is whole"
+    assert not list((tmp_path / "w").rglob(".partial-*"))
 
 
 def test_check_verifies_the_records(run_main, tmp_path):
     draw(tmp_path / "own", *[f"{n:02d}_{n}.png" for n in range(40)])
-    assert run_main("--stage=records", "--images=own", "--workdir=w").returncode == 0
+    thirds = ("--validation_fraction=0.3", "--test_fraction=0.3")
+    assert run_main("--stage=records", "--images=own", "--workdir=w", *thirds).returncode == 0
     sound = run_main("--stage=check", "--workdir=w")
     assert sound.returncode == 0, sound.stdout
     assert "40 records in 3 shards of w/records are sound" in sound.stdout
