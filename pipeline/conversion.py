@@ -97,6 +97,14 @@ class Found:
         lengths, size = tuple(drawing["code_length"]), tuple(drawing["image_size"])
         return cls(source, settings, drawing["alphabet"], lengths, size, tuple(map(tuple, drawing["fonts"])))
 
+    @classmethod
+    def held(cls, source, kind, drawing):
+        """Of images that the user holds: the settings decide what they name, the images what is left open."""
+        lengths = drawing.lengths if drawing.code_length else None
+        size = drawing.size if drawing.image_size else None
+        described = {kind: source.fingerprint(), "code_length": lengths, "image_size": size}
+        return cls(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+
 
 def find_source(config, workdir):
     """The source that the settings name."""
@@ -107,11 +115,7 @@ def find_source(config, workdir):
         source = SyntheticSource(Drawing.of(drawing), config.generate.num_images)
         return Found.drawn(source, plain(source_settings(source)))
     if records.images:
-        source = LabeledFolder(records.images, records.label_pattern)
-        lengths = drawing.lengths if drawing.code_length else None
-        size = drawing.size if drawing.image_size else None
-        described = {"folder": source.fingerprint(), "code_length": lengths, "image_size": size}
-        return Found(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+        return Found.held(LabeledFolder(records.images, records.label_pattern), "folder", drawing)
     drawn = read_settings(workdir.images)
     if not drawn:
         raise DigitwiseError(
@@ -126,13 +130,9 @@ def find_source(config, workdir):
 def _found_foreign(config, workdir):
     from pipeline.inspection import find_foreign
 
-    drawing = config.generate.drawing
     source = find_foreign(config, workdir)
     source.check_labelled()
-    lengths = drawing.lengths if drawing.code_length else None
-    size = drawing.size if drawing.image_size else None
-    described = {"records": source.fingerprint(), "code_length": lengths, "image_size": size}
-    return Found(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+    return Found.held(source, "records", config.generate.drawing)
 
 
 def records_to_train(config, workdir):

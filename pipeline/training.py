@@ -25,6 +25,7 @@ import tensorflow as tf
 from pipeline import metrics
 from pipeline.batches import Part, decode_split, evaluation_batches, fits_in_memory, steps_per_epoch, training_batches
 from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays
+from pipeline.config import available_cores
 from pipeline.devices import Cluster, check_batch_size, describe, fast_precision, gather, is_multi_worker, make_strategy
 from pipeline.display import Display, Window
 from pipeline.logs import Logs, clear, sheet
@@ -533,16 +534,10 @@ def environment(strategy):
     """What else decides the last bits of a result."""
     return {
         "replicas": strategy.num_replicas_in_sync,
-        "threads": tf.config.threading.get_intra_op_parallelism_threads() or _cores(),
+        "threads": tf.config.threading.get_intra_op_parallelism_threads() or available_cores(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
     }
-
-
-def _cores():
-    from pipeline.config import available_cores
-
-    return available_cores()
 
 
 def _check_replicas(asked, strategy):
