@@ -20,7 +20,9 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.5):
     x = _wide(x, 5, dropout, name="fc6")
     x = _wide(x, 1, dropout, name="fc7")
     x = keras.layers.Flatten(name="flat")(x)
-    heads = keras.layers.Dense(num_positions * num_outputs, dtype="float32", name="heads")(x)
+    heads = keras.layers.Dense(
+        num_positions * num_outputs, kernel_initializer=_narrow(), dtype="float32", name="heads"
+    )(x)
     logits = keras.layers.Reshape((num_positions, num_outputs), dtype="float32", name="logits")(heads)
     return keras.Model(images, logits, name="alexnet_v2")
 
@@ -38,9 +40,12 @@ def _features(x):
 
 def _wide(x, size, dropout, name):
     """A dense layer, written as a convolution that sees the whole of its input."""
-    initializer = keras.initializers.TruncatedNormal(stddev=0.005)
-    x = _convolution(x, WIDE, size, padding="valid", kernel_initializer=initializer, name=name)
+    x = _convolution(x, WIDE, size, padding="valid", kernel_initializer=_narrow(), name=name)
     return keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+
+
+def _narrow():
+    return keras.initializers.TruncatedNormal(stddev=0.005)
 
 
 def _convolution(x, filters, size, strides=1, padding="same", kernel_initializer="glorot_uniform", name=None):
