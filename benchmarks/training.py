@@ -67,13 +67,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         workdir = Workdir(given.workdir or folder)
         workdir.create()
-        base = RunConfig(
-            workdir=str(workdir.root),
-            generate=GenerateConfig(num_images=num_images),
-            records=RecordsConfig(source="synthetic"),
-        )
+        base = RunConfig(workdir=str(workdir.root), generate=GenerateConfig(num_images=num_images))
         with contextlib.redirect_stdout(sys.stderr):
-            convert(base, workdir)
+            convert(dataclasses.replace(base, records=RecordsConfig(source="synthetic")), workdir)
         import_tensorflow()
         result = {"benchmark": "training", "images": num_images, "cores": available_cores()}
         for name, settings in NETWORKS.items():

@@ -78,7 +78,7 @@ GROUPS = (
         RecordsConfig,
         {
             "source": f"{' or '.join(SOURCES)}: the files in --images or of the generate stage, or images drawn "
-            "straight into records, with no files in between",
+            "straight into records, and while training, with no files in between",
             "images": "a folder of labelled images of your own, read instead of generated ones: <code>.png, "
             "<code>_anything.png, or a labels.csv with columns file,text",
             "label_pattern": "regular expression whose first group is the code in a file's name (without ending)",
@@ -125,14 +125,18 @@ GROUPS = (
             "channels": "1: the network sees grey, 3: colours",
             "dropout": "the share of features left out while training; none: the network's own",
             "batch_size": "images of a step, over all devices",
-            "epochs": "passes over the train split",
+            "epochs": "passes over the train split; 0: at least 3, and more where images are few, so that each training "
+            "sees about as many",
+            "synthetic_share": "the part of each batch that is drawn while training, without end and without files; "
+            "none: 1 with --source=synthetic, else 0",
+            "initialize_from": "a folder of checkpoints: the training begins with their weights, as far as they fit",
             "schedule": f"{' or '.join(SCHEDULES)}: how the learning rate runs",
             "learning_rate": "the highest rate of the schedule",
             "weight_decay": "how strongly weights are pulled to zero at each step, in parts of the learning rate",
             "precision": f"{', '.join(PRECISIONS)}: of the network's arithmetic",
             "xla": "compile the step with XLA",
             "train_seed": "decides the first weights, the order of the images, and dropout",
-            "validation_steps": "steps between two looks at the validation split; 0: an epoch",
+            "validation_steps": "steps between two looks at the validation split; 0: an epoch, or more where epochs are short",
             "patience": "looks at the validation split without a better one, after which the training ends; 0: never",
             "target_accuracy": "ends the training when whole-code accuracy on the validation split is this high",
             "checkpoint_seconds": "seconds between two checkpoints",

@@ -11,8 +11,10 @@ replicas.
 
 import dataclasses
 import hashlib
+import math
 import os
 import pathlib
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -20,6 +22,8 @@ from records.errors import DigitwiseError
 from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
 
 _PARSED_AT_ONCE = 64
+_USUAL_IMAGES = 64_500  # seen in training, each pass over them counted
+_LEAST_EPOCHS = 3
 _MEMORY_SHARE = 0.25
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
@@ -61,8 +65,36 @@ def steps_per_epoch(manifest, batch_size):
     return count // batch_size
 
 
-def training_batches(manifest, channels, batch_size, num_epochs, seed, start_step=0, decoded=None, part=Part()):
-    """(images, label_ids) of the steps from `start_step` to the end of the last epoch, for each replica of `part`."""
+def usual_epochs(per_epoch, batch_size):
+    """How many passes make as many steps as these networks need: fewer images are seen more often."""
+    return max(_LEAST_EPOCHS, math.ceil(_USUAL_IMAGES / (per_epoch * batch_size)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """The part of each batch that is drawn while training: how many images, and who yields them from a step on."""
+
+    count: int
+    batches_from: Callable
+
+
+def training_batches(
+    manifest, channels, batch_size, num_epochs, seed, start_step=0, decoded=None, part=Part(), drawn=None
+):
+    """(images, label_ids) of the steps from `start_step` on, for each replica of `part`: from the records, up to the end
+    of the last epoch, or drawn without end, or in each batch some of both."""
+    parts = []
+    recorded = batch_size - (drawn.count if drawn else 0)
+    if recorded:
+        parts.append(_recorded_batches(manifest, channels, recorded, num_epochs, seed, start_step, decoded, part))
+    if drawn:
+        parts.append(_drawn_batches(manifest, channels, drawn, start_step, part))
+    if len(parts) > 1:
+        parts = [tf.data.Dataset.zip(*parts).map(lambda *both: tuple(tf.concat(pair, 0) for pair in zip(*both)))]
+    return parts[0].prefetch(2 + part.last - part.first)
+
+
+def _recorded_batches(manifest, channels, batch_size, num_epochs, seed, start_step, decoded, part):
     per_epoch = steps_per_epoch(manifest, batch_size)
     first_epoch, done = divmod(start_step, per_epoch)
     seeds = [epoch_seed(seed, epoch) for epoch in range(first_epoch, num_epochs)]
@@ -72,10 +104,30 @@ def training_batches(manifest, channels, batch_size, num_epochs, seed, start_ste
     # What was done before is skipped, and other replicas' shares left out, before anything is decoded.
     shares = _share(batches.skip(done), batch_size, part)
     if decoded is None:
-        return shares.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2 + part.last - part.first)
-    return shares.map(
-        lambda numbers: (tf.gather(decoded.images, numbers), tf.gather(decoded.label_ids, numbers))
-    ).prefetch(2 + part.last - part.first)
+        return shares.map(batch_parser(manifest, channels), tf.data.AUTOTUNE)
+    return shares.map(lambda numbers: (tf.gather(decoded.images, numbers), tf.gather(decoded.label_ids, numbers)))
+
+
+def _drawn_batches(manifest, channels, drawn, start_step, part):
+    replicas = part.last - part.first
+    size = drawn.count // part.num_replicas
+    image_shape = (manifest.height, manifest.width, channels)
+    batches = tf.data.Dataset.from_generator(
+        lambda: drawn.batches_from(start_step, part),
+        output_signature=(
+            tf.TensorSpec([replicas * size, *image_shape], tf.uint8),
+            tf.TensorSpec([replicas * size, manifest.max_length], tf.int32),
+        ),
+    )
+    if replicas == 1:
+        return batches
+    shares = batches.map(
+        lambda images, label_ids: (
+            tf.reshape(images, [replicas, size, *image_shape]),
+            tf.reshape(label_ids, [replicas, size, manifest.max_length]),
+        )
+    )
+    return shares.unbatch()
 
 
 def evaluation_batches(manifest, split, batch_size, channels):

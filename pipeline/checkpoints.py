@@ -202,6 +202,22 @@ def assign_arrays(arrays, **groups):
         variable.assign(array)
 
 
+def assign_what_fits(arrays, network):
+    """(names taken, names left) of a network's variables: taken is what has the same name and shape among the arrays,
+    of whatever network they are."""
+    given = {name.split("/", 2)[2]: array for name, array in arrays.items() if name.startswith("network/")}
+    taken, left = [], []
+    for name, variable in zip(_names("network", network), network):
+        name = name.split("/", 2)[2]
+        array = given.get(name)
+        if array is None or array.shape != tuple(variable.shape) or array.dtype.name != _dtype(variable):
+            left.append(name)
+            continue
+        variable.assign(array)
+        taken.append(name)
+    return taken, left
+
+
 def _names(group, variables):
     # Keras numbers seed generators through the whole process, so those of a second network have other names.
     paths = (_SEED_GENERATOR.sub("seed_generator/", variable.path) for variable in variables)

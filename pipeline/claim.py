@@ -19,6 +19,7 @@ from records import schema
 from records.errors import DamagedRecords, DigitwiseError
 from records.framing import read_records
 from records.manifest import Manifest
+from records.shards import split_of
 
 _MODES = {1: "L", 3: "RGB"}
 _PROBES = 8
@@ -29,29 +30,36 @@ _SMALL = 10_000
 class Exposure:
     """The records that a checkpoint was trained on, where they are known: `manifest` is None where they are not.
 
-    Their split `train` was learned from, their split `validation` chose the checkpoint.
+    Their split `train` was learned from, their split `validation` chose the checkpoint. `drew` tells whether images
+    were drawn while training too, of codes that `manifest` has for training.
     """
 
     manifest: Manifest | None
     is_tested: bool
+    drew: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardScan:
-    """A shard of which to hash all codes and pixels."""
+    """A shard of which to hash all codes and pixels. Codes of training are counted where `fractions` tell them."""
 
     name: str
     path: str
     image_shape: tuple
     encoding: str
+    fractions: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitScan:
-    """A hash of the code and one of the decoded pixels for each image of a split: 16 bytes an image, of any number."""
+    """A hash of the code and one of the decoded pixels for each image of a split: 16 bytes an image, of any number.
+
+    `for_training` counts the images with codes that may have been drawn while training.
+    """
 
     codes: np.ndarray
     pixels: np.ndarray
+    for_training: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,19 +73,20 @@ class Statement:
 
 def find_exposure(settings, manifest, workdir):
     """The records the checkpoint was trained on: those tested, or those of the work folder, or none that is known."""
-    fingerprint = settings.get("records", {}).get("fingerprint")
+    fingerprint, drew = settings.get("records", {}).get("fingerprint"), bool(settings.get("drawn"))
     if fingerprint == manifest.fingerprint:
-        return Exposure(manifest, True)
+        return Exposure(manifest, True, drew)
     try:
         own = Manifest.load(workdir.records)
     except DigitwiseError:
-        return Exposure(None, False)
-    return Exposure(own if fingerprint == own.fingerprint else None, False)
+        return Exposure(None, False, drew)
+    return Exposure(own if fingerprint == own.fingerprint else None, False, drew)
 
 
 def scan_splits(manifest, split, exposure, processes):
     """{name: SplitScan} of the tested split ("tested") and of those that had a part in the training."""
-    pieces = [_shard_scan("tested", path, manifest) for path in manifest.paths(split)]
+    fractions = _fractions(exposure)
+    pieces = [_shard_scan("tested", path, manifest, fractions) for path in manifest.paths(split)]
     for name in _part_in_training(split, exposure):
         pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
     found = {name: [] for name in ("tested", *_part_in_training(split, exposure))}
@@ -86,12 +95,12 @@ def scan_splits(manifest, split, exposure, processes):
         for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
             found[piece.name].append(scan)
             advance(len(scan.codes))
-    return {name: SplitScan(*_joined(scans)) for name, scans in found.items()}
+    return {name: SplitScan(*_joined(scans), sum(scan.for_training for scan in scans)) for name, scans in found.items()}
 
 
 def scan_shard(piece):
     """The SplitScan of one shard, in a worker process."""
-    codes, pixels = [], []
+    codes, pixels, for_training = [], [], 0
     for offset, data in read_records(piece.path):
         try:
             _, image, text = schema.decode(data)
@@ -99,7 +108,8 @@ def scan_shard(piece):
         except Exception as error:  # damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
-    return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64))
+        for_training += bool(piece.fractions) and split_of(text, *piece.fractions) == "train"
+    return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), for_training)
 
 
 def rests_on(manifest, split, exposure, scans, repeatable):
@@ -107,6 +117,7 @@ def rests_on(manifest, split, exposure, scans, repeatable):
     return [
         held_out_statement(manifest, split, exposure),
         *separation_statements(scans),
+        *drawing_statements(scans, exposure),
         classes_statement(manifest, split, exposure),
         Statement(
             "dropout",
@@ -150,10 +161,28 @@ def separation_statements(scans):
     ]
 
 
+def drawing_statements(scans, exposure):
+    """Whether a tested code may have been among those drawn while training."""
+    if not exposure.drew:
+        return []
+    name = "drawn codes"
+    if exposure.manifest is None:
+        text = "Images were drawn while training, and it is not known of which codes."
+        return [Statement(name, None, text)]
+    tested = scans["tested"]
+    if tested.for_training:
+        text = f"{_counted(tested.for_training, 'tested image')} may have had their codes drawn while training."
+        return [Statement(name, False, text)]
+    text = f"Images were drawn while training, of codes that none of the {len(tested.codes):,} tested images has."
+    return [Statement(name, True, text)]
+
+
 def classes_statement(manifest, split, exposure):
     """Whether every character that a position can show was learned there and is tested there."""
     trained = exposure.manifest or manifest
-    seen = {"tested": manifest.classes[split], "train": trained.classes["train"]}
+    # Drawing chooses every character alike, at every position.
+    drawn = [dict.fromkeys(trained.alphabet, 1)] * trained.max_length
+    seen = {"tested": manifest.classes[split], "train": drawn if exposure.drew else trained.classes["train"]}
     gaps = metrics.class_gaps({**{f"all {name}": by_place for name, by_place in manifest.classes.items()}, **seen})
     single = [place for place, counts in enumerate(seen["tested"], 1) if len(counts) == 1]
     lines = [f"{_list_places(single)} of the tested images only ever shows one character"] if single else []
@@ -197,8 +226,15 @@ def _part_in_training(split, exposure):
     return [name for name in names if not (exposure.is_tested and name == split)]
 
 
-def _shard_scan(name, path, manifest):
-    return ShardScan(name, str(path), manifest.image_shape, manifest.encoding)
+def _shard_scan(name, path, manifest, fractions=()):
+    return ShardScan(name, str(path), manifest.image_shape, manifest.encoding, fractions)
+
+
+def _fractions(exposure):
+    """(of validation, of test) by which codes were kept from drawing while training; nothing where none were drawn."""
+    if not exposure.drew or exposure.manifest is None:
+        return ()
+    return tuple(exposure.manifest.settings[f"{split}_fraction"] for split in ("validation", "test"))
 
 
 def _joined(scans):

@@ -203,7 +203,9 @@ class TrainConfig:
     channels: int = 1
     dropout: float | None = None
     batch_size: int = 64
-    epochs: int = 3
+    epochs: int = 0
+    synthetic_share: float | None = None
+    initialize_from: str = ""
     schedule: str = "one_cycle"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
@@ -232,7 +234,9 @@ class TrainConfig:
         if self.dropout is not None:
             number("--dropout", self.dropout, 0, 0.95)
         number("--batch_size", self.batch_size, 1, 1_000_000)
-        number("--epochs", self.epochs, 1, 1_000_000)
+        number("--epochs", self.epochs, 0, 1_000_000)
+        if self.synthetic_share is not None:
+            number("--synthetic_share", self.synthetic_share, 0, 1)
         number("--learning_rate", self.learning_rate, 1e-9, 100)
         number("--weight_decay", self.weight_decay, 0, 10)
         number("--train_seed", self.train_seed, 0, 2**32 - 1)
@@ -276,6 +280,13 @@ class RunConfig:
             raise SettingError("--workdir is empty: it takes the folder that holds everything a run makes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic are three things to read: give one of them")
+
+    @property
+    def synthetic_share(self):
+        """The part of each training batch that is drawn while training."""
+        if self.train.synthetic_share is None:
+            return 1.0 if self.records.source == "synthetic" else 0.0
+        return self.train.synthetic_share
 
     @property
     def ordered_stages(self):

@@ -35,6 +35,7 @@ _PLAN = "plan"
 _SETTINGS = "settings.json"
 _TFDS_FILES = ("features.json", "dataset_info.json")
 _ROWS_HELD = 4096
+_HELD_OUT_ONLY = "held_out_only"
 
 
 @dataclasses.dataclass
@@ -50,10 +51,11 @@ class Survey:
         return [dict(sorted(self.classes.get((split, i), {}).items())) for i in range(positions)]
 
 
-def convert(config, workdir, only_split=None):
+def convert(config, workdir, only_split=None, held_out_only=False):
     """Serializes the source that the settings name; the result is whether there was anything to do.
 
-    With `only_split` every image goes there, whatever its code.
+    With `only_split` every image goes there, whatever its code. With `held_out_only` those of the train split are left
+    out, as where a training draws its own.
     """
     began = time.monotonic()
     _finish_rename(workdir)
@@ -61,10 +63,12 @@ def convert(config, workdir, only_split=None):
     settings = plain(_settings(config.records, found))
     if only_split:
         settings["only_split"] = only_split
+    if held_out_only:
+        settings[_HELD_OUT_ONLY] = True
     if _stands(workdir, settings, config.overwrite):
         return False
     folder = _unfinished_folder(workdir.unfinished_records, settings)
-    survey = _survey(found, config.records, folder, only_split)
+    survey = _survey(found, config.records, folder, only_split, held_out_only)
     manifest = _write_shards(found, config, settings, survey, folder)
     _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
@@ -205,7 +209,10 @@ def _stands(workdir, settings, overwrite):
     if not (workdir.records / FILE_NAME).exists():
         raise DigitwiseError(f"{workdir.records} holds files that were not made here: choose another --workdir")
     manifest = Manifest.load(workdir.records)
-    differing = differing_settings(manifest.settings, settings)
+    standing = dict(manifest.settings)
+    if settings.get(_HELD_OUT_ONLY):
+        standing[_HELD_OUT_ONLY] = True  # records of all splits hold those too
+    differing = differing_settings(standing, settings)
     if not differing:
         counts = ", ".join(f"{split} {manifest.count(split):,}" for split in SPLITS)
         print(f"records: the records of these settings are in {workdir.records} ({counts})")
@@ -231,7 +238,7 @@ def _unfinished_folder(folder, settings):
     return folder
 
 
-def _survey(found, records, folder, only_split=None):
+def _survey(found, records, folder, only_split=None, held_out_only=False):
     """One pass over the source: checks every label, and leaves the rows of each split in a file of `folder`."""
     source, alphabet = found.source, Alphabet(found.alphabet)
     lengths = found.lengths or (1, MAX_CODE_LENGTH)
@@ -240,12 +247,17 @@ def _survey(found, records, folder, only_split=None):
         for key, text in source.rows():
             _check_label(source, key, text, alphabet, lengths)
             split = only_split or split_of(text, records.validation_fraction, records.test_fraction)
+            if split == "train" and held_out_only:
+                continue
             files.add(split, key, text)
             survey.counts[split] += 1
             survey.lengths.add(len(text))
             for position, character in enumerate(text):
                 survey.classes[split, position][character] += 1
-    if not survey.counts[only_split or "train"]:
+    if held_out_only:
+        if not survey.lengths:
+            raise DigitwiseError("no image is held out: raise --num_images, --validation_fraction or --test_fraction")
+    elif not survey.counts[only_split or "train"]:
         raise DigitwiseError(
             f"none of the {sum(survey.counts.values())} images falls into the train split: "
             "lower --validation_fraction and --test_fraction, or give more images"

@@ -17,6 +17,8 @@ _LINE_SECONDS = 10
 _SHOWN_STEPS = 50
 _PLATEAU_WINDOW = 100
 _PLATEAU_SHARE = 0.97
+_WAITING_STEPS = 100
+_WAITING_SHARE = 0.1
 # How many steps these networks were seen to need before they leave the plateau, at settings that suit them.
 _USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 2000)}
 
@@ -53,6 +55,48 @@ class Window:
             f"{first:,} to {last:,} steps, and then learns fast. If it is still there at step {3 * last:,}, stop it and "
             "try a third of --learning_rate, or more images"
         )
+
+
+class Waiting:
+    """How much of its time the network waits for images, and the line about it, which is said once."""
+
+    def __init__(self, drawn_share, clock=time.monotonic):
+        self._drawn_share = drawn_share
+        self._clock = clock
+        self._looks = []
+        self._said = False
+
+    def add(self, seconds):
+        """The waits of the steps since the last look."""
+        # A look's time holds what came between it and the one before: a validation in it only makes the share less.
+        self._looks = [*self._looks, (self._clock(), len(seconds), float(np.sum(seconds)))]
+        while sum(steps for _, steps, _ in self._looks[2:]) >= _WAITING_STEPS:
+            self._looks.pop(0)
+
+    @property
+    def share(self):
+        """Of the time between the first look that is remembered and the last; None where there is too little of it."""
+        (began, *_), *rest = self._looks or [(0.0, 0, 0.0)]
+        if sum(steps for _, steps, _ in rest) < _WAITING_STEPS:
+            return None
+        return sum(waited for *_, waited in rest) / max(rest[-1][0] - began, 1e-9)
+
+    def line(self):
+        """What to say of a network that waits too long, or None."""
+        share = self.share
+        if self._said or share is None or share < _WAITING_SHARE:
+            return None
+        self._said = True
+        if not self._drawn_share:
+            why = "reading is what takes long: a faster disk or more cores would help"
+        else:
+            why = (
+                "drawing is what takes long. More cores would help, and so would drawing once and learning several "
+                "times: without --source=synthetic"
+                if self._drawn_share == 1
+                else "drawing is what takes long. More cores would help, or a lower --synthetic_share"
+            )
+        return f"the network waits for images {share:.0%} of the time: {why}"
 
 
 class Display:

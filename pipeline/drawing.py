@@ -90,15 +90,20 @@ class Drawing:
 
     def image(self, index):
         """The image of number `index`, in RGB."""
-        draws = Draws(self.config.seed, index)
+        return self.draw(Draws(self.config.seed, index))[1]
+
+    def draw(self, draws, wanted=None):
+        """(text, image in RGB) from `draws`: the first code that is `wanted`, or simply the first."""
         text = self._text(draws)
+        while wanted and not wanted(text):
+            text = self._text(draws)
         with _drawing_from(draws):
             image = _captcha_of(self).generate_image(
                 text,
                 bg_color=parse_color("--background", self.config.background),
                 fg_color=parse_color("--foreground", self.config.foreground),
             )
-        return in_mode(image, 3)
+        return text, in_mode(image, 3)
 
     def _text(self, draws):
         least, most = self.config.lengths

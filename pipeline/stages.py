@@ -74,7 +74,9 @@ def _generate(config, workdir):
 def _records(config, workdir):
     from pipeline.conversion import convert
 
-    return convert(config, workdir)
+    # Where a training draws all its images, the records only have to hold what tests it.
+    draws = config.records.source == "synthetic" and config.synthetic_share == 1 and "train" in config.ordered_stages
+    return convert(config, workdir, held_out_only=draws)
 
 
 def _train(config, workdir):

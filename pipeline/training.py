@@ -23,11 +23,21 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import metrics
-from pipeline.batches import Part, decode_split, evaluation_batches, fits_in_memory, steps_per_epoch, training_batches
-from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays
+from pipeline.batches import (
+    Drawn,
+    Part,
+    decode_split,
+    evaluation_batches,
+    fits_in_memory,
+    steps_per_epoch,
+    training_batches,
+    usual_epochs,
+)
+from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays, assign_what_fits
 from pipeline.config import available_cores
 from pipeline.devices import Cluster, check_batch_size, describe, fast_precision, gather, is_multi_worker, make_strategy
-from pipeline.display import Display, Window
+from pipeline.display import Display, Waiting, Window
+from pipeline.endless import Endless, drawn_batches
 from pipeline.logs import Logs, clear, sheet
 from pipeline.optimizer import learning_rate_at, make_optimizer
 from pipeline.recognizer import Recognizer, network_settings, predict_batches
@@ -42,6 +52,7 @@ _VALIDATION_BATCH = 256
 _HISTORY_ROWS = 200
 _SHEET_IMAGES = 16
 _PROFILED_STEPS = 10
+_VALIDATIONS = 20  # looks at the validation split, at most, unless it is said how many steps lie between
 
 
 def train(config, workdir, records=None):
@@ -52,11 +63,12 @@ def train(config, workdir, records=None):
     checkpoints = Checkpoints(workdir.checkpoints)
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
-    num_steps = asked.epochs * steps_per_epoch(manifest, asked.batch_size)
+    endless, num_drawn = _endless(config, manifest)
+    length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
     if chief:
         _prepare(config, workdir, checkpoints)
     found = None if config.overwrite else checkpoints.latest()
-    settings = training_settings(asked, manifest, _precision(asked, found))
+    settings = training_settings(asked, manifest, _precision(asked, found), endless)
     if found:
         _check_settings(found, settings, workdir)
         if found.state["finished"]:
@@ -64,14 +76,40 @@ def train(config, workdir, records=None):
             return found.state
     with _told_of_lost_peers(cluster, checkpoints):
         strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
-        _check_replicas(asked, strategy)
-        with _decoding(manifest, asked.channels) as decoded, _interrupts() as interrupts:
-            training = _Training(asked, manifest, strategy, checkpoints, settings, num_steps, interrupts, chief)
+        _check_replicas(asked, strategy, num_drawn)
+        with (
+            _drawing(endless, num_drawn, config.processes) as drawn,
+            _decoding(manifest, asked, num_drawn) as decoded,
+            _interrupts() as interrupts,
+        ):
+            training = _Training(asked, manifest, strategy, checkpoints, settings, length, interrupts, chief)
             training.restore(found)
-            return training.run(decoded, workdir.logs)
+            return training.run(decoded, drawn, workdir.logs)
 
 
-def training_settings(asked, manifest, precision):
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How long a training is, and how often it looks at the validation split."""
+
+    epochs: int
+    per_epoch: int
+    validation_every: int
+
+    @classmethod
+    def of(cls, asked, manifest, num_drawn, num_images):
+        """An epoch is a pass over the train split, or `num_images` where no example comes from there."""
+        recorded = asked.batch_size - num_drawn
+        per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.batch_size)
+        epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size)
+        often = asked.validation_steps or max(per_epoch, epochs * per_epoch // _VALIDATIONS)
+        return cls(epochs, per_epoch, often)
+
+    @property
+    def num_steps(self):
+        return self.epochs * self.per_epoch
+
+
+def training_settings(asked, manifest, precision, endless=None):
     """What a checkpoint remembers of how it came to be: plain JSON. `precision` is the one in use, never `auto`."""
     return plain(
         {
@@ -85,6 +123,7 @@ def training_settings(asked, manifest, precision):
                 "train": manifest.count("train"),
                 "validation": manifest.count("validation"),
             },
+            "drawn": endless.settings if endless else None,
         }
     )
 
@@ -101,10 +140,10 @@ class Steps:
         self._differentiate = (
             tf.function(self._gradients, jit_compile=True, autograph=False) if xla else self._gradients
         )
-        # Per step: loss, right positions, counted positions, and whether a worker was asked to stop. Each replica
-        # keeps its own sums, so that nothing is exchanged before somebody looks.
+        # Per step: loss, right positions, counted positions, whether a worker was asked to stop, and seconds spent
+        # waiting for images. Each replica keeps its own sums, so that nothing is exchanged before somebody looks.
         self._tally = tf.Variable(
-            tf.zeros([LOOK_STEPS, 4]),
+            tf.zeros([LOOK_STEPS, 5]),
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.SUM,
@@ -113,9 +152,11 @@ class Steps:
         self._look = tf.function(self._take_tally, autograph=False)
 
     def look(self, count):
-        """(losses, position accuracies, stops) of the first `count` steps of the tally, which begins anew."""
+        """(losses, position accuracies, stops, seconds waited) of the first `count` steps of the tally, which begins
+        anew."""
         tally = self._look().numpy()[:count]
-        return tally[:, 0], tally[:, 1] / np.maximum(tally[:, 2], 1), tally[:, 3]
+        waited = tally[:, 4] / self.strategy.num_replicas_in_sync
+        return tally[:, 0], tally[:, 1] / np.maximum(tally[:, 2], 1), tally[:, 3], waited
 
     def steps_per_call(self, wanted):
         """How many steps `run` may be asked for. Workers exchange numbers within a step, and a loop around that has
@@ -125,21 +166,23 @@ class Steps:
     def _run(self, iterator, slot, count, stop):
         """`count` steps, as a loop inside TensorFlow: a step is the same whatever their number."""
         if is_multi_worker(self.strategy):
-            self.strategy.run(self._step, args=(*next(iterator), slot, stop))
+            batch, waited = _timed_next(iterator)
+            self.strategy.run(self._step, args=(*batch, slot, stop, waited))
             return
 
         def step(i):
-            self.strategy.run(self._step, args=(*next(iterator), slot + i, stop))
+            batch, waited = _timed_next(iterator)
+            self.strategy.run(self._step, args=(*batch, slot + i, stop, waited))
             return i + 1
 
         tf.while_loop(lambda i: i < count, step, [tf.constant(0)], parallel_iterations=1)
 
-    def _step(self, images, label_ids, slot, stop):
+    def _step(self, images, label_ids, slot, stop, waited):
         loss, logits, gradients = self._differentiate(images, label_ids)
         self._optimizer.apply(gradients, self._network.trainable_variables)
         right, counted = _position_counts(label_ids, self._readout.decode(logits).label_ids)
-        row = tf.stack([loss, right, counted, stop])
-        self._tally.assign_add(tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, 4]), [[slot]], [row]))
+        row = tf.stack([loss, right, counted, stop, waited])
+        self._tally.assign_add(tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, 5]), [[slot]], [row]))
 
     def _gradients(self, images, label_ids):
         variables = self._network.trainable_variables
@@ -164,13 +207,13 @@ class Steps:
 class _Training:
     """The loop around the steps: looks, validations, checkpoints, stops."""
 
-    def __init__(self, asked, manifest, strategy, checkpoints, settings, num_steps, interrupts, chief):
+    def __init__(self, asked, manifest, strategy, checkpoints, settings, length, interrupts, chief):
         self.asked = asked
         self.manifest = manifest
         self.strategy = strategy
         self.checkpoints = checkpoints
-        self.num_steps = num_steps
-        self.per_epoch = steps_per_epoch(manifest, asked.batch_size)
+        self.length = length
+        self.num_steps = length.num_steps
         self.interrupts = interrupts
         self.chief = chief
         self.precision = settings["network"]["precision"]
@@ -178,18 +221,19 @@ class _Training:
         self.state = {
             "settings": settings,
             "environment": environment(strategy),
-            "num_steps": num_steps,
+            "num_steps": length.num_steps,
             "validated_step": 0,
             "best": None,
             "stale_validations": 0,
             "finished": None,
             "seconds": 0.0,
+            "waiting_seconds": 0.0,
         }
         keras.utils.set_random_seed(asked.train_seed)
         with strategy.scope():
             self.recognizer = Recognizer(settings)
             self.optimizer = make_optimizer(
-                asked.schedule, asked.learning_rate, asked.weight_decay, num_steps, self.precision
+                asked.schedule, asked.learning_rate, asked.weight_decay, length.num_steps, self.precision
             )
             self.optimizer.build(self.recognizer.network.trainable_variables)
             self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, asked.xla)
@@ -202,6 +246,7 @@ class _Training:
         step = checkpoint.step if checkpoint else 0
         _check_agreement(self.strategy, step)
         if checkpoint is None:
+            self._initialize()
             return
         with self.strategy.scope():
             assign_arrays(checkpoint.arrays, **self._variables())
@@ -209,7 +254,20 @@ class _Training:
         self.step = self.recognizer.step = step
         self.state = {**checkpoint.state, "environment": self.state["environment"]}
 
-    def run(self, decoded, logs_folder):
+    def _initialize(self):
+        """Takes what fits of another training's weights."""
+        if not self.asked.initialize_from:
+            return
+        given = Checkpoints(self.asked.initialize_from).choose("best")
+        with self.strategy.scope():
+            taken, left = assign_what_fits(given.arrays, network=self.recognizer.network.variables)
+        if not taken:
+            raise DigitwiseError(f"--initialize_from={self.asked.initialize_from}: nothing in it fits this network")
+        if self.chief:
+            rest = f"; {', '.join(left)} begin{'s' if len(left) == 1 else ''} anew" if left else ""
+            print(f"train: {len(taken)} arrays from step {given.step:,} of {self.asked.initialize_from}{rest}")
+
+    def run(self, decoded, drawn, logs_folder):
         """Trains to the end, or until it is asked to stop."""
         self._introduce()
         self.began = time.monotonic() - self.state["seconds"]
@@ -217,11 +275,13 @@ class _Training:
         self.saved, self.save_seconds = time.monotonic(), 0.0
         self.looked_step = self.step
         self.window = Window(self.asked.network, self.recognizer.readout, self.step)
+        self.waiting = Waiting(drawn.count / self.asked.batch_size if drawn else 0.0)
         self._trace()
-        iterator = iter(self._distributed(decoded()))
-        with contextlib.closing(self.logs) if self.chief else contextlib.nullcontext(), Display(
-            self.step, self.num_steps, self.asked.batch_size, quiet=not self.chief
-        ) as self.display:
+        iterator = iter(self._distributed(decoded(), drawn))
+        with (
+            contextlib.closing(self.logs) if self.chief else contextlib.nullcontext(),
+            Display(self.step, self.num_steps, self.asked.batch_size, quiet=not self.chief) as self.display,
+        ):
             while not self._ended():
                 self._advance(iterator)
         return self.state
@@ -266,7 +326,7 @@ class _Training:
         return min(self.num_steps - self.step, to_validation, LOOK_STEPS - self.step % LOOK_STEPS)
 
     def _validation_every(self):
-        return self.asked.validation_steps or self.per_epoch
+        return self.length.validation_every
 
     def _validation_due(self):
         return self.step == self.num_steps or (self.step > 0 and self.step % self._validation_every() == 0)
@@ -274,15 +334,17 @@ class _Training:
     def _look(self):
         """Fetches what the steps came to; returns whether a worker was asked to stop."""
         first = self.looked_step
-        losses, accuracies, stops = self.steps.look(self.step - first)
+        losses, accuracies, stops, waits = self.steps.look(self.step - first)
+        self.state["waiting_seconds"] += float(waits.sum())
         self.looked_step = self.step
         if not np.isfinite(losses).all():
             self._refuse_non_finite(first, losses)
         self.window.add(losses, accuracies)
         self.display.show(self.window)
-        line = self.window.plateau_line(self.step)
+        self.waiting.add(waits)
+        lines = [self.window.plateau_line(self.step), self.waiting.line()]
         if self.chief:
-            if line:
+            for line in filter(None, lines):
                 print(line)
             self._log()
         return stops.any() or (self._alone and self.interrupts.asked)
@@ -353,7 +415,7 @@ class _Training:
     def _tell(self, result, codes_right, shown):
         best = " (best so far)" if self.state["best"]["step"] == self.step else ""
         print(
-            f"step {self.step:,} (epoch {self.step / self.per_epoch:g}): validation position_accuracy "
+            f"step {self.step:,} (epoch {self.step / self.length.per_epoch:.4g}): validation position_accuracy "
             f"{result['position_accuracy']:.4f}, sequence_accuracy {result['sequence_accuracy']:.4f} "
             f"({codes_right:,} of {result['count']:,}){best}"
         )
@@ -371,7 +433,7 @@ class _Training:
         if target is not None and best is not None and best >= target:
             return f"sequence_accuracy {best:.4f} on validation reached --target_accuracy={target:g}"
         if self.step == self.num_steps:
-            return f"all {self.asked.epochs} epochs"
+            return f"all {self.length.epochs} epochs"
         if patience and self.state["stale_validations"] >= patience:
             return f"no better on validation for {patience} times, --patience={patience}"
         return None
@@ -407,18 +469,19 @@ class _Training:
     def _variables(self):
         return {"network": self.recognizer.network.variables, "optimizer": self.optimizer.variables}
 
-    def _distributed(self, decoded):
+    def _distributed(self, decoded, drawn):
         asked = self.asked
         return self.strategy.distribute_datasets_from_function(
             lambda context: training_batches(
                 self.manifest,
                 asked.channels,
                 asked.batch_size,
-                asked.epochs,
+                self.length.epochs,
                 asked.train_seed,
                 self.step,
                 decoded,
                 Part.of(context),
+                drawn,
             )
         )
 
@@ -458,7 +521,7 @@ class _Training:
         network, readout = self.asked.network, self.asked.readout
         print(
             f"train: {network} with {readout}, {self.recognizer.network.count_params():,} parameters, images "
-            f"{width}x{height}x{channels}, {self.per_epoch:,} steps of {self.asked.batch_size} an epoch, "
+            f"{width}x{height}x{channels}, {self.length.per_epoch:,} steps of {self.asked.batch_size} an epoch, "
             f"{self.num_steps:,} in all, {self.precision} on {describe(self.strategy)}"
         )
         if self.step:
@@ -498,15 +561,43 @@ def _interrupts():
             signal.signal(number, handler)
 
 
+def _timed_next(iterator):
+    """(the next batch, the seconds it took to come)."""
+    began = tf.timestamp()
+    with tf.control_dependencies([began]):
+        batch = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+        return batch, tf.cast(tf.timestamp() - began, tf.float32)
+
+
+def _endless(config, manifest):
+    """(what is drawn while training, how many images of each batch); (None, 0) where all come from the records."""
+    asked = config.train
+    count = round(config.synthetic_share * asked.batch_size)
+    if not count:
+        return None, 0
+    return Endless.beside(manifest, config, asked.channels), count
+
+
 @contextlib.contextmanager
-def _decoding(manifest, channels):
-    """A function that gives the training split decoded, or None where it is too big for that. A thread decodes it
-    while the network is being built."""
-    if not fits_in_memory(manifest, "train", channels):
+def _drawing(endless, count, processes):
+    """The Drawn part of each batch, or None."""
+    if not count:
+        yield None
+        return
+    with drawn_batches(endless, count, processes) as batches_from:
+        yield Drawn(count, batches_from)
+
+
+@contextlib.contextmanager
+def _decoding(manifest, asked, num_drawn):
+    """A function that gives the training split decoded, or None where it is too big for that, or not needed. A thread
+    decodes it while the network is being built."""
+    if num_drawn == asked.batch_size or not fits_in_memory(manifest, "train", asked.channels):
         yield lambda: None
         return
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        yield executor.submit(_decode, manifest, channels).result
+        yield executor.submit(_decode, manifest, asked.channels).result
 
 
 def _decode(manifest, channels):
@@ -540,8 +631,13 @@ def environment(strategy):
     }
 
 
-def _check_replicas(asked, strategy):
+def _check_replicas(asked, strategy, num_drawn):
     check_batch_size(asked.batch_size, strategy)
+    if num_drawn % strategy.num_replicas_in_sync:
+        raise DigitwiseError(
+            f"--synthetic_share draws {num_drawn} of the {asked.batch_size} images of a batch, which "
+            f"{strategy.num_replicas_in_sync} replicas cannot share equally: take another share"
+        )
     if asked.xla and strategy.num_replicas_in_sync > 1:
         raise DigitwiseError(
             f"--xla compiles a step as one piece, and {strategy.num_replicas_in_sync} replicas exchange numbers within "
@@ -566,7 +662,10 @@ def _prepare(config, workdir, checkpoints):
 
 def _check_settings(found, settings, workdir):
     """Refuses to go on with what was begun under other settings."""
-    before, now = ({**s["train"], "records": s["records"]["fingerprint"]} for s in (found.state["settings"], settings))
+    before, now = (
+        {**s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
+        for s in (found.state["settings"], settings)
+    )
     differing = differing_settings(before, now)
     if differing:
         refuse_other_settings(f"the training in {workdir.checkpoints} (step {found.step})", differing)

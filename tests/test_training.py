@@ -197,7 +197,7 @@ def test_patience_ends_a_training_and_the_later_of_two_equal_ones_is_the_best(wo
 def test_validation_is_at_fixed_steps(work, capsys):
     train_here(work, epochs=1, validation_steps=4)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
-    assert [line.split(":")[0] for line in lines] == ["step 4 (epoch 0.666667)", "step 6 (epoch 1)"]
+    assert [line.split(":")[0] for line in lines] == ["step 4 (epoch 0.6667)", "step 6 (epoch 1)"]
 
 
 def test_without_a_validation_split_the_last_is_the_best(work):
