@@ -5,8 +5,8 @@
         ...
 
 The batches of a training are a pure function of (shards, batch_size, seed): step n sees the same examples in the same
-order, whether the run came there in one go, after a stop, with pictures kept in memory, or on another number of
-replicas.
+order, each varied in the same way, whether the run came there in one go, after a stop, with pictures kept in memory,
+or on another number of replicas.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ import pathlib
 
 import tensorflow as tf
 
+from pipeline.augmentation import augment
+from pipeline.cleaning import CLEANINGS
 from records.errors import DigitwiseError
 from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
 
@@ -49,6 +51,9 @@ class DecodedSplit:
     images: tf.Tensor
     label_ids: tf.Tensor
 
+    def take(self, numbers):
+        return tf.gather(self.images, numbers), tf.gather(self.label_ids, numbers)
+
 
 def steps_per_epoch(manifest, batch_size):
     """Whole batches only: an epoch leaves out a few examples, other ones each time."""
@@ -61,8 +66,20 @@ def steps_per_epoch(manifest, batch_size):
     return count // batch_size
 
 
-def training_batches(manifest, channels, batch_size, num_epochs, seed, start_step=0, decoded=None, part=Part()):
-    """(images, label_ids) of the steps from `start_step` to the end of the last epoch, for each replica of `part`."""
+def training_batches(
+    manifest,
+    channels,
+    batch_size,
+    num_epochs,
+    seed,
+    start_step=0,
+    decoded=None,
+    part=Part(),
+    augmentation=0.0,
+    cleaning="none",
+):
+    """(images, label_ids) of the steps from `start_step` to the end of the last epoch, for each replica of `part`:
+    images varied as strongly as `augmentation` says, and then cleaned."""
     per_epoch = steps_per_epoch(manifest, batch_size)
     first_epoch, done = divmod(start_step, per_epoch)
     seeds = [epoch_seed(seed, epoch) for epoch in range(first_epoch, num_epochs)]
@@ -70,12 +87,17 @@ def training_batches(manifest, channels, batch_size, num_epochs, seed, start_ste
         lambda seed_of_epoch: _epoch(manifest, batch_size, seed_of_epoch, decoded)
     )
     # What was done before is skipped, and other replicas' shares left out, before anything is decoded.
-    shares = _share(batches.skip(done), batch_size, part)
-    if decoded is None:
-        return shares.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2 + part.last - part.first)
-    return shares.map(
-        lambda numbers: (tf.gather(decoded.images, numbers), tf.gather(decoded.label_ids, numbers))
-    ).prefetch(2 + part.last - part.first)
+    shares = _share(batches.skip(done).enumerate(start_step), batch_size, part)
+    load = batch_parser(manifest, channels) if decoded is None else decoded.take
+    changed = bool(augmentation) or cleaning != "none"
+
+    def prepare(numbers, batch):
+        images, label_ids = load(batch)
+        return CLEANINGS[cleaning](augment(images, numbers, seed, augmentation)), label_ids
+
+    # To take images out of memory is too little work to be spread over threads.
+    calls = tf.data.AUTOTUNE if decoded is None or changed else None
+    return shares.map(prepare, calls).prefetch(2 + part.last - part.first)
 
 
 def evaluation_batches(manifest, split, batch_size, channels):
@@ -162,12 +184,19 @@ def _shuffled(manifest):
     return min(count, max(_LEAST_SHUFFLED, int(_SHUFFLE_BYTES / size)))
 
 
-def _share(batches, batch_size, part):
-    size = batch_size // part.num_replicas
+def _share(steps, batch_size, part):
+    """Of (step, batch), for each replica of `part`: (the numbers of its examples in the whole training, its batch)."""
+
+    def numbered(step, batch):
+        return step * batch_size + tf.range(batch_size, dtype=tf.int64), batch
+
+    def cut(values):
+        return tf.reshape(values, [part.num_replicas, batch_size // part.num_replicas])[part.first : part.last]
+
+    batches = steps.map(numbered)
     if part.num_replicas == 1:
         return batches
-    shares = batches.map(lambda batch: tf.reshape(batch, [part.num_replicas, size])[part.first : part.last])
-    return shares.unbatch()
+    return batches.map(lambda *batch: tuple(cut(values) for values in batch)).unbatch()
 
 
 def _filled_up(values, size):

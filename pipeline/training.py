@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import metrics
+from pipeline.augmentation import strength_for
 from pipeline.batches import Part, decode_split, evaluation_batches, fits_in_memory, steps_per_epoch, training_batches
 from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays
 from pipeline.config import available_cores
@@ -42,6 +43,8 @@ _VALIDATION_BATCH = 256
 _HISTORY_ROWS = 200
 _SHEET_IMAGES = 16
 _PROFILED_STEPS = 10
+# What a checkpoint that does not name these settings was trained with: it is from before they were there.
+_LATER_SETTINGS = {"augmentation": 0.0, "cleaning": "none"}
 
 
 def train(config, workdir, records=None):
@@ -56,6 +59,7 @@ def train(config, workdir, records=None):
     if chief:
         _prepare(config, workdir, checkpoints)
     found = None if config.overwrite else checkpoints.latest()
+    asked = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest))
     settings = training_settings(asked, manifest, _precision(asked, found))
     if found:
         _check_settings(found, settings, workdir)
@@ -77,7 +81,13 @@ def training_settings(asked, manifest, precision):
         {
             "train": asked.result_settings,
             "network": network_settings(
-                manifest, asked.network, asked.readout, asked.channels, asked.dropout, precision
+                manifest,
+                asked.network,
+                asked.readout,
+                asked.channels,
+                asked.dropout,
+                precision,
+                asked.cleaning,
             ),
             "records": {
                 "name": manifest.name,
@@ -419,6 +429,8 @@ class _Training:
                 self.step,
                 decoded,
                 Part.of(context),
+                asked.augmentation,
+                asked.cleaning,
             )
         )
 
@@ -461,6 +473,8 @@ class _Training:
             f"{width}x{height}x{channels}, {self.per_epoch:,} steps of {self.asked.batch_size} an epoch, "
             f"{self.num_steps:,} in all, {self.precision} on {describe(self.strategy)}"
         )
+        if self.asked.augmentation or self.asked.cleaning != "none":
+            print(f"train: augmentation {self.asked.augmentation:g}, cleaning {self.asked.cleaning}")
         if self.step:
             print(f"train: going on from step {self.step:,}")
 
@@ -556,6 +570,15 @@ def _precision(asked, found):
     return found.state["settings"]["network"]["precision"] if found else fast_precision()
 
 
+def _augmentation(asked, found, manifest):
+    """How strongly images are varied: as the checkpoint was begun, where no strength is given."""
+    if asked.augmentation is not None:
+        return asked.augmentation
+    if found:
+        return found.state["settings"]["train"].get("augmentation", 0.0)
+    return strength_for(manifest.count("train"))
+
+
 def _prepare(config, workdir, checkpoints):
     """What only one process may do, before any other looks."""
     if config.overwrite:
@@ -566,7 +589,10 @@ def _prepare(config, workdir, checkpoints):
 
 def _check_settings(found, settings, workdir):
     """Refuses to go on with what was begun under other settings."""
-    before, now = ({**s["train"], "records": s["records"]["fingerprint"]} for s in (found.state["settings"], settings))
+    before, now = (
+        {**_LATER_SETTINGS, **s["train"], "records": s["records"]["fingerprint"]}
+        for s in (found.state["settings"], settings)
+    )
     differing = differing_settings(before, now)
     if differing:
         refuse_other_settings(f"the training in {workdir.checkpoints} (step {found.step})", differing)
