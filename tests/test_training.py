@@ -102,6 +102,18 @@ def test_the_checkpoint_remembers_how_strongly_images_are_varied(work):
     assert strength(None, {}) == 0.0, "a checkpoint from before there was any"
 
 
+def test_a_training_varies_and_cleans_its_images(work, monkeypatch):
+    given = []
+    make_batches = training.training_batches
+    monkeypatch.setattr(training, "training_batches", lambda *a: given.append(a[-2:]) or make_batches(*a))
+    options = {"epochs": 1, "augmentation": None, "cleaning": "threshold"}
+    settings = train_here(work, **options)["settings"]
+    assert given == [(1.0, "threshold")]
+    assert settings["train"]["augmentation"] == 1.0 and settings["network"]["cleaning"] == "threshold"
+    with pytest.raises(DigitwiseError, match="other settings:\n  augmentation: 1.0 -> 0.0\n"):
+        train_here(work, **{**options, "augmentation": 0.0})
+
+
 def test_a_checkpoint_from_before_a_setting_was_there_goes_on(work):
     asked = TrainConfig(**settings_for_tests())
     now = training_settings(asked, make_records(work.records, train=8), asked.precision)
