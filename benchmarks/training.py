@@ -29,6 +29,7 @@ NETWORKS = {
         schedule="constant",
         learning_rate=1e-4,
         weight_decay=0.0,
+        augmentation=0.0,
         precision="float32",
         patience=0,
         validation_steps=500,

@@ -9,6 +9,7 @@ from absl import flags
 
 from pipeline.config import (
     CHANNEL_ORDERS,
+    CLEANINGS,
     COLORS,
     COMPRESSIONS,
     DISTORTIONS,
@@ -123,6 +124,11 @@ GROUPS = (
             "network": f"{' or '.join(NETWORKS)}",
             "readout": f"{' or '.join(READOUTS)}: how logits become a code; ctc reads columns from left to right",
             "channels": "1: the network sees grey, 3: colours",
+            "cleaning": f"{', '.join(CLEANINGS)}: what is done to each image before the network sees it, here and "
+            "wherever the checkpoint reads; threshold makes it black and white, median takes out specks",
+            "augmentation": "how strongly training images are varied: moved, turned, brighter, darker, noisy, blurred; "
+            "0: not at all, 1: as small images of codes bear, at most 3; none: 1 where there are fewer than 5,000, "
+            "else 0",
             "dropout": "the share of features left out while training; none: the network's own",
             "batch_size": "images of a step, over all devices",
             "epochs": "passes over the train split; 0: at least 3, and more where images are few, so that each training "
@@ -135,7 +141,7 @@ GROUPS = (
             "weight_decay": "how strongly weights are pulled to zero at each step, in parts of the learning rate",
             "precision": f"{', '.join(PRECISIONS)}: of the network's arithmetic",
             "xla": "compile the step with XLA",
-            "train_seed": "decides the first weights, the order of the images, and dropout",
+            "train_seed": "decides the first weights, the order of the images, how they are varied, and dropout",
             "validation_steps": "steps between two looks at the validation split; 0: an epoch, or more where epochs are short",
             "patience": "looks at the validation split without a better one, after which the training ends; 0: never",
             "target_accuracy": "ends the training when whole-code accuracy on the validation split is this high",

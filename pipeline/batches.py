@@ -5,8 +5,8 @@
         ...
 
 The batches of a training are a pure function of (shards, batch_size, seed): step n sees the same examples in the same
-order, whether the run came there in one go, after a stop, with pictures kept in memory, or on another number of
-replicas.
+order, each varied in the same way, whether the run came there in one go, after a stop, with pictures kept in memory,
+or on another number of replicas.
 """
 
 import dataclasses
@@ -18,6 +18,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from pipeline.augmentation import augment
+from pipeline.cleaning import CLEANINGS
 from records.errors import DigitwiseError
 from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
 
@@ -53,6 +55,9 @@ class DecodedSplit:
     images: tf.Tensor
     label_ids: tf.Tensor
 
+    def take(self, numbers):
+        return tf.gather(self.images, numbers), tf.gather(self.label_ids, numbers)
+
 
 def steps_per_epoch(manifest, batch_size):
     """Whole batches only: an epoch leaves out a few examples, other ones each time."""
@@ -79,22 +84,39 @@ class Drawn:
 
 
 def training_batches(
-    manifest, channels, batch_size, num_epochs, seed, start_step=0, decoded=None, part=Part(), drawn=None
+    manifest,
+    channels,
+    batch_size,
+    num_epochs,
+    seed,
+    start_step=0,
+    decoded=None,
+    part=Part(),
+    augmentation=0.0,
+    cleaning="none",
+    drawn=None,
 ):
-    """(images, label_ids) of the steps from `start_step` on, for each replica of `part`: from the records, up to the end
-    of the last epoch, or drawn without end, or in each batch some of both."""
+    """(images, label_ids) of the steps from `start_step` on, for each replica of `part`.
+
+    They come from the records, up to the end of the last epoch and varied as strongly as `augmentation` says, or are
+    drawn without end, or in each batch some of both; all are cleaned.
+    """
     parts = []
     recorded = batch_size - (drawn.count if drawn else 0)
     if recorded:
-        parts.append(_recorded_batches(manifest, channels, recorded, num_epochs, seed, start_step, decoded, part))
+        parts.append(
+            _recorded_batches(manifest, channels, recorded, num_epochs, seed, start_step, decoded, part, augmentation)
+        )
     if drawn:
         parts.append(_drawn_batches(manifest, channels, drawn, start_step, part))
     if len(parts) > 1:
         parts = [tf.data.Dataset.zip(*parts).map(lambda *both: tuple(tf.concat(pair, 0) for pair in zip(*both)))]
+    if cleaning != "none":
+        parts = [parts[0].map(lambda images, label_ids: (CLEANINGS[cleaning](images), label_ids), tf.data.AUTOTUNE)]
     return parts[0].prefetch(2 + part.last - part.first)
 
 
-def _recorded_batches(manifest, channels, batch_size, num_epochs, seed, start_step, decoded, part):
+def _recorded_batches(manifest, channels, batch_size, num_epochs, seed, start_step, decoded, part, augmentation):
     per_epoch = steps_per_epoch(manifest, batch_size)
     first_epoch, done = divmod(start_step, per_epoch)
     seeds = [epoch_seed(seed, epoch) for epoch in range(first_epoch, num_epochs)]
@@ -102,10 +124,15 @@ def _recorded_batches(manifest, channels, batch_size, num_epochs, seed, start_st
         lambda seed_of_epoch: _epoch(manifest, batch_size, seed_of_epoch, decoded)
     )
     # What was done before is skipped, and other replicas' shares left out, before anything is decoded.
-    shares = _share(batches.skip(done), batch_size, part)
-    if decoded is None:
-        return shares.map(batch_parser(manifest, channels), tf.data.AUTOTUNE)
-    return shares.map(lambda numbers: (tf.gather(decoded.images, numbers), tf.gather(decoded.label_ids, numbers)))
+    shares = _share(batches.skip(done).enumerate(start_step), batch_size, part)
+    load = batch_parser(manifest, channels) if decoded is None else decoded.take
+
+    def prepare(numbers, batch):
+        images, label_ids = load(batch)
+        return augment(images, numbers, seed, augmentation), label_ids
+
+    # To take images out of memory is too little work to be spread over threads.
+    return shares.map(prepare, tf.data.AUTOTUNE if decoded is None or augmentation else None)
 
 
 def _drawn_batches(manifest, channels, drawn, start_step, part):
@@ -214,12 +241,19 @@ def _shuffled(manifest):
     return min(count, max(_LEAST_SHUFFLED, int(_SHUFFLE_BYTES / size)))
 
 
-def _share(batches, batch_size, part):
-    size = batch_size // part.num_replicas
+def _share(steps, batch_size, part):
+    """Of (step, batch), for each replica of `part`: (the numbers of its examples in the whole training, its batch)."""
+
+    def numbered(step, batch):
+        return step * batch_size + tf.range(batch_size, dtype=tf.int64), batch
+
+    def cut(values):
+        return tf.reshape(values, [part.num_replicas, batch_size // part.num_replicas])[part.first : part.last]
+
+    batches = steps.map(numbered)
     if part.num_replicas == 1:
         return batches
-    shares = batches.map(lambda batch: tf.reshape(batch, [part.num_replicas, size])[part.first : part.last])
-    return shares.unbatch()
+    return batches.map(lambda *batch: tuple(cut(values) for values in batch)).unbatch()
 
 
 def _filled_up(values, size):

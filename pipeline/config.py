@@ -34,6 +34,7 @@ STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 NETWORKS = ("alexnet", "alexnet_v2")
 READOUTS = ("positions", "ctc")
+CLEANINGS = ("none", "threshold", "median", "median_threshold")
 SCHEDULES = ("one_cycle", "constant")
 CHANNEL_ORDERS = ("rgb", "bgr")
 IMAGE_TYPES = ("uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64")
@@ -201,6 +202,8 @@ class TrainConfig:
     network: str = "alexnet"
     readout: str = "positions"
     channels: int = 1
+    cleaning: str = "none"
+    augmentation: float | None = None
     dropout: float | None = None
     batch_size: int = 64
     epochs: int = 0
@@ -226,11 +229,14 @@ class TrainConfig:
         one_of("--network", self.network, NETWORKS)
         one_of("--readout", self.readout, READOUTS)
         one_of("--channels", str(self.channels), ("1", "3"))
+        one_of("--cleaning", self.cleaning, CLEANINGS)
         one_of("--schedule", self.schedule, SCHEDULES)
         one_of("--precision", self.precision, PRECISIONS)
         one_of("--strategy", self.strategy, STRATEGIES)
         if self.network == "alexnet_v2" and self.readout == "ctc":
             raise SettingError("--network=alexnet_v2 has no columns for --readout=ctc: take --network=alexnet")
+        if self.augmentation is not None:
+            number("--augmentation", self.augmentation, 0, 3)
         if self.dropout is not None:
             number("--dropout", self.dropout, 0, 0.95)
         number("--batch_size", self.batch_size, 1, 1_000_000)

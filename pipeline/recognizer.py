@@ -16,6 +16,7 @@ from alexnet import NETWORKS
 from alexnet.readout import READOUTS, Decoded
 from pipeline.batches import Part, shares_of_batches
 from pipeline.checkpoints import Checkpoints, assign_arrays
+from pipeline.cleaning import CLEANINGS
 from pipeline.devices import gather
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
@@ -34,6 +35,7 @@ class Recognizer:
         self.image_shape = tuple(network["image_shape"])
         self.readout = READOUTS[network["readout"]](len(self.alphabet), network["min_length"], network["max_length"])
         self.network = _build_network(network, self.image_shape, self.readout)
+        self.clean = CLEANINGS[network.get("cleaning", "none")]  # what was trained before there were any has no key
         self._predict = tf.function(
             self._decode,
             input_signature=[tf.TensorSpec([None, *self.image_shape], tf.uint8)],
@@ -63,7 +65,7 @@ class Recognizer:
         return self.alphabet.text(int(i) for i in label_ids)
 
     def _decode(self, images):
-        return self.readout.decode(self.network(images, training=False))
+        return self.readout.decode(self.network(self.clean(images), training=False))
 
     def share_predictor(self, strategy):
         """One compiled function for as many passes as there will be; `predict_batches` uses it."""
@@ -72,7 +74,7 @@ class Recognizer:
         return self._predict_shares[1]
 
 
-def network_settings(manifest, network, readout, channels, dropout, precision):
+def network_settings(manifest, network, readout, channels, dropout, precision, cleaning="none"):
     """What a Recognizer is built from, as JSON has it."""
     return {
         "network": network,
@@ -83,6 +85,7 @@ def network_settings(manifest, network, readout, channels, dropout, precision):
         "image_shape": [manifest.height, manifest.width, channels],
         "dropout": dropout,
         "precision": precision,
+        "cleaning": cleaning,
     }
 
 

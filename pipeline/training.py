@@ -23,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline import metrics
+from pipeline.augmentation import strength_for
 from pipeline.batches import (
     Drawn,
     Part,
@@ -53,6 +54,8 @@ _HISTORY_ROWS = 200
 _SHEET_IMAGES = 16
 _PROFILED_STEPS = 10
 _VALIDATIONS = 20  # looks at the validation split, at most, unless it is said how many steps lie between
+# What a checkpoint that does not name these settings was trained with: it is from before they were there.
+_LATER_SETTINGS = {"augmentation": 0.0, "cleaning": "none"}
 
 
 def train(config, workdir, records=None):
@@ -68,6 +71,7 @@ def train(config, workdir, records=None):
     if chief:
         _prepare(config, workdir, checkpoints)
     found = None if config.overwrite else checkpoints.latest()
+    asked = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest, num_drawn))
     settings = training_settings(asked, manifest, _precision(asked, found), endless)
     if found:
         _check_settings(found, settings, workdir)
@@ -115,7 +119,13 @@ def training_settings(asked, manifest, precision, endless=None):
         {
             "train": asked.result_settings,
             "network": network_settings(
-                manifest, asked.network, asked.readout, asked.channels, asked.dropout, precision
+                manifest,
+                asked.network,
+                asked.readout,
+                asked.channels,
+                asked.dropout,
+                precision,
+                asked.cleaning,
             ),
             "records": {
                 "name": manifest.name,
@@ -481,6 +491,8 @@ class _Training:
                 self.step,
                 decoded,
                 Part.of(context),
+                asked.augmentation,
+                asked.cleaning,
                 drawn,
             )
         )
@@ -524,6 +536,8 @@ class _Training:
             f"{width}x{height}x{channels}, {self.length.per_epoch:,} steps of {self.asked.batch_size} an epoch, "
             f"{self.num_steps:,} in all, {self.precision} on {describe(self.strategy)}"
         )
+        if self.asked.augmentation or self.asked.cleaning != "none":
+            print(f"train: augmentation {self.asked.augmentation:g}, cleaning {self.asked.cleaning}")
         if self.step:
             print(f"train: going on from step {self.step:,}")
 
@@ -652,6 +666,17 @@ def _precision(asked, found):
     return found.state["settings"]["network"]["precision"] if found else fast_precision()
 
 
+def _augmentation(asked, found, manifest, num_drawn):
+    """How strongly the images of records are varied: as the checkpoint was begun, where no strength is given."""
+    if num_drawn == asked.batch_size:
+        return 0.0
+    if asked.augmentation is not None:
+        return asked.augmentation
+    if found:
+        return found.state["settings"]["train"].get("augmentation", 0.0)
+    return strength_for(manifest.count("train"))
+
+
 def _prepare(config, workdir, checkpoints):
     """What only one process may do, before any other looks."""
     if config.overwrite:
@@ -663,7 +688,7 @@ def _prepare(config, workdir, checkpoints):
 def _check_settings(found, settings, workdir):
     """Refuses to go on with what was begun under other settings."""
     before, now = (
-        {**s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
+        {**_LATER_SETTINGS, **s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
         for s in (found.state["settings"], settings)
     )
     differing = differing_settings(before, now)

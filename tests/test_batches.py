@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.augmentation import augment
 from pipeline.batches import (
     Part,
     available_memory,
@@ -15,6 +16,7 @@ from pipeline.batches import (
     steps_per_epoch,
     training_batches,
 )
+from pipeline.cleaning import CLEANINGS
 from records.errors import DamagedRecords, DigitwiseError
 from records.reader import label_lookup, match_channels, read_in_order
 from tests.training_fixtures import make_records
@@ -56,6 +58,33 @@ def test_two_replicas_share_the_batches_of_one(manifest):
     halves = train_batches(manifest, part=Part(2, 0, 2))
     assert [(a + c, b + d) for (a, b), (c, d) in zip(halves[::2], halves[1::2], strict=True)] == whole
     assert train_batches(manifest, part=Part(2, 1, 2)) == halves[1::2]
+
+
+@pytest.mark.parametrize("options", [{"augmentation": 1.0}, {"augmentation": 1.0, "cleaning": "median_threshold"}])
+def test_varied_images_are_the_same_however_a_step_is_come_to(manifest, options):
+    whole = train_batches(manifest, **options)
+    assert whole != train_batches(manifest)
+    assert train_batches(manifest, 5, **options) == whole[5:]
+    decoded = decode_split(manifest, "train", 1)
+    assert train_batches(manifest, 7, decoded=decoded, **options) == whole[7:]
+    halves = train_batches(manifest, 3, part=Part(2, 0, 2), **options)
+    assert [(a + c, b + d) for (a, b), (c, d) in zip(halves[::2], halves[1::2], strict=True)] == whole[3:]
+    assert train_batches(manifest, part=Part(2, 1, 2), decoded=decoded, **options)[3:] == halves[1::2]
+
+
+def test_an_image_is_varied_by_its_number_in_the_whole_training(manifest):
+    plain = list(training_batches(manifest, 1, 4, num_epochs=2, seed=9))
+    varied = list(training_batches(manifest, 1, 4, num_epochs=2, seed=9, augmentation=2.0))
+    for step, ((images, label_ids), (others, other_ids)) in enumerate(zip(plain, varied, strict=True)):
+        expected = augment(images, tf.range(4 * step, 4 * step + 4, dtype=tf.int64), 9, 2.0)
+        assert np.array_equal(others, expected) and np.array_equal(label_ids, other_ids)
+
+
+def test_images_are_cleaned_after_they_are_varied(manifest):
+    varied = train_batches(manifest, augmentation=1.0)
+    cleaned = train_batches(manifest, augmentation=1.0, cleaning="threshold")
+    for (images, _), (black_and_white, _) in zip(varied, cleaned, strict=True):
+        assert np.array_equal(CLEANINGS["threshold"](tf.constant(images, tf.uint8)), black_and_white)
 
 
 def test_the_order_depends_on_the_seed_alone(manifest):

@@ -90,6 +90,31 @@ def test_the_precision_is_that_of_one_network_only(manifest):
     assert half.predict(images).probabilities.dtype == np.float32
 
 
+def test_images_are_cleaned_wherever_they_are_read(manifest, recognizer, tmp_path):
+    settings = settings_of(manifest, cleaning="threshold")
+    assert settings["network"]["cleaning"] == "threshold"
+    cleaning = Recognizer(settings)
+    for variable, other in zip(cleaning.network.variables, recognizer.network.variables, strict=True):
+        variable.assign(other)
+    save(cleaning, tmp_path, 3, best=3)
+    loaded = Recognizer.load(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 32, 1)).astype(np.uint8)
+    expected = recognizer.predict(loaded.clean(tf.constant(images)))
+    assert not np.array_equal(recognizer.predict(images).probabilities, expected.probabilities)
+    assert np.array_equal(loaded.predict(images).probabilities, expected.probabilities)
+    batches = evaluation_batches(manifest, "test", 7, 1)
+    [(_, _, _, probabilities, _, shown)] = predict_batches(tf.distribute.get_strategy(), loaded, batches, images=True)
+    assert np.allclose(probabilities, loaded.predict(shown).probabilities, atol=1e-6)
+    assert len(np.unique(shown)) > 2, "what is shown is the image as it is"
+
+
+def test_a_checkpoint_from_before_there_was_cleaning_has_none(manifest):
+    settings = settings_of(manifest)
+    del settings["network"]["cleaning"]
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (2, 16, 32, 1)), tf.uint8)
+    assert np.array_equal(Recognizer(settings).clean(images), images)
+
+
 def test_every_name_in_the_settings_is_known():
     from alexnet import NETWORKS
     from alexnet.readout import READOUTS

@@ -66,7 +66,14 @@ def stripes(text, draw):
 
 def settings_for_tests(**settings):
     """Small, and the same arithmetic on every machine."""
-    return {"batch_size": 8, "epochs": 4, "learning_rate": 3e-3, "precision": "float32", **settings}
+    return {
+        "batch_size": 8,
+        "epochs": 4,
+        "learning_rate": 3e-3,
+        "precision": "float32",
+        "augmentation": 0.0,
+        **settings,
+    }
 
 
 def start_training(workdir, environment=None, overwrite=False, die_at=0, **settings):
