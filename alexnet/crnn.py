@@ -9,7 +9,7 @@ import keras
 from alexnet.normalization import FusedBatchNormalization
 from alexnet.parts import check_size, scaled
 
-FILTERS = (32, 64, 96, 96)
+FILTERS = (16, 48, 96, 96)
 POOLS = ((2, 2), (2, 2), (2, 1), (2, 1))  # the width is halved twice: a column for every 4 pixels
 COLUMN_SIZE = 96
 RECURRENT_SIZE = 64
