@@ -13,6 +13,7 @@ FILTERS = (16, 48, 96, 96)
 POOLS = ((2, 2), (2, 2), (2, 1), (2, 1))  # the width is halved twice: a column for every 4 pixels
 COLUMN_SIZE = 96
 RECURRENT_SIZE = 64
+MOMENTUM = 0.9  # the recurrence feels it where the moving statistics lag behind, as they do for long at Keras' 0.99
 SMALLEST = 16  # pixels each way, as the height is halved four times
 
 
@@ -37,5 +38,5 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.0):
 
 def _convolution(x, filters, size, padding, name):
     x = keras.layers.Conv2D(filters, size, padding=padding, use_bias=False, name=name)(x)
-    x = FusedBatchNormalization(name=f"{name}_norm")(x)
+    x = FusedBatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

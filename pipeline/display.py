@@ -18,7 +18,7 @@ _SHOWN_STEPS = 50
 _PLATEAU_WINDOW = 100
 _PLATEAU_SHARE = 0.97
 # How many steps these networks were seen to need before they leave the plateau, at settings that suit them.
-_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 2000)}
+_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 2000), "crnn": (60, 300)}
 _UNKNOWN_PLATEAU = (20, 2000)  # of the other networks, each of which has been seen with few settings
 
 
