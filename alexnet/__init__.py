@@ -6,9 +6,14 @@ readout.check_fits(network.output_shape)
 loss = readout.loss(network(images, training=True), label_ids)
 """
 
-from alexnet import alexnet, alexnet_v2
+from alexnet import alexnet, alexnet_v2, crnn, nptu, percent4, three_conv, vgg
 
 NETWORKS = {
     "alexnet": alexnet.build,
     "alexnet_v2": alexnet_v2.build,
+    "three_conv": three_conv.build,
+    "nptu": nptu.build,
+    "percent4": percent4.build,
+    "vgg": vgg.build,
+    "crnn": crnn.build,
 }

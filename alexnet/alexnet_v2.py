@@ -10,7 +10,7 @@ FIRST_BIAS = 0.1
 def build(image_shape, num_outputs, num_positions=None, dropout=0.5):
     """Images of 0..255 and of any size to logits [batch, num_positions, num_outputs]; it has no columns."""
     if num_positions is None:
-        raise ValueError("alexnet_v2 has one head for each position and no columns to read; ctc needs alexnet.")
+        raise ValueError("alexnet_v2 has one head for each position and no columns to read; ctc needs alexnet or crnn.")
     images = keras.Input(image_shape, name="images")
     x = keras.layers.Resizing(*IMAGE_SIZE, name="resize")(images)
     if image_shape[-1] == 3:

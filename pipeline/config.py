@@ -32,7 +32,8 @@ COLORS = ("auto", "grey", "rgb")
 COMPRESSIONS = ("none", "gzip")
 STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-NETWORKS = ("alexnet", "alexnet_v2")
+NETWORKS = ("alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vgg", "crnn")
+COLUMN_NETWORKS = ("alexnet", "crnn")  # ctc reads columns; the others have one head for each position
 READOUTS = ("positions", "ctc")
 CLEANINGS = ("none", "threshold", "median", "median_threshold")
 SCHEDULES = ("one_cycle", "constant")
@@ -233,8 +234,12 @@ class TrainConfig:
         one_of("--schedule", self.schedule, SCHEDULES)
         one_of("--precision", self.precision, PRECISIONS)
         one_of("--strategy", self.strategy, STRATEGIES)
-        if self.network == "alexnet_v2" and self.readout == "ctc":
-            raise SettingError("--network=alexnet_v2 has no columns for --readout=ctc: take --network=alexnet")
+        if self.readout == "ctc" and self.network not in COLUMN_NETWORKS:
+            raise SettingError(
+                f"--network={self.network} has no columns for --readout=ctc: take --network={' or '.join(COLUMN_NETWORKS)}"
+            )
+        if self.network == "crnn" and self.readout != "ctc":
+            raise SettingError(f"--network=crnn has columns and no positions for --readout={self.readout}: take ctc")
         if self.augmentation is not None:
             number("--augmentation", self.augmentation, 0, 3)
         if self.dropout is not None:

@@ -20,7 +20,8 @@ _PLATEAU_SHARE = 0.97
 _WAITING_STEPS = 100
 _WAITING_SHARE = 0.1
 # How many steps these networks were seen to need before they leave the plateau, at settings that suit them.
-_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 2000)}
+_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 2000), "crnn": (60, 300)}
+_UNKNOWN_PLATEAU = (20, 2000)  # of the other networks, each of which has been seen with few settings
 
 
 class Window:
@@ -33,7 +34,7 @@ class Window:
         self.accuracies = []
         self.last_look = math.nan, math.nan
         # A training that goes on after its plateau needs no word about it.
-        self.said = start_step > _USUAL_PLATEAU[network][1]
+        self.said = start_step > _USUAL_PLATEAU.get(network, _UNKNOWN_PLATEAU)[1]
 
     def add(self, losses, accuracies):
         self.losses = [*self.losses, *losses.tolist()][-_PLATEAU_WINDOW:]
@@ -48,7 +49,7 @@ class Window:
         if self.said or len(self.losses) < _PLATEAU_WINDOW or loss < _PLATEAU_SHARE * guessing:
             return None
         self.said = True
-        first, last = _USUAL_PLATEAU[self.network]
+        first, last = _USUAL_PLATEAU.get(self.network, _UNKNOWN_PLATEAU)
         return (
             f"step {step:,}: the loss is {loss:.2f}, no better than guessing among {self.num_classes} "
             f"characters, ln({self.num_classes}) = {guessing:.2f}. This is a plateau: {self.network} is usually there for "

@@ -1,4 +1,4 @@
-"""What a training leaves to be looked at: history.jsonl, and event files for TensorBoard.
+"""What a training leaves to be looked at: history.jsonl, network.svg, and event files for TensorBoard.
 
     logs = Logs("workdir/logs", start_step=0)
     logs.scalars("train", step, loss=2.3, position_accuracy=0.1)
@@ -14,9 +14,11 @@ import pathlib
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.diagram import diagram
 from records.atomic import write_text
 
 HISTORY_FILE = "history.jsonl"
+NETWORK_FILE = "network.svg"
 _SHEET_COLUMNS = 4
 _MARGIN = 6
 
@@ -45,6 +47,10 @@ class Logs:
         content = tf.constant([str(image.width), str(image.height), file.getvalue()])
         with self._writer(part).as_default(step):
             tf.summary.write(name, content, metadata=_metadata("images", "BLOB_SEQUENCE"))
+
+    def network(self, network):
+        """A picture of its layers."""
+        write_text(self.folder / NETWORK_FILE, diagram(network))
 
     def graph(self, graph):
         with self._writer("train").as_default(0):
@@ -88,7 +94,7 @@ class Logs:
 def clear(folder):
     """Removes what Logs made in `folder`."""
     folder = pathlib.Path(folder)
-    for pattern in (HISTORY_FILE, "*/events.out.tfevents.*", "plugins/profile/*/*"):
+    for pattern in (HISTORY_FILE, NETWORK_FILE, "*/events.out.tfevents.*", "plugins/profile/*/*"):
         for path in folder.glob(pattern):
             path.unlink()
 

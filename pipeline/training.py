@@ -282,6 +282,8 @@ class _Training:
         self._introduce()
         self.began = time.monotonic() - self.state["seconds"]
         self.logs = Logs(logs_folder, self.step) if self.chief else None
+        if self.chief:
+            self.logs.network(self.recognizer.network)
         self.saved, self.save_seconds = time.monotonic(), 0.0
         self.looked_step = self.step
         self.window = Window(self.asked.network, self.recognizer.readout, self.step)

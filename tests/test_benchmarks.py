@@ -17,3 +17,30 @@ def test_every_benchmark_prints_one_line_of_json(name):
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["benchmark"] == name
+
+
+def test_float_operations_are_those_of_a_count_by_hand():
+    import keras
+
+    from benchmarks.networks import float_operations
+
+    images = keras.Input((6, 8, 3))
+    x = keras.layers.Conv2D(5, 3, padding="valid", use_bias=False)(images)
+    x = keras.layers.Flatten()(x)
+    network = keras.Model(images, keras.layers.Dense(7, use_bias=False)(x))
+    convolution = 4 * 6 * 5 * (3 * 3 * 3) * 2
+    dense = (4 * 6 * 5) * 7 * 2
+    assert float_operations(network) == convolution + dense
+
+
+def test_float_operations_count_a_recurrent_layer_once_a_column():
+    import keras
+
+    from benchmarks.networks import float_operations
+
+    def operations(columns):
+        x = keras.Input((columns, 4))
+        loop = keras.layers.GRU(3, return_sequences=True, use_cudnn=False)
+        return float_operations(keras.Model(x, keras.layers.Bidirectional(loop)(x)))
+
+    assert operations(6) - operations(5) == operations(5) - operations(4) > 2 * 2 * (4 + 3) * 9

@@ -5,7 +5,7 @@ import pytest
 from absl import flags
 
 from flags import options
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, TrainConfig
 from pipeline.values import SettingError
 from tests.conftest import ROOT
 
@@ -35,6 +35,19 @@ def test_flags_add_up_to_settings():
     values(["main", "--num_images=0"])
     with pytest.raises(SettingError, match="--num_images=0: it takes a number from 1"):
         options.config_from_flags(values)
+
+
+@pytest.mark.parametrize("network", ["alexnet_v2", "three_conv", "nptu", "percent4", "vgg"])
+def test_ctc_takes_a_network_with_columns(network):
+    said = f"--network={network} has no columns for --readout=ctc: take --network=alexnet or crnn"
+    with pytest.raises(SettingError, match=said):
+        TrainConfig(network=network, readout="ctc")
+
+
+def test_crnn_takes_ctc():
+    assert TrainConfig(network="crnn", readout="ctc").network == "crnn"
+    with pytest.raises(SettingError, match="--network=crnn has columns and no positions for --readout=positions"):
+        TrainConfig(network="crnn")
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "flags").glob("*.flags")), ids=lambda path: path.stem)

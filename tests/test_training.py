@@ -150,6 +150,15 @@ def test_what_a_training_leaves(work, capsys):
     rows = [json.loads(line) for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], "loss" in row) for row in rows] == [(6, False), (10, True), (12, False)]
     assert all(list((work.logs / part).glob("events.out.tfevents.*")) for part in ("train", "validation"))
+    assert "alexnet: 204,460 parameters" in (work.logs / "network.svg").read_text()
+
+
+@pytest.mark.parametrize("network", ["three_conv", "nptu", "percent4", "vgg", "crnn"])
+def test_every_network_trains_in_bfloat16(work, network):
+    readout = "ctc" if network == "crnn" else "positions"
+    state = train_here(work, network=network, readout=readout, epochs=1, precision="bfloat16")
+    assert state["best"]["count"] == 16
+    assert f"{network}: " in (work.logs / "network.svg").read_text()
 
 
 def test_tensorboard_reads_the_logs(work):
@@ -198,12 +207,14 @@ def test_settings_that_change_no_result_are_not_compared(work, capsys):
 def test_overwrite_begins_anew(work, capsys):
     train_here(work, epochs=1)
     (work.checkpoints / "notes.txt").write_text("mine")
+    (work.logs / "network.svg").write_text("the old one")
     state = train_here(work, epochs=2, overwrite=True)
     assert "going on" not in capsys.readouterr().out
     assert state["num_steps"] == 12
     assert (work.checkpoints / "notes.txt").read_text() == "mine"
     steps = [json.loads(line)["step"] for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert steps == [6, 10, 12]
+    assert (work.logs / "network.svg").read_text() != "the old one"
 
 
 def test_target_accuracy_ends_a_training(work):

@@ -1,0 +1,26 @@
+"""Eight convolutions and a small perceptron a position: made for real colour images of 50 x 22.
+
+The forerunner took the softmax twice, once in the network and once in the loss, so that its loss could not fall below
+ln(1 + 9/e) = 1.4612 for ten classes; here the network ends in logits. It had no dropout, and neither has this by
+default.
+"""
+
+import keras
+
+from alexnet.parts import check_fits, convolution, heads, scaled
+
+FILTERS = (32, 64, 128, 256)  # of two convolutions each
+HIDDEN = 100
+SMALLEST = 16  # pixels each way, halved four times
+
+
+def build(image_shape, num_outputs, num_positions=None, dropout=0.0):
+    """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
+    check_fits("percent4", image_shape, SMALLEST, num_positions)
+    images, x = scaled(image_shape)
+    for number, filters in enumerate(FILTERS, 1):
+        x = convolution(x, filters, name=f"conv{number}_1")
+        x = convolution(x, filters, name=f"conv{number}_2")
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    return keras.Model(images, heads(x, num_positions, num_outputs, HIDDEN, dropout), name="percent4")

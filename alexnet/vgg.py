@@ -1,0 +1,28 @@
+"""VGG's shape in small: two convolutions and a pool, four times, then a head a position; made for images of 170 x 80.
+
+The forerunner's convolutions cut off the border, and so do these: 1.39 million parameters for 36 classes and 4
+positions. An image too small to lose that much keeps its border. The forerunner's heads ended in a softmax each; here
+that is the readout's, so none is taken twice.
+"""
+
+import keras
+
+from alexnet.parts import check_fits, convolution, heads, scaled
+
+FILTERS = (32, 64, 128, 256)  # of two convolutions each
+SMALLEST_CUT = 76  # pixels each way, from which one is left after eight cuts and four halvings
+SMALLEST = 16
+
+
+def build(image_shape, num_outputs, num_positions=None, dropout=0.25):
+    """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
+    check_fits("vgg", image_shape, SMALLEST, num_positions)
+    padding = "valid" if min(image_shape[:2]) >= SMALLEST_CUT else "same"
+    images, x = scaled(image_shape)
+    for number, filters in enumerate(FILTERS, 1):
+        x = convolution(x, filters, padding, name=f"conv{number}_1")
+        x = convolution(x, filters, padding, name=f"conv{number}_2")
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    x = keras.layers.Flatten(name="flat")(x)
+    x = keras.layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(images, heads(x, num_positions, num_outputs), name="vgg")
