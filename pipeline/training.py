@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet.readout import PADDING
 from pipeline import metrics
 from pipeline.batches import Part, decode_split, evaluation_batches, fits_in_memory, steps_per_epoch, training_batches
 from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays
@@ -591,6 +592,8 @@ def _check_agreement(strategy, step):
 
 def _position_counts(label_ids, decoded_ids):
     """As metrics.position_counts, summed over positions, in TensorFlow."""
-    counted = (label_ids >= 0) | (decoded_ids >= 0)
+    more = decoded_ids.shape[1] - label_ids.shape[1]  # a place for what is too long
+    label_ids = tf.pad(label_ids, [[0, 0], [0, more]], constant_values=PADDING)
+    counted = (label_ids != PADDING) | (decoded_ids != PADDING)
     right = counted & (label_ids == decoded_ids)
     return tuple(tf.reduce_sum(tf.cast(values, tf.float32)) for values in (right, counted))
