@@ -133,8 +133,8 @@ def look_alike_lines(look_alikes):
     if not pairs:
         yield "look-alikes none was taken for another"
         return
-    yield "look-alikes " + "; ".join(look_alike_text(pair) for pair in pairs[:_LOOK_ALIKES_SHOWN])
-    yield f"            {equal_text(look_alikes['sequence_accuracy'])}"
+    lines = [*map(look_alike_text, pairs[:_LOOK_ALIKES_SHOWN]), equal_text(look_alikes["sequence_accuracy"])]
+    yield from (f"{head:<12}{line}" for head, line in itertools.zip_longest(["look-alikes"], lines, fillvalue=""))
 
 
 def write(folder, summary, shown, keys, readings, alphabet):
@@ -228,7 +228,7 @@ def confused_look_alikes(look_alikes):
 
 def look_alike_text(pair):
     (a, b), (as_b, as_a), (shown_a, shown_b) = pair["characters"], pair["taken_for_other"], pair["shown"]
-    return f"{a} read as {b} {as_b:,} of {shown_a:,}, {b} as {a} {as_a:,} of {shown_b:,}"
+    return f"{a} read as {b}: {as_b:,} of {shown_a:,}, {b} as {a}: {as_a:,} of {shown_b:,}"
 
 
 def equal_text(whole):
