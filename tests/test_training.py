@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import optimizer, training
+from pipeline import metrics, optimizer, training
 from pipeline.checkpoints import Checkpoints
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.display import Display, Window
@@ -88,6 +88,13 @@ def single_device_steps(asked, manifest):
     batches = evaluation_batches(manifest, "train", asked.batch_size, 1)
     batches = batches.map(lambda _, images, label_ids, mask: (images, label_ids)).repeat()
     return steps, iter(strategy.distribute_datasets_from_function(lambda _: batches))
+
+
+def test_positions_are_counted_where_a_reading_has_more_places_than_the_labels():
+    label_ids, decoded_ids = [[1, 2], [3, -1]], [[1, 2, 4], [3, -1, -1]]
+    right, counted = training._position_counts(tf.constant(label_ids), tf.constant(decoded_ids))
+    assert (float(right), float(counted)) == (3, 4)
+    assert [sum(counts) for counts in metrics.position_counts(label_ids, decoded_ids)] == [3, 4]
 
 
 def test_several_steps_in_one_call_are_the_same_steps(work):
