@@ -14,11 +14,11 @@ PADDING = -1  # of label_ids, after the end of a code
 
 
 class Decoded(NamedTuple):
-    """What was read."""
+    """What was read. `places` is max_length; with ctc one more, which only a reading that is too long fills."""
 
-    label_ids: tf.Tensor  # int32 [batch, max_length], padded with -1
-    probabilities: tf.Tensor  # float32 [batch, max_length], of each character that was read; 0 where padded
-    confidence: tf.Tensor  # float32 [batch], of the whole code
+    label_ids: tf.Tensor  # int32 [batch, places], padded with -1
+    probabilities: tf.Tensor  # float32 [batch, places], of each character that was read; 0 where padded
+    confidence: tf.Tensor  # float32 [batch], of the whole code; 0 where it is too long
 
 
 class PositionReadout:
@@ -35,6 +35,8 @@ class PositionReadout:
 
     def loss(self, logits, label_ids):
         """Cross-entropy, the mean over the positions: float32 [batch]."""
+        self.check_fits(logits.shape)
+        _check_places(label_ids, self.max_length)
         targets = tf.where(label_ids == PADDING, self.num_classes, label_ids) if self.has_end else label_ids
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits), axis=1)
 
@@ -55,7 +57,7 @@ class PositionReadout:
     def check_fits(self, logits_shape):
         """ValueError where a network's output cannot be read so."""
         _check_outputs(logits_shape, self.num_outputs)
-        if logits_shape[1] != self.num_positions:
+        if logits_shape[1] not in (None, self.num_positions):
             raise ValueError(
                 f"The network gives {logits_shape[1]} positions, but codes of up to {self.max_length} characters "
                 f"take {self.num_positions}."
@@ -83,8 +85,19 @@ class CtcReadout:
 
     def loss(self, logits, label_ids):
         """Negative log likelihood of the code for each of its characters: float32 [batch]."""
-        num_characters = tf.cast(tf.maximum(_lengths(label_ids), 1), tf.float32)
-        return self._negative_log_likelihood(logits, label_ids) / num_characters
+        self.check_fits(logits.shape)
+        _check_places(label_ids, self.max_length)
+        lengths = _lengths(label_ids)
+        batch_size, num_columns = tf.shape(logits)[0], tf.shape(logits)[1]
+        losses = tf.nn.ctc_loss(
+            labels=tf.maximum(label_ids, 0),
+            logits=logits,
+            label_length=lengths,
+            logit_length=tf.fill([batch_size], num_columns),
+            logits_time_major=False,
+            blank_index=self.blank,
+        )
+        return losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
 
     def decode(self, logits):
         """The best class of each column, repeats merged and blanks dropped.
@@ -99,35 +112,52 @@ class CtcReadout:
         is_character = best_ids != self.blank
         starts = is_character & (best_ids != before)
         ordinals = tf.cumsum(tf.cast(starts, tf.int32), axis=1)[..., None] - 1
-        # [batch, columns, max_length]: does this column show this character? Characters beyond max_length are dropped.
-        shows = is_character[..., None] & (ordinals == tf.range(self.max_length))
+        # [batch, columns, places]: does this column show this character? One place more than a code has, so that a
+        # reading that is too long is not taken for its beginning.
+        shows = is_character[..., None] & (ordinals == tf.range(self.max_length + 1))
         label_ids = tf.reduce_max(tf.where(shows, best_ids[..., None], PADDING), axis=1)
+        is_too_long = label_ids[:, -1] != PADDING
         return Decoded(
             label_ids=label_ids,
             probabilities=tf.reduce_max(tf.where(shows, best[..., None], 0.0), axis=1),
-            confidence=tf.exp(-self._negative_log_likelihood(logits, label_ids)),
+            confidence=tf.where(is_too_long, 0.0, self._likelihood(probabilities, label_ids[:, :-1])),
         )
 
     def check_fits(self, logits_shape):
         """ValueError where a network's output cannot be read so."""
         _check_outputs(logits_shape, self.num_outputs)
         needed = 2 * self.max_length - 1  # equal neighbours need a blank between them
-        if logits_shape[1] < needed:
+        if logits_shape[1] is not None and logits_shape[1] < needed:
             raise ValueError(
                 f"The network gives {logits_shape[1]} columns, but ctc takes {needed} for codes of {self.max_length} "
                 "characters: take wider images or the readout positions."
             )
 
-    def _negative_log_likelihood(self, logits, label_ids):
-        batch_size, num_columns = tf.shape(logits)[0], tf.shape(logits)[1]
-        return tf.nn.ctc_loss(
-            labels=tf.maximum(label_ids, 0),
-            logits=logits,
-            label_length=_lengths(label_ids),
-            logit_length=tf.fill([batch_size], num_columns),
-            logits_time_major=False,
-            blank_index=self.blank,
-        )
+    def _likelihood(self, probabilities, label_ids):
+        """The probability of all ways to spread the code over the columns: float32 [batch].
+
+        It is not taken from tf.nn.ctc_loss, whose loops have one name for all shapes: a second batch size, that of
+        validation, made TensorFlow complain on stderr. Products need no logarithms here: what is too small for a float
+        on its way would end too small for one.
+        """
+        # The states of a path: the characters with a blank before, between and after them. None counts after the end.
+        characters = tf.where(label_ids == PADDING, self.blank, label_ids)
+        pairs = tf.stack([tf.fill(tf.shape(characters), self.blank), characters], axis=2)
+        states = tf.pad(tf.reshape(pairs, [-1, 2 * self.max_length]), [[0, 0], [0, 1]], constant_values=self.blank)
+        may_skip_blank = (states != self.blank) & (states != _moved(states, 2))
+        by_state = tf.gather(tf.transpose(probabilities, [0, 2, 1]), states, axis=1, batch_dims=1)
+        shown = tf.transpose(by_state, [2, 0, 1])
+
+        def step(column, paths):
+            skipping = tf.where(may_skip_blank, _moved(paths, 2), 0.0)
+            return column + 1, shown[column] * (paths + _moved(paths, 1) + skipping)
+
+        begin = tf.one_hot(tf.zeros_like(states[:, 0]), 2 * self.max_length + 1)  # before the first column
+        num_columns = tf.shape(shown)[0]
+        _, paths = tf.while_loop(lambda column, _: column < num_columns, step, [0, begin])
+        behind = tf.range(2 * self.max_length + 1) - 2 * _lengths(label_ids)[:, None]
+        is_end = (behind == 0) | (behind == -1)  # the last blank, or the last character
+        return tf.reduce_sum(tf.where(is_end, paths, 0.0), axis=1)
 
 
 READOUTS = {
@@ -140,6 +170,11 @@ def _lengths(label_ids):
     return tf.reduce_sum(tf.cast(label_ids != PADDING, tf.int32), axis=1)
 
 
+def _moved(values, places):
+    """Each row moved to the right, with zeros at its beginning."""
+    return tf.pad(values[:, :-places], [[0, 0], [places, 0]])
+
+
 def _check_lengths(min_length, max_length):
     if not 1 <= min_length <= max_length:
         raise ValueError(f"Codes of {min_length} to {max_length} characters: need 1 <= min_length <= max_length.")
@@ -148,3 +183,11 @@ def _check_lengths(min_length, max_length):
 def _check_outputs(logits_shape, num_outputs):
     if logits_shape[-1] != num_outputs:
         raise ValueError(f"The network gives {logits_shape[-1]} outputs, but the readout takes {num_outputs}.")
+
+
+def _check_places(label_ids, max_length):
+    places = label_ids.shape[1]
+    if places is not None and places > max_length:
+        raise ValueError(
+            f"The labels have {places} places, but the readout takes codes of up to {max_length} characters."
+        )

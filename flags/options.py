@@ -92,6 +92,8 @@ GROUPS = (
             "colors": f"{', '.join(COLORS)}; auto does as the first image does",
             "compression": f"{' or '.join(COMPRESSIONS)}: pack whole shards (PNG and JPEG hardly get smaller)",
             "resize": "make images of other sizes fit, instead of stopping there",
+            "fold_case": "codes that differ only in case are one: labels and alphabet in upper case where --alphabet has "
+            "upper-case letters only, else in lower case",
         },
     ),
     (

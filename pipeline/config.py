@@ -119,6 +119,7 @@ class RecordsConfig:
     colors: str = "auto"
     compression: str = "none"
     resize: bool = False
+    fold_case: bool = False
 
     def __post_init__(self):
         one_of("--source", self.source, SOURCES)

@@ -60,6 +60,8 @@ def convert(config, workdir, only_split=None, held_out_only=False):
     began = time.monotonic()
     _finish_rename(workdir)
     found = find_source(config, workdir)
+    if config.records.fold_case:
+        found = found.folded()
     settings = plain(_settings(config.records, found))
     if only_split:
         settings["only_split"] = only_split
@@ -108,6 +110,10 @@ class Found:
         size = drawing.size if drawing.image_size else None
         described = {kind: source.fingerprint(), "code_length": lengths, "image_size": size}
         return cls(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+
+    def folded(self):
+        """The same with an alphabet of one case."""
+        return dataclasses.replace(self, alphabet=Alphabet(self.alphabet).folded().characters)
 
 
 def find_source(config, workdir):
@@ -245,7 +251,8 @@ def _survey(found, records, folder, only_split=None, held_out_only=False):
     survey = Survey(collections.Counter(), set(), collections.defaultdict(collections.Counter))
     with _RowFiles(folder) as files:
         for key, text in source.rows():
-            _check_label(source, key, text, alphabet, lengths)
+            text = alphabet.fold(text) if records.fold_case else text
+            _check_label(source, key, text, alphabet, lengths, records.fold_case)
             split = only_split or split_of(text, records.validation_fraction, records.test_fraction)
             if split == "train" and held_out_only:
                 continue
@@ -265,13 +272,17 @@ def _survey(found, records, folder, only_split=None, held_out_only=False):
     return survey
 
 
-def _check_label(source, key, text, alphabet, lengths):
+def _check_label(source, key, text, alphabet, lengths, is_folded):
     unknown = alphabet.unknown(text)
     if unknown is not None:
-        others = "".join(sorted({c for _, other in source.rows() for c in other} - set(alphabet.characters)))
+        characters = {c for _, other in source.rows() for c in (alphabet.fold(other) if is_folded else other)}
+        others = "".join(sorted(characters - set(alphabet.characters)))
+        as_one = alphabet.fold(text)
+        hint = f", --fold_case would read this one as {as_one!r}" if alphabet.folded().unknown(as_one) is None else ""
         raise DigitwiseError(
             f"{source.name(key)}: its code {text!r} has {unknown!r}, which is not in the alphabet "
             f"{alphabet.characters!r}; --alphabet='{alphabet.characters}{others}' would take every code of this source"
+            f"{hint}"
         )
     if not lengths[0] <= len(text) <= lengths[1]:
         asked = "-".join(str(n) for n in dict.fromkeys(lengths))

@@ -17,7 +17,7 @@ from importlib import metadata
 import numpy as np
 from PIL import Image
 
-from pipeline import metrics, report
+from pipeline import lookalikes, metrics, report
 from pipeline.claim import claim, find_exposure, is_repeatable, rests_on, scan_splits
 from pipeline.progress import progress
 from records import schema
@@ -171,20 +171,16 @@ def speed_of(clock):
 def measure(readings, manifest):
     """The figures themselves."""
     labels, decoded, right = readings.label_ids, readings.decoded_ids, readings.right
-    position_right, position_count = metrics.position_counts(labels, decoded)
-    low, high = metrics.wilson_interval(right.sum(), len(right))
+    # What is read beyond the longest code makes its whole code wrong, and has no position.
+    placed = decoded[:, : labels.shape[1]]
+    position_right, position_count = metrics.position_counts(labels, placed)
     chance = metrics.chance(len(manifest.alphabet), manifest.min_length, manifest.max_length)
     confusion = metrics.confusion_counts(labels, decoded)
     names = dict(enumerate(manifest.alphabet))
     return {
-        "sequence_accuracy": {
-            "value": float(right.mean()),
-            "count": len(right),
-            "right": int(right.sum()),
-            "low": low,
-            "high": high,
-        },
-        "position_accuracy": _plain(metrics.position_accuracy(labels, decoded)),
+        "sequence_accuracy": metrics.accuracy(right),
+        "length_accuracy": {str(n): value for n, value in metrics.length_accuracy(labels, decoded).items()},
+        "position_accuracy": _plain(metrics.position_accuracy(labels, placed)),
         "position_count": position_count.tolist(),
         "position_interval": [
             metrics.wilson_interval(*pair) for pair in zip(position_right.tolist(), position_count.tolist())
@@ -198,6 +194,7 @@ def measure(readings, manifest):
             {"code": names.get(pair.label), "read": names.get(pair.decoded), "count": pair.count, "of": pair.total}
             for pair in metrics.confused_pairs(confusion)
         ],
+        "look_alikes": lookalikes.compare(labels, decoded, confusion, manifest.alphabet),
         "coverage": [_coverage(metrics.coverage_at(readings.confidence, right, t)) for t in THRESHOLDS],
         "mistakes": int((~right).sum()),
     }

@@ -73,6 +73,19 @@ def sequence_accuracy(label_ids, decoded_ids):
     return float(right.mean()) if len(right) else float("nan")
 
 
+def accuracy(right):
+    """{value, count, right, low, high}: the share of what is right, with its 95 % interval."""
+    low, high = wilson_interval(right.sum(), len(right))
+    return {"value": float(right.mean()), "count": len(right), "right": int(right.sum()), "low": low, "high": high}
+
+
+def length_accuracy(label_ids, decoded_ids):
+    """{length: accuracy of the whole codes of this length}, for the lengths that there are."""
+    lengths = (np.asarray(label_ids) != PADDING).sum(axis=1)
+    right = sequence_right(label_ids, decoded_ids)
+    return {int(length): accuracy(right[lengths == length]) for length in np.unique(lengths)}
+
+
 def wilson_interval(successes, count, z=1.96):
     """(low, high) of a share: Wilson's score interval, which stays inside 0..1 and does not vanish at 0 or `count`."""
     if not count:

@@ -26,6 +26,7 @@ SUMMARY_FILE = "report.json"
 PREDICTIONS_FILE = "predictions.csv"
 PREDICTIONS_HEADER = ("key", "code", "prediction", "confidence", "right")
 _COLUMNS = 10
+_LOOK_ALIKES_SHOWN = 4
 _VERDICTS = {True: "holds", False: "does NOT hold", None: "is not fully checked"}
 
 
@@ -73,8 +74,10 @@ def summary_lines(summary, table):
         f"whole code  {ratio(whole['value'])}   {whole['right']:,} of {whole['count']:,} right; 95 % interval "
         f"{ratio(whole['low'])} to {ratio(whole['high'])}; chance {one_in(summary['chance']['sequence'])}"
     )
+    yield from length_lines(summary["length_accuracy"])
     pairs = [pair_text(pair) for pair in summary["confused_pairs"][:5]]
     yield "confused    " + ("; ".join(pairs) or "nothing")
+    yield from look_alike_lines(summary["look_alikes"])
     yield "speed       " + speed_text(summary["images_per_second"])
     yield "claim       " + _VERDICTS[summary["claim"]["holds"]]
     for statement in summary["claim"]["statements"]:
@@ -110,6 +113,28 @@ def position_lines(summary):
             note = "  (always the most frequent character)" if name == "baseline" else ""
             yield f"{name:<12}" + "  ".join(f"{cell:<6}" for cell in cells[start : start + _COLUMNS]).rstrip() + note
         yield ""
+
+
+def length_lines(accuracies):
+    """Accuracy of whole codes of each length, where there are several."""
+    if len(accuracies) > 1:
+        for length, of in accuracies.items():
+            yield (
+                f"length {length:<5}{ratio(of['value'])}   {of['right']:,} of {of['count']:,} right; 95 % interval "
+                f"{ratio(of['low'])} to {ratio(of['high'])}"
+            )
+
+
+def look_alike_lines(look_alikes):
+    """The pairs that were taken for each other most often, and what whole codes come to where that counts as right."""
+    if not look_alikes:
+        return
+    pairs = confused_look_alikes(look_alikes)
+    if not pairs:
+        yield "look-alikes none was taken for another"
+        return
+    lines = [*map(look_alike_text, pairs[:_LOOK_ALIKES_SHOWN]), equal_text(look_alikes["sequence_accuracy"])]
+    yield from (f"{head:<12}{line}" for head, line in itertools.zip_longest(["look-alikes"], lines, fillvalue=""))
 
 
 def write(folder, summary, shown, keys, readings, alphabet):
@@ -193,6 +218,22 @@ def pair_text(pair):
         return f"{pair['read']} read where there is none: {pair['count']:,} times"
     what = "missed" if pair["read"] is None else f"read as {pair['read']}"
     return f"{pair['code']} {what}: {pair['count']:,} of {pair['of']:,}"
+
+
+def confused_look_alikes(look_alikes):
+    """The pairs that were taken for each other, the most often first."""
+    pairs = [pair for pair in look_alikes["pairs"] if any(pair["taken_for_other"])]
+    return sorted(pairs, key=lambda pair: -sum(pair["taken_for_other"]))
+
+
+def look_alike_text(pair):
+    (a, b), (as_b, as_a), (shown_a, shown_b) = pair["characters"], pair["taken_for_other"], pair["shown"]
+    return f"{a} read as {b}: {as_b:,} of {shown_a:,}, {b} as {a}: {as_a:,} of {shown_b:,}"
+
+
+def equal_text(whole):
+    """Accuracy of whole codes where look-alikes count as equal."""
+    return f"with look-alikes counted as equal: {ratio(whole['value'])} ({whole['right']:,} of {whole['count']:,})"
 
 
 def speed_text(speed):
@@ -347,6 +388,7 @@ def _plots_section(summary, pictures):
         _table(("position", "accuracy", "95 % interval", "counted", "baseline"), position_rows),
         "A missing or an extra character counts as wrong. Baseline: always giving the most frequent character.",
     )
+    left += _lengths_card(summary["length_accuracy"])
     left += _plot_card(
         "Share of wrong codes when only the surest are read",
         pictures["coverage"],
@@ -357,9 +399,40 @@ def _plots_section(summary, pictures):
         pictures["confusion"],
         _table(("in the image", "read as", "times", "of"), pair_rows) if pair_rows else "",
     )
+    right += _look_alikes_card(summary["look_alikes"])
     if "training" in pictures:
         right += _plot_card("Loss and validation accuracy by training step", pictures["training"])
     return f'<section><h2>In numbers</h2><div class="plots"><div>{left}</div><div>{right}</div></div></section>'
+
+
+def _lengths_card(accuracies):
+    if len(accuracies) < 2:
+        return ""
+    rows = [
+        (length, ratio(of["value"]), f"{ratio(of['low'])}–{ratio(of['high'])}", f"{of['right']:,} of {of['count']:,}")
+        for length, of in accuracies.items()
+    ]
+    return _card("Whole codes of each length", _table(("characters", "accuracy", "95 % interval", "right"), rows))
+
+
+def _look_alikes_card(look_alikes):
+    pairs = confused_look_alikes(look_alikes) if look_alikes else []
+    if not pairs:
+        return ""
+    rows = []
+    for pair in pairs:
+        for (a, b), count, of in zip(
+            itertools.permutations(pair["characters"]), pair["taken_for_other"], pair["shown"]
+        ):
+            rows.append((a, b, f"{count:,}", f"{of:,}"))
+    table = _table(("in the image", "read as", "times", "of"), rows)
+    note = f"Whole codes {equal_text(look_alikes['sequence_accuracy'])}."
+    return _card("Look-alikes that were taken for each other", table, note)
+
+
+def _card(said, table, note=""):
+    below = f'<p class="note">{note}</p>' if note else ""
+    return f'<div class="card"><p><b>{said}</b></p>{table}{below}</div>'
 
 
 def _plot_card(said, pictures, table="", note=""):

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet.readout import PADDING
 from pipeline import metrics
 from pipeline.augmentation import strength_for
 from pipeline.batches import (
@@ -54,8 +55,6 @@ _HISTORY_ROWS = 200
 _SHEET_IMAGES = 16
 _PROFILED_STEPS = 10
 _VALIDATIONS = 20  # looks at the validation split, at most, unless it is said how many steps lie between
-# What a checkpoint that does not name these settings was trained with: it is from before they were there.
-_LATER_SETTINGS = {"augmentation": 0.0, "cleaning": "none"}
 
 
 def train(config, workdir, records=None):
@@ -675,7 +674,7 @@ def _augmentation(asked, found, manifest, num_drawn):
     if asked.augmentation is not None:
         return asked.augmentation
     if found:
-        return found.state["settings"]["train"].get("augmentation", 0.0)
+        return found.state["settings"]["train"]["augmentation"]
     return strength_for(manifest.count("train"))
 
 
@@ -690,7 +689,7 @@ def _prepare(config, workdir, checkpoints):
 def _check_settings(found, settings, workdir):
     """Refuses to go on with what was begun under other settings."""
     before, now = (
-        {**_LATER_SETTINGS, **s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
+        {**s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
         for s in (found.state["settings"], settings)
     )
     differing = differing_settings(before, now)
@@ -717,6 +716,8 @@ def _check_agreement(strategy, step):
 
 def _position_counts(label_ids, decoded_ids):
     """As metrics.position_counts, summed over positions, in TensorFlow."""
-    counted = (label_ids >= 0) | (decoded_ids >= 0)
+    more = decoded_ids.shape[1] - label_ids.shape[1]  # a place for what is too long
+    label_ids = tf.pad(label_ids, [[0, 0], [0, more]], constant_values=PADDING)
+    counted = (label_ids != PADDING) | (decoded_ids != PADDING)
     right = counted & (label_ids == decoded_ids)
     return tuple(tf.reduce_sum(tf.cast(values, tf.float32)) for values in (right, counted))

@@ -64,6 +64,18 @@ class Alphabet:
         """The characters of `ids`; negative numbers stand for nothing."""
         return "".join(self.characters[i] for i in ids if i >= 0)
 
+    def fold(self, text):
+        """`text` in one case: upper case where the alphabet has upper-case letters only, else lower case."""
+        has_lower = self.characters != self.characters.upper()
+        has_upper = self.characters != self.characters.lower()
+        change = str.upper if has_upper and not has_lower else str.lower
+        # A letter whose other case is two letters stays as it is.
+        return "".join(other if len(other := change(character)) == 1 else character for character in text)
+
+    def folded(self):
+        """The alphabet in which letters that differ only in case are one."""
+        return Alphabet("".join(dict.fromkeys(self.fold(self.characters))))
+
     def unknown(self, text):
         """The first character of `text` that is not in the alphabet, or None."""
         for character in text:

@@ -21,6 +21,24 @@ def test_ids_and_back():
 
 
 @pytest.mark.parametrize(
+    "characters, folded, text, as_one",
+    [
+        ("digits+upper", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "aB3", "AB3"),
+        ("digits+lower", "0123456789abcdefghijklmnopqrstuvwxyz", "aB3", "ab3"),
+        ("alnum", "0123456789abcdefghijklmnopqrstuvwxyz", "aB3", "ab3"),
+        ("digits+upper+lower", "0123456789abcdefghijklmnopqrstuvwxyz", "aB3", "ab3"),
+        ("digits", "0123456789", "407", "407"),
+        ("BabA", "ba", "ABab", "abab"),
+        ("ÄÖ", "ÄÖ", "äöß", "ÄÖß"),  # SS would be two
+    ],
+)
+def test_folding_makes_both_cases_one(characters, folded, text, as_one):
+    alphabet = Alphabet.parse(characters)
+    assert alphabet.folded().characters == folded
+    assert alphabet.fold(text) == alphabet.folded().fold(text) == as_one
+
+
+@pytest.mark.parametrize(
     "characters, message",
     [
         ("", "empty"),

@@ -76,6 +76,55 @@ def test_own_images(workdir, tmp_path, make_config):
     assert sorted(texts) == sorted(CODES)
 
 
+MIXED = [f"{a}{b}{n % 10}" for n, (a, b) in enumerate(["aB", "Ab", "AB", "cd", "Cd"] * 12)]
+
+
+@pytest.mark.parametrize("alphabet, change", [("digits+upper", str.upper), ("digits+lower", str.lower)])
+def test_own_images_of_mixed_case_are_folded(workdir, tmp_path, make_config, alphabet, change):
+    folder = own_folder(tmp_path / "own", MIXED)
+    convert(make_config(images=folder, alphabet=alphabet, fold_case=True), workdir)
+    manifest = Manifest.load(workdir.records)
+    assert manifest.alphabet == "0123456789" + change("abcdefghijklmnopqrstuvwxyz")
+    assert manifest.settings["fold_case"] is True
+    rows = read(manifest)
+    assert sorted(text for split in rows.values() for _, _, text in split) == sorted(map(change, MIXED))
+    for split, examples in rows.items():
+        assert {split_of(text, 0.25, 0.25) for _, _, text in examples} <= {split}
+        assert all(change(key.split("_")[0]) == text for key, _, text in examples)
+    assert verify(workdir.records, 1)
+
+
+@pytest.mark.parametrize("source", ["images", "synthetic"])
+def test_both_cases_are_drawn_and_folded(workdir, make_config, source):
+    config = make_config(40, source=source, alphabet="alnum", fold_case=True)
+    if source == "images":
+        generate(config, workdir)
+    convert(config, workdir)
+    manifest = Manifest.load(workdir.records)
+    assert manifest.alphabet == "0123456789abcdefghijklmnopqrstuvwxyz"
+    names = [(key.split("/")[1].split("_")[0], text) for split in read(manifest).values() for key, _, text in split]
+    assert all(name.lower() == text for name, text in names)
+    assert any(name != text for name, text in names)
+
+
+def test_case_is_kept_unless_asked_otherwise(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", MIXED)
+    convert(make_config(images=folder, alphabet="alnum"), workdir)
+    assert {text for split in read(Manifest.load(workdir.records)).values() for _, _, text in split} == set(MIXED)
+    with pytest.raises(DigitwiseError, match="fold_case: false -> true"):
+        convert(make_config(images=folder, alphabet="alnum", fold_case=True), workdir)
+
+
+def test_a_label_of_the_other_case_says_what_would_take_it(workdir, tmp_path, make_config):
+    folder = own_folder(tmp_path / "own", MIXED)
+    with pytest.raises(DigitwiseError, match="'Ab1' has 'b'.* this source, --fold_case would read this one as 'AB1'$"):
+        convert(make_config(images=folder, alphabet="digits+upper"), workdir)
+    with pytest.raises(DigitwiseError, match="'AB2' has 'A', .* would take every code of this source$"):
+        convert(make_config(images=folder, alphabet="digits"), workdir)
+    with pytest.raises(DigitwiseError, match="has 'C', .* --alphabet='0123456789ABCD' would .* this source$"):
+        convert(make_config(images=folder, alphabet="0123456789AB", fold_case=True), workdir)
+
+
 def test_no_code_is_in_two_splits(workdir, tmp_path, make_config):
     folder = own_folder(tmp_path / "own", CODES + CODES)
     convert(make_config(images=folder), workdir)

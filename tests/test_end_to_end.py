@@ -42,5 +42,8 @@ def test_ctc_reads_codes_of_varying_length(run_main, tmp_path):
     result = run_main(RECIPE, "--workdir=w", *varying)
     assert result.returncode == 0, result.stderr
     assert "alexnet with ctc" in result.stdout
+    assert "tfg.While" not in result.stderr
     report = json.loads((tmp_path / "w" / "report" / "report.json").read_text())
     assert report["records"]["lengths"] == [2, 4]
+    assert list(report["length_accuracy"]) == ["2", "3", "4"]
+    assert "\nlength 2 " in result.stdout

@@ -42,9 +42,8 @@ class StandIn:
         return (np.zeros(len(images)),)
 
 
-def readings_of(manifest, read, confidence=None):
+def readings_of(manifest, read, confidence=None, codes=(*TEST[0::2], *TEST[1::2])):
     """Readings of the test split, in the order of its shards, where `read` gives what a code is read as."""
-    codes = [*TEST[0::2], *TEST[1::2]]
     width = max(len(code) for code in (*codes, *read.values()))
 
     def ids(texts):
@@ -114,6 +113,23 @@ def test_readings_in_another_order_than_the_records_are_found(manifest):
     turned = dataclasses.replace(readings, label_ids=readings.label_ids[::-1])
     with pytest.raises(AssertionError, match="record 0 of test is '31', it was tested as another"):
         evaluation.join_records(manifest, "test", turned, {"table": []})
+
+
+def test_a_reading_that_is_too_long_is_wrong_and_adds_no_position(manifest):
+    readings = readings_of(manifest, {"31": "314", "43": "42"})
+    labels = readings.label_ids[:, :2]  # as the records have them
+    figures = evaluation.measure(dataclasses.replace(readings, label_ids=labels), manifest)
+    assert (figures["sequence_accuracy"]["right"], figures["mistakes"]) == (3, 2)
+    assert figures["position_accuracy"] == [1.0, 0.8] and figures["position_count"] == [5, 5]
+    assert {"code": None, "read": "4", "count": 1, "of": 1} in figures["confused_pairs"]
+
+
+def test_no_length_collapses_unseen(tmp_path):
+    manifest = make_records(tmp_path, test=["31", "444", "43", "222", "1111"])
+    read = {"222": "22", "43": "41"}
+    figures = evaluation.measure(readings_of(manifest, read, codes=["31", "43", "1111", "444", "222"]), manifest)
+    by_length = {length: (of["right"], of["count"]) for length, of in figures["length_accuracy"].items()}
+    assert by_length == {"2": (1, 2), "3": (1, 2), "4": (1, 1)}
 
 
 @pytest.mark.parametrize("encoding", ["encoded", "raw"])

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.config import ForeignConfig, RecordsConfig, RunConfig
+from pipeline.config import DrawingConfig, ForeignConfig, GenerateConfig, RecordsConfig, RunConfig
 from pipeline.conversion import convert, records_to_test, records_to_train
 from pipeline.inspection import inspect
 from pipeline.values import SettingError
@@ -80,6 +80,18 @@ def test_a_question_is_drawn_and_the_mapping_is_refused_until_it_is_settled(run,
     content["image"]["channel_order"] = "bgr"
     saved.write_text(json.dumps(content))
     run(inspect, folder, mapping=(str(saved),))
+
+
+def test_records_of_mixed_case_are_folded(tmp_path, workdir):
+    mixed = drawn(alphabet="abcdABCD")
+    path = tmp_path / "mixed.tfrecord"
+    write(path, [example(image=encoded(pixels), label=code) for pixels, code in mixed])
+    drawing = DrawingConfig(alphabet="ABCD")
+    foreign, records = ForeignConfig(records=(str(path),)), RecordsConfig(fold_case=True)
+    convert(RunConfig(workers=1, foreign=foreign, records=records, generate=GenerateConfig(drawing)), workdir)
+    manifest = Manifest.load(workdir.records)
+    assert manifest.alphabet == "ABCD"
+    assert texts(manifest) == sorted(code.upper() for _, code in mixed)
 
 
 def test_conversion(run, simple, workdir):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet.readout import READOUTS, CtcReadout, PositionReadout
+from pipeline.metrics import sequence_right
 
 
 def _logits(rows):
@@ -91,8 +92,8 @@ def test_ctc_decode_merges_repeats_unless_a_blank_is_between_them():
     decoded = readout.decode(
         _logits([[zero, zero, blank, zero, weak_one], [blank, weak_one, one, blank, blank], [blank] * 5])
     )
-    assert decoded.label_ids.numpy().tolist() == [[0, 0, 1], [1, -1, -1], [-1, -1, -1]]
-    np.testing.assert_allclose(decoded.probabilities, [[0.7, 0.7, 0.5], [0.8, 0, 0], [0, 0, 0]], rtol=1e-5)
+    assert decoded.label_ids.numpy().tolist() == [[0, 0, 1, -1], [1, -1, -1, -1], [-1, -1, -1, -1]]
+    np.testing.assert_allclose(decoded.probabilities, [[0.7, 0.7, 0.5, 0], [0.8, 0, 0, 0], [0, 0, 0, 0]], rtol=1e-5)
     np.testing.assert_allclose(decoded.confidence[2], 0.6**5, rtol=1e-4)
 
 
@@ -100,14 +101,45 @@ def test_ctc_confidence_is_the_likelihood_of_the_code():
     readout = CtcReadout(num_classes=2, min_length=1, max_length=1)
     decoded = readout.decode(_logits([[[0.6, 0.1, 0.3], [0.2, 0.3, 0.5]]]))
     # 0-, 00 and -0; the best column of the character is the first.
-    _check(decoded, [[0]], [[0.6]], [0.6 * 0.5 + 0.6 * 0.2 + 0.3 * 0.2])
+    _check(decoded, [[0, -1]], [[0.6, 0]], [0.6 * 0.5 + 0.6 * 0.2 + 0.3 * 0.2])
 
 
-def test_ctc_decode_drops_what_is_beyond_the_greatest_length():
+def test_ctc_confidence_is_that_of_tensorflows_loss():
+    readout = CtcReadout(num_classes=3, min_length=1, max_length=6)
+    logits = 2 * tf.random.stateless_normal((64, 14, 4), seed=(1, 2)) + [0, 0, 0, 2]  # with blanks enough
+    decoded = readout.decode(logits)
+    label_ids = decoded.label_ids.numpy()
+    lengths = (label_ids != -1).sum(axis=1)
+    assert {2, 6, 7} <= set(lengths)  # from short to too long
+    fits = lengths <= 6
+    assert ((label_ids[:, :-1] == label_ids[:, 1:]) & (label_ids[:, 1:] != -1))[fits].any()  # equal neighbours too
+    losses = tf.nn.ctc_loss(
+        np.maximum(label_ids, 0), logits, lengths, [14] * 64, logits_time_major=False, blank_index=3
+    )
+    np.testing.assert_allclose(decoded.confidence, np.where(fits, np.exp(-losses), 0), rtol=1e-4)
+
+
+def test_ctc_confidence_of_what_hardly_can_be_is_nothing_and_not_nan():
+    readout = CtcReadout(num_classes=40, min_length=1, max_length=2)
+    decoded = readout.decode(tf.zeros((1, 200, 41)))  # (1 / 41) ** 200 is no float
+    assert decoded.confidence.numpy().tolist() == [0]
+
+
+def test_ctc_does_not_take_a_reading_that_is_too_long_for_its_beginning():
     readout = CtcReadout(num_classes=2, min_length=1, max_length=2)
-    zero, one = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1]
-    decoded = readout.decode(_logits([[zero, one, zero, one]]))
-    assert decoded.label_ids.numpy().tolist() == [[0, 1]]
+    zero, one, blank = [0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]
+    decoded = readout.decode(_logits([[zero, one, zero, one], [zero, one, blank, blank]]))
+    assert decoded.label_ids.numpy().tolist() == [[0, 1, 0], [0, 1, -1]]
+    np.testing.assert_allclose(decoded.probabilities, [[0.8, 0.8, 0.8], [0.8, 0.8, 0]], rtol=1e-5)
+    assert decoded.confidence[0] == 0 and decoded.confidence[1] > 0.4
+    assert sequence_right([[0, 1], [0, 1]], decoded.label_ids).tolist() == [False, True]
+
+
+def test_ctc_decodes_batches_of_two_sizes_without_a_word_from_tensorflow(capfd):
+    readout = CtcReadout(num_classes=2, min_length=1, max_length=2)
+    for batch_size in (3, 5):
+        tf.function(readout.decode, autograph=False)(tf.zeros((batch_size, 6, 3)))
+    assert "tfg.While" not in capfd.readouterr().err
 
 
 # --- both
@@ -129,7 +161,8 @@ def test_readouts_run_inside_a_function_with_a_gradient(name):
     loss, gradient, decoded = run(logits)
     np.testing.assert_allclose(loss, readout.loss(logits, label_ids), rtol=1e-5)
     assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
-    assert [tuple(part.shape) for part in decoded] == [(3, 2), (3, 2), (3,)]
+    places = {"positions": 2, "ctc": 3}[name]
+    assert [tuple(part.shape) for part in decoded] == [(3, places), (3, places), (3,)]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +178,21 @@ def test_a_network_that_does_not_fit_is_refused(name, logits_shape, message):
     readout = READOUTS[name](num_classes=10, min_length=3, max_length=6)
     with pytest.raises(ValueError, match=message):
         readout.check_fits(logits_shape)
+
+
+@pytest.mark.parametrize(
+    "name, logits_shape, places, message",
+    [
+        ("ctc", (2, 10, 11), 6, "The network gives 10 columns, but ctc takes 11 for codes of 6 characters"),
+        ("ctc", (2, 20, 11), 7, "The labels have 7 places, but the readout takes codes of up to 6 characters"),
+        ("positions", (2, 5, 11), 6, "The network gives 5 positions, but codes of up to 6 characters take 6"),
+        ("positions", (2, 6, 11), 7, "The labels have 7 places, but the readout takes codes of up to 6 characters"),
+    ],
+)
+def test_a_loss_of_labels_that_do_not_fit_is_refused(name, logits_shape, places, message):
+    readout = READOUTS[name](num_classes=10, min_length=3, max_length=6)
+    with pytest.raises(ValueError, match=message):
+        readout.loss(tf.zeros(logits_shape), tf.zeros((2, places), tf.int32))
 
 
 @pytest.mark.parametrize("name, logits_shape", [("ctc", (None, 11, 11)), ("positions", (None, 6, 11))])

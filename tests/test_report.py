@@ -130,6 +130,62 @@ def test_positions_of_long_codes_are_folded(summary):
     assert lines[6].startswith("baseline    -       -")
 
 
+LOOK_ALIKES = {
+    "pairs": [
+        {"characters": ["0", "O"], "shown": [1500, 118], "taken_for_other": [1, 0]},
+        {"characters": ["1", "l"], "shown": [9, 8], "taken_for_other": [0, 0]},
+        {"characters": ["5", "S"], "shown": [100, 90], "taken_for_other": [3, 2]},
+    ],
+    "sequence_accuracy": {"value": 0.9915, "count": 2387, "right": 2366, "low": 0.987, "high": 0.994},
+}
+
+
+def test_look_alikes_that_were_confused_are_printed(summary):
+    summary["look_alikes"] = LOOK_ALIKES
+    lines = list(report.summary_lines(summary, []))
+    place = lines.index("look-alikes 5 read as S: 3 of 100, S as 5: 2 of 90")
+    assert lines[place - 1].startswith("confused")
+    assert lines[place + 1 : place + 3] == [
+        "            0 read as O: 1 of 1,500, O as 0: 0 of 118",
+        "            with look-alikes counted as equal: 0.9915 (2,366 of 2,387)",
+    ]
+
+
+def test_look_alikes_that_were_not_confused_are_one_line():
+    none = {**LOOK_ALIKES, "pairs": LOOK_ALIKES["pairs"][1:2]}
+    assert list(report.look_alike_lines(none)) == ["look-alikes none was taken for another"]
+    assert list(report.look_alike_lines(None)) == []
+
+
+def test_the_page_has_a_table_of_look_alikes(tmp_path, summary, readings):
+    assert "Look-alikes" not in write(tmp_path, summary, readings)
+    summary["look_alikes"] = LOOK_ALIKES
+    text = write(tmp_path, summary, readings)
+    assert (
+        "<tr><td>5</td><td>S</td><td>3</td><td>100</td></tr><tr><td>S</td><td>5</td><td>2</td><td>90</td></tr>" in text
+    )
+    assert "Whole codes with look-alikes counted as equal: 0.9915 (2,366 of 2,387)." in text
+    assert "<td>l</td>" not in text
+    content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert content["look_alikes"] == LOOK_ALIKES
+
+
+def test_accuracy_of_each_length_where_lengths_vary(tmp_path, summary, readings):
+    assert not any(line.startswith("length") for line in report.summary_lines(summary, []))
+    assert "each length" not in write(tmp_path, summary, readings)
+    right, wrong = {"value": 1.0, "count": 3, "right": 3}, {"value": 0.0, "count": 1200, "right": 0}
+    summary["length_accuracy"] = {
+        "3": {**right, "low": 0.4385, "high": 1.0},
+        "12": {**wrong, "low": 0.0, "high": 0.0032},
+    }
+    lines = list(report.summary_lines(summary, []))
+    place = lines.index("length 3    1.0000   3 of 3 right; 95 % interval 0.4385 to 1.0000")
+    assert lines[place - 1].startswith("whole code")
+    assert lines[place + 1] == "length 12   0.0000   0 of 1,200 right; 95 % interval 0.0000 to 0.0032"
+    text = write(tmp_path, summary, readings)
+    assert "<tr><td>12</td><td>0.0000</td><td>0.0000–0.0032</td><td>0 of 1,200</td></tr>" in text
+
+
 def test_a_claim_that_fails_is_printed(summary):
     said = {"a": (True, "Fine."), "b": (False, "Bad."), "c": (None, "Eh.")}
     summary["claim"] = claim([Statement(name, *rest) for name, rest in said.items()])
@@ -153,6 +209,8 @@ def test_report_json(tmp_path, summary, readings):
     assert content["seconds"] == {"train": 51.3, "test": 2.0}
     assert content["chance"] == {"position": 0.1, "sequence": 0.01, "most_frequent": [0.75, 0.5]}
     assert content["confused_pairs"] == [{"code": "7", "read": "1", "count": 1, "of": 2}]
+    assert content["look_alikes"] is None
+    assert content["length_accuracy"] == {"2": whole}
     assert content["claim"]["holds"] is True
     assert {"settings", "versions", "seeds", "records", "checkpoint", "images_per_second"} <= set(content)
 
@@ -228,6 +286,8 @@ def test_what_comes_from_outside_is_only_text(tmp_path, summary, readings):
     summary["records"]["folder"] = HOSTILE
     summary["settings"]["records"] = {HOSTILE: HOSTILE}
     summary["confused_pairs"] = [{"code": "<", "read": "<script>", "count": 1, "of": 2}]
+    look_alike = {"characters": ["<", "<script>"], "shown": [1, 1], "taken_for_other": [1, 0]}
+    summary["look_alikes"] = {**LOOK_ALIKES, "pairs": [look_alike]}
     summary["claim"] = claim([Statement(HOSTILE, False, HOSTILE)])
     summary["records"]["counts"] = {HOSTILE: 3}
     summary["seeds"] = {HOSTILE: HOSTILE}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import optimizer, training
+from pipeline import metrics, optimizer, training
 from pipeline.checkpoints import Checkpoint, Checkpoints
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.display import Display, Window
@@ -93,19 +93,19 @@ def single_device_steps(asked, manifest):
 def test_the_checkpoint_remembers_how_strongly_images_are_varied(work):
     manifest = make_records(work.records, train=8)
 
-    def strength(asked, train=None):
+    def strength(asked, train=None, num_drawn=0):
         found = train if train is None else Checkpoint(3, {"settings": {"train": train}}, {})
-        return training._augmentation(TrainConfig(augmentation=asked), found, manifest)
+        return training._augmentation(TrainConfig(augmentation=asked), found, manifest, num_drawn)
 
     assert [strength(0.5), strength(None)] == [0.5, 1.0]
     assert [strength(None, {"augmentation": 0.3}), strength(0.5, {"augmentation": 0.3})] == [0.3, 0.5]
-    assert strength(None, {}) == 0.0, "a checkpoint from before there was any"
+    assert strength(None, num_drawn=TrainConfig().batch_size) == 0.0  # drawn images are varied enough
 
 
 def test_a_training_varies_and_cleans_its_images(work, monkeypatch):
     given = []
     make_batches = training.training_batches
-    monkeypatch.setattr(training, "training_batches", lambda *a: given.append(a[-2:]) or make_batches(*a))
+    monkeypatch.setattr(training, "training_batches", lambda *a: given.append(a[-3:-1]) or make_batches(*a))
     options = {"epochs": 1, "augmentation": None, "cleaning": "threshold"}
     settings = train_here(work, **options)["settings"]
     assert given == [(1.0, "threshold")]
@@ -114,15 +114,11 @@ def test_a_training_varies_and_cleans_its_images(work, monkeypatch):
         train_here(work, **{**options, "augmentation": 0.0})
 
 
-def test_a_checkpoint_from_before_a_setting_was_there_goes_on(work):
-    asked = TrainConfig(**settings_for_tests())
-    now = training_settings(asked, make_records(work.records, train=8), asked.precision)
-    assert now["train"]["augmentation"] == 0.0 and now["train"]["cleaning"] == now["network"]["cleaning"] == "none"
-    before = {**now, "train": {k: v for k, v in now["train"].items() if k not in ("augmentation", "cleaning")}}
-    training._check_settings(Checkpoint(3, {"settings": before}, {}), now, work)
-    other = {**now, "train": {**now["train"], "augmentation": 1.0}}
-    with pytest.raises(DigitwiseError, match="other settings:\n  augmentation: 0.0 -> 1.0\n"):
-        training._check_settings(Checkpoint(3, {"settings": before}, {}), other, work)
+def test_positions_are_counted_where_a_reading_has_more_places_than_the_labels():
+    label_ids, decoded_ids = [[1, 2], [3, -1]], [[1, 2, 4], [3, -1, -1]]
+    right, counted = training._position_counts(tf.constant(label_ids), tf.constant(decoded_ids))
+    assert (float(right), float(counted)) == (3, 4)
+    assert [sum(counts) for counts in metrics.position_counts(label_ids, decoded_ids)] == [3, 4]
 
 
 def test_several_steps_in_one_call_are_the_same_steps(work):
