@@ -16,6 +16,7 @@ from pipeline.config import (
     IMAGE_FORMATS,
     IMAGE_TYPES,
     NETWORKS,
+    OPTIMIZERS,
     PRECISIONS,
     READOUTS,
     SCHEDULES,
@@ -138,6 +139,7 @@ GROUPS = (
             "synthetic_share": "the part of each batch that is drawn while training, without end and without files; "
             "none: 1 with --source=synthetic, else 0",
             "initialize_from": "a folder of checkpoints: the training begins with their weights, as far as they fit",
+            "optimizer": f"{' or '.join(OPTIMIZERS)}: how weights follow the gradient",
             "schedule": f"{' or '.join(SCHEDULES)}: how the learning rate runs",
             "learning_rate": "the highest rate of the schedule",
             "weight_decay": "how strongly weights are pulled to zero at each step, in parts of the learning rate",

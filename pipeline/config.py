@@ -36,6 +36,7 @@ NETWORKS = ("alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vgg", "c
 COLUMN_NETWORKS = ("alexnet", "crnn")  # ctc reads columns; the others have one head for each position
 READOUTS = ("positions", "ctc")
 CLEANINGS = ("none", "threshold", "median", "median_threshold")
+OPTIMIZERS = ("adamw", "adadelta")
 SCHEDULES = ("one_cycle", "constant")
 CHANNEL_ORDERS = ("rgb", "bgr")
 IMAGE_TYPES = ("uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64")
@@ -211,6 +212,7 @@ class TrainConfig:
     epochs: int = 0
     synthetic_share: float | None = None
     initialize_from: str = ""
+    optimizer: str = "adamw"
     schedule: str = "one_cycle"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
@@ -232,6 +234,7 @@ class TrainConfig:
         one_of("--readout", self.readout, READOUTS)
         one_of("--channels", str(self.channels), ("1", "3"))
         one_of("--cleaning", self.cleaning, CLEANINGS)
+        one_of("--optimizer", self.optimizer, OPTIMIZERS)
         one_of("--schedule", self.schedule, SCHEDULES)
         one_of("--precision", self.precision, PRECISIONS)
         one_of("--strategy", self.strategy, STRATEGIES)

@@ -54,9 +54,15 @@ SCHEDULES = {
 }
 
 
-def make_optimizer(schedule, learning_rate, weight_decay, num_steps, precision="float32"):
-    """AdamW, which with weight_decay 0 is Adam. Its variables have fixed names, so that a checkpoint knows them."""
-    optimizer = keras.optimizers.AdamW(
+OPTIMIZERS = {
+    "adamw": keras.optimizers.AdamW,  # which with weight_decay 0 is Adam
+    "adadelta": keras.optimizers.Adadelta,
+}
+
+
+def make_optimizer(schedule, learning_rate, weight_decay, num_steps, precision="float32", optimizer="adamw"):
+    """Its variables have fixed names, so that a checkpoint knows them."""
+    optimizer = OPTIMIZERS[optimizer](
         SCHEDULES[schedule](learning_rate, num_steps), weight_decay=weight_decay, name="optimizer"
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -242,7 +242,12 @@ class _Training:
         with strategy.scope():
             self.recognizer = Recognizer(settings)
             self.optimizer = make_optimizer(
-                asked.schedule, asked.learning_rate, asked.weight_decay, length.num_steps, self.precision
+                asked.schedule,
+                asked.learning_rate,
+                asked.weight_decay,
+                length.num_steps,
+                self.precision,
+                asked.optimizer,
             )
             self.optimizer.build(self.recognizer.network.trainable_variables)
             self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, asked.xla)

@@ -83,7 +83,7 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
     plain = list(training_batches(manifest, 1, 8, 1, 0, start_step=2).as_numpy_iterator())
     for (got, _), (recorded, _) in zip(alone, plain, strict=True):
         assert (got[:8] == recorded).all() and (got[8:] == images + 8).all()
-    shared = list(training_batches(manifest, 1, 12, 1, 0, 2, None, Part(2, 0, 2), drawn).as_numpy_iterator())
+    shared = list(training_batches(manifest, 1, 12, 1, 0, 2, part=Part(2, 0, 2), drawn=drawn).as_numpy_iterator())
     assert [got.shape for got, _ in shared] == [(6, 16, 32, 1)] * 8
     assert (shared[1][0] == np.concatenate([alone[0][0][4:8], images[2:] + 8])).all()
 
