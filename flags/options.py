@@ -30,6 +30,7 @@ from pipeline.config import (
     RunConfig,
     TestConfig,
     TrainConfig,
+    TrialsConfig,
 )
 
 FLAGS = flags.FLAGS
@@ -158,6 +159,11 @@ GROUPS = (
         },
     ),
     (
+        "folds, cleanings: several trainings, to compare",
+        TrialsConfig,
+        {"folds": "how many parts the codes are cut into; each is tested by a training on the others"},
+    ),
+    (
         "test: how well it reads",
         TestConfig,
         {
@@ -192,6 +198,7 @@ def config_from_flags(values=FLAGS):
         **given[RunConfig],
         train=TrainConfig(**given[TrainConfig]),
         test=TestConfig(**given[TestConfig]),
+        trials=TrialsConfig(**given[TrialsConfig]),
         generate=GenerateConfig(drawing=drawing, **given[GenerateConfig]),
         foreign=ForeignConfig(**given[ForeignConfig]),
         records=RecordsConfig(**given[RecordsConfig]),

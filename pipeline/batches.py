@@ -25,6 +25,7 @@ from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixe
 
 _PARSED_AT_ONCE = 64
 _USUAL_IMAGES = 64_500  # seen in training, each pass over them counted
+_VARIED_TIMES = 3
 _LEAST_EPOCHS = 3
 _MEMORY_SHARE = 0.25
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
@@ -70,9 +71,11 @@ def steps_per_epoch(manifest, batch_size):
     return count // batch_size
 
 
-def usual_epochs(per_epoch, batch_size):
-    """How many passes make as many steps as these networks need: fewer images are seen more often."""
-    return max(_LEAST_EPOCHS, math.ceil(_USUAL_IMAGES / (per_epoch * batch_size)))
+def usual_epochs(per_epoch, batch_size, varied=False):
+    """How many passes make as many steps as these networks need: fewer images are seen more often, and more often still
+    where they are `varied` each time."""
+    images = _USUAL_IMAGES * (_VARIED_TIMES if varied else 1)
+    return max(_LEAST_EPOCHS, math.ceil(images / (per_epoch * batch_size)))
 
 
 @dataclasses.dataclass(frozen=True)

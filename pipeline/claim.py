@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import metrics
+from pipeline.endless import code_split
 from pipeline.progress import progress
 from pipeline.workers import run_pieces
 from records import schema
@@ -231,10 +232,10 @@ def _shard_scan(name, path, manifest, fractions=()):
 
 
 def _fractions(exposure):
-    """(of validation, of test) by which codes were kept from drawing while training; nothing where none were drawn."""
+    """By what codes were kept from drawing while training; nothing where none were drawn."""
     if not exposure.drew or exposure.manifest is None:
         return ()
-    return tuple(exposure.manifest.settings[f"{split}_fraction"] for split in ("validation", "test"))
+    return code_split(exposure.manifest)
 
 
 def _joined(scans):

@@ -23,7 +23,7 @@ from pipeline.values import (
     whole_number,
 )
 
-STAGES = ("check", "inspect", "generate", "records", "train", "test")
+STAGES = ("check", "inspect", "generate", "records", "train", "test", "folds", "cleanings")
 ALL_STAGES = ("check", "generate", "records", "train", "test")  # what `all` stands for
 SOURCES = ("images", "synthetic")
 DISTORTIONS = ("0.7.1", "0.7.0")
@@ -199,6 +199,16 @@ class TestConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TrialsConfig:
+    """Train several times, to compare."""
+
+    folds: int = 5
+
+    def __post_init__(self):
+        number("--folds", self.folds, 2, 100)
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Train a network on records."""
 
@@ -283,6 +293,7 @@ class RunConfig:
     records: RecordsConfig = RecordsConfig()
     train: TrainConfig = TrainConfig()
     test: TestConfig = TestConfig()
+    trials: TrialsConfig = TrialsConfig()
 
     def __post_init__(self):
         allowed = (*STAGES, "all")
@@ -295,6 +306,9 @@ class RunConfig:
             raise SettingError("--workdir is empty: it takes the folder that holds everything a run makes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic are three things to read: give one of them")
+        trials = [stage for stage in ("folds", "cleanings") if stage in self.stages]
+        if trials and self.train.strategy == "multi_worker":
+            raise SettingError(f"--stage={trials[0]} trains in one process: leave out --strategy=multi_worker")
 
     @property
     def synthetic_share(self):

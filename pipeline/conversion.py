@@ -51,11 +51,11 @@ class Survey:
         return [dict(sorted(self.classes.get((split, i), {}).items())) for i in range(positions)]
 
 
-def convert(config, workdir, only_split=None, held_out_only=False):
+def convert(config, workdir, only_split=None, held_out_only=False, rotation=0.0):
     """Serializes the source that the settings name; the result is whether there was anything to do.
 
     With `only_split` every image goes there, whatever its code. With `held_out_only` those of the train split are left
-    out, as where a training draws its own.
+    out, as where a training draws its own. `rotation` chooses which codes are the test split.
     """
     began = time.monotonic()
     _finish_rename(workdir)
@@ -67,10 +67,12 @@ def convert(config, workdir, only_split=None, held_out_only=False):
         settings["only_split"] = only_split
     if held_out_only:
         settings[_HELD_OUT_ONLY] = True
+    if rotation:
+        settings["rotation"] = rotation
     if _stands(workdir, settings, config.overwrite):
         return False
     folder = _unfinished_folder(workdir.unfinished_records, settings)
-    survey = _survey(found, config.records, folder, only_split, held_out_only)
+    survey = _survey(found, config.records, folder, only_split, held_out_only, rotation)
     manifest = _write_shards(found, config, settings, survey, folder)
     _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
@@ -244,7 +246,7 @@ def _unfinished_folder(folder, settings):
     return folder
 
 
-def _survey(found, records, folder, only_split=None, held_out_only=False):
+def _survey(found, records, folder, only_split, held_out_only, rotation):
     """One pass over the source: checks every label, and leaves the rows of each split in a file of `folder`."""
     source, alphabet = found.source, Alphabet(found.alphabet)
     lengths = found.lengths or (1, MAX_CODE_LENGTH)
@@ -253,7 +255,7 @@ def _survey(found, records, folder, only_split=None, held_out_only=False):
         for key, text in source.rows():
             text = alphabet.fold(text) if records.fold_case else text
             _check_label(source, key, text, alphabet, lengths, records.fold_case)
-            split = only_split or split_of(text, records.validation_fraction, records.test_fraction)
+            split = only_split or split_of(text, records.validation_fraction, records.test_fraction, rotation)
             if split == "train" and held_out_only:
                 continue
             files.add(split, key, text)

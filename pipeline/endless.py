@@ -38,8 +38,7 @@ class Endless:
     alphabet: str
     max_length: int
     channels: int
-    validation_fraction: float
-    test_fraction: float
+    split: tuple  # validation_fraction, test_fraction, rotation
 
     @classmethod
     def beside(cls, manifest, config, channels):
@@ -49,13 +48,7 @@ class Endless:
         size = asked.size if asked.image_size else (manifest.width, manifest.height)
         asked = dataclasses.replace(asked, code_length="-".join(map(str, lengths)), image_size="x".join(map(str, size)))
         _check_like(manifest, asked)
-        try:
-            fractions = (float(manifest.settings[f"{split}_fraction"]) for split in ("validation", "test"))
-            endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, *fractions)
-        except KeyError:
-            raise DigitwiseError(
-                f"{manifest.folder} does not say how codes were split: write the records anew"
-            ) from None
+        endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, code_split(manifest))
         endless._check_drawable()
         return endless
 
@@ -65,7 +58,7 @@ class Endless:
         return self.drawing.settings
 
     def is_for_training(self, text):
-        return split_of(text, self.validation_fraction, self.test_fraction) == "train"
+        return split_of(text, *self.split) == "train"
 
     def example(self, index):
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
@@ -121,6 +114,15 @@ def drawn_batches(endless, batch_size, processes):
             if failures:  # the training heard of it in TensorFlow's words
                 raise failures[0] from None
             raise
+
+
+def code_split(manifest):
+    """(validation_fraction, test_fraction, rotation): what split_of was given for the codes of these records."""
+    settings = manifest.settings
+    try:
+        return settings["validation_fraction"], settings["test_fraction"], settings.get("rotation", 0.0)
+    except KeyError:
+        raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew") from None
 
 
 def _check_like(manifest, asked: DrawingConfig):

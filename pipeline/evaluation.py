@@ -84,6 +84,7 @@ def test(config, workdir, seconds=None, records=None):
         },
         "versions": versions(),
         "history": read_history(workdir.logs / HISTORY_FILE),
+        "cleanings": read_cleanings(workdir, manifest),
     }
     keys, shown = join_records(manifest, asked.split, readings, choose(readings, asked))
     if is_chief():
@@ -275,6 +276,15 @@ def read_history(path):
         except ValueError:
             continue  # the last line of a training that was killed may be cut
     return [row for row in rows if isinstance(row, dict) and "step" in row]
+
+
+def read_cleanings(workdir, manifest):
+    """What the cleanings stage found on these very records, or nothing."""
+    try:
+        result = json.loads(workdir.cleanings_report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return result["cleanings"] if result.get("records") == manifest.fingerprint else []
 
 
 def _shown(key, text, image, row, readings, manifest):

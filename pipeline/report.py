@@ -267,6 +267,7 @@ def page(summary, shown, pictures):
         _readings_section("Mistakes", _mistakes_note(mistakes, len(shown["mistakes"])), shown["mistakes"]),
         _readings_section("Right, but least sure", "Read right, with the least confidence.", shown["unsure"]),
         _readings_section("Right", "The first of the split that were read right.", shown["right"]),
+        _cleanings_section(summary),
         _details_section(summary),
     ]
     return string.Template(_PAGE).substitute(
@@ -441,6 +442,27 @@ def _plot_card(said, pictures, table="", note=""):
     return (
         f'<div class="card plot"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img src="{light}" alt="{said}"></picture>{below}</div>'
+    )
+
+
+def _cleanings_section(summary):
+    """What the cleanings stage found on these records."""
+    if not summary.get("cleanings"):
+        return ""
+    rows = [
+        (
+            row["cleaning"],
+            ratio(row["value"]),
+            f"{row['right']:,} of {row['count']:,}",
+            f"{ratio(row['low'])} to {ratio(row['high'])}",
+            row["flags"],
+        )
+        for row in summary["cleanings"]
+    ]
+    return (
+        '<section id="cleanings"><h2>What cleaning is worth</h2><div class="card">'
+        "<p>The same training on the same images, cleaned in each way: whole codes of the validation split.</p>"
+        f"{_table(('cleaning', 'accuracy', 'right', '95 % interval', 'flags'), rows)}</div></section>"
     )
 
 

@@ -99,4 +99,24 @@ def _test(config, workdir):
     test(config, workdir, read_seconds(workdir), records)
 
 
-_RUN = {"inspect": _inspect, "generate": _generate, "records": _records, "train": _train, "test": _test}
+def _folds(config, workdir):
+    from pipeline.trials import folds
+
+    folds(config, workdir)
+
+
+def _cleanings(config, workdir):
+    from pipeline.trials import cleanings
+
+    cleanings(config, workdir)
+
+
+_RUN = {
+    "inspect": _inspect,
+    "generate": _generate,
+    "records": _records,
+    "train": _train,
+    "test": _test,
+    "folds": _folds,
+    "cleanings": _cleanings,
+}

@@ -66,11 +66,11 @@ def train(config, workdir, records=None):
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
     endless, num_drawn = _endless(config, manifest)
-    length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
     if chief:
         _prepare(config, workdir, checkpoints)
     found = None if config.overwrite else checkpoints.latest()
     asked = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest, num_drawn))
+    length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
     settings = training_settings(asked, manifest, _precision(asked, found), endless)
     if found:
         _check_settings(found, settings, workdir)
@@ -103,7 +103,7 @@ class Length:
         """An epoch is a pass over the train split, or `num_images` where no example comes from there."""
         recorded = asked.batch_size - num_drawn
         per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.batch_size)
-        epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size)
+        epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
         often = asked.validation_steps or max(per_epoch, epochs * per_epoch // _VALIDATIONS)
         return cls(epochs, per_epoch, often)
 

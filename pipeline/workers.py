@@ -68,6 +68,11 @@ def _start_worker(parent):
     """Leaves Ctrl-C to the parent, and ends when the parent has been killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent(parent)
+
+
+def end_with_parent(parent):
+    """Ends this process soon after its parent, however that came to its end."""
 
     def watch():
         while os.getppid() == parent:

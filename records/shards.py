@@ -27,9 +27,13 @@ def fraction_of(text, salt):
     return int.from_bytes(digest, "big") / 2**64
 
 
-def split_of(text, validation_fraction, test_fraction):
-    """The split of a code. It looks at the code alone, so that no code is ever in two splits."""
-    fraction = fraction_of(text, salt="split")
+def split_of(text, validation_fraction, test_fraction, rotation=0.0):
+    """The split of a code. It looks at the code alone, so that no code is ever in two splits.
+
+    `rotation` says from where in the order of all codes the test split is taken: with a test_fraction of 1/5, the
+    rotations 0, 1/5 ... 4/5 test every code once.
+    """
+    fraction = (fraction_of(text, salt="split") - rotation) % 1.0
     if fraction < test_fraction:
         return "test"
     if fraction < test_fraction + validation_fraction:

@@ -172,6 +172,7 @@ def test_how_long_a_training_is(work):
     assert length(num_drawn=8, epochs=2) == Length(2, 12, 12)
     assert length(num_drawn=4, epochs=2) == Length(2, 12, 12)
     assert length().epochs == usual_epochs(6, 8) == 1344
+    assert length(augmentation=1.0).epochs == usual_epochs(6, 8, varied=True) == 4032
     assert usual_epochs(1000, 64) == 3
 
 

@@ -46,7 +46,7 @@ def make_records(folder, train=48, validation=16, test=7, seed=0, shards=2):
         encoding="raw",
         compression="none",
         splits=splits,
-        classes={},
+        classes={split: [] for split in splits},
         settings={"validation_fraction": 0.25, "test_fraction": 0.25},
         versions={},
         fonts={},

@@ -1,0 +1,164 @@
+"""Several trainings beside each other: each image tested once, each cleaning on the same images, stops passed on."""
+
+import dataclasses
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import trials
+from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, TrialsConfig
+from pipeline.values import SettingError
+from pipeline.workdir import Workdir
+from records.errors import DigitwiseError
+from records.shards import split_of
+from tests.training_fixtures import ALPHABET, make_records, settings_for_tests, stripes
+
+
+def config_for(workdir, **records):
+    return RunConfig(
+        workdir=str(workdir.root),
+        workers=1,
+        generate=GenerateConfig(drawing=DrawingConfig(alphabet=ALPHABET)),
+        records=RecordsConfig(**records),
+        train=TrainConfig(**settings_for_tests(epochs=1, batch_size=4)),
+        trials=TrialsConfig(folds=2),
+    )
+
+
+def test_rotations_test_every_code_once():
+    codes = [f"{number:03d}" for number in range(500)]
+    tested = [{code for code in codes if split_of(code, 0.1, 0.2, fold / 5) == "test"} for fold in range(5)]
+    assert set().union(*tested) == set(codes) and sum(map(len, tested)) == len(codes)
+    assert all(70 < len(fold) < 130 for fold in tested)
+    splits = [split_of(code, 0.1, 0.2, 0.4) for code in codes]
+    assert 30 < splits.count("validation") < 70
+
+
+@pytest.mark.slow
+def test_folds_test_every_image_once(workdir, tmp_path, capfd):
+    images, draw = tmp_path / "mine", np.random.default_rng(0)
+    images.mkdir()
+    for number in range(40):
+        text = "".join(draw.choice(list(ALPHABET), 2))
+        Image.fromarray(stripes(text, draw)[..., 0]).save(images / f"{text}_{number}.png")
+    result = trials.folds(config_for(workdir, images=str(images), validation_fraction=0.1), workdir)
+    whole = result["sequence_accuracy"]
+    assert whole["count"] == sum(fold["count"] for fold in result["folds"]) == 40
+    assert whole["right"] == sum(fold["right"] for fold in result["folds"])
+    assert json.loads(workdir.folds_report.read_text())["sequence_accuracy"] == whole
+    output = capfd.readouterr().out
+    assert "fold 2 of 2" in output and f"together    {whole['value']:.4f}" in output
+    keys = [
+        line.split(",")[0]
+        for fold in ("1-of-2", "2-of-2")
+        for line in (workdir.folds / fold / "report" / "predictions.csv").read_text().splitlines()[1:]
+    ]
+    assert len(keys) == len(set(keys)) == 40
+
+
+@pytest.mark.slow
+def test_cleanings_are_compared_on_the_same_images(workdir, capfd, monkeypatch):
+    from pipeline.evaluation import read_cleanings
+    from pipeline.report import _cleanings_section
+
+    manifest = make_records(workdir.records, train=16, test=3)
+    monkeypatch.setattr(trials, "CLEANINGS", ("none", "median"))
+    result = trials.cleanings(config_for(workdir), workdir)
+    assert [(row["cleaning"], row["count"], row["flags"]) for row in result["cleanings"]] == [
+        ("grey", 16, "--channels=1 --cleaning=none"),
+        ("grey-median", 16, "--channels=1 --cleaning=median"),
+    ]
+    assert "cleaning               whole code of validation" in capfd.readouterr().out
+    assert read_cleanings(workdir, manifest) == result["cleanings"]
+    assert "--cleaning=median" in _cleanings_section({"cleanings": result["cleanings"]})
+    assert read_cleanings(workdir, make_records(workdir.root / "others", seed=2)) == []
+
+
+def test_cleanings_need_something_to_compare_on(workdir):
+    make_records(workdir.records, validation=0)
+    with pytest.raises(DigitwiseError, match="has no validation split to compare on"):
+        trials.cleanings(config_for(workdir), workdir)
+
+
+def test_colours_are_compared_where_there_are_some():
+    names = [name for name, *_ in trials.variants(3)]
+    assert names == ["colour", "grey", "grey-threshold", "grey-median", "grey-median_threshold"]
+    assert trials.variants(1)[:2] == [("grey", 1, "none"), ("grey-threshold", 1, "threshold")]
+
+
+def test_what_follows_from_a_comparison():
+    plain = {"cleaning": "grey", "value": 0.9, "right": 90, "count": 100, "low": 0.83, "high": 0.94, "flags": "--a"}
+    better = {**plain, "cleaning": "grey-median", "value": 0.97, "right": 97, "low": 0.92, "high": 0.99, "flags": "--b"}
+    assert trials.cleaning_lines([plain, better])[-1] == "none is better than grey beyond chance: --a is enough"
+    far = {**better, "low": 0.945}
+    assert trials.cleaning_lines([plain, far])[-1] == "grey-median is better than grey beyond chance: --b"
+
+
+def double(number):
+    return 2 * number
+
+
+def refuse():
+    raise DigitwiseError("no")
+
+
+def leave(code):
+    raise SystemExit(code)
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_how_a_trial_ends_is_passed_on():
+    assert trials._run(double, 4) == 8
+    with pytest.raises(DigitwiseError, match="^no$"):
+        trials._run(refuse)
+    with pytest.raises(SystemExit) as left:
+        trials._run(leave, 143)
+    assert left.value.code == 143
+    with pytest.raises(KeyboardInterrupt):
+        trials._run(interrupt)
+    with pytest.raises(DigitwiseError, match="ended with -9; the same command goes on from there"):
+        trials._run(die)
+
+
+def sleep_until_told(path):
+    signal.signal(signal.SIGTERM, lambda *_: open(path, "w").close() or os._exit(143))
+    open(path + ".ready", "w").close()
+    time.sleep(60)
+
+
+def test_a_stop_reaches_the_trial_under_way(tmp_path):
+    told = str(tmp_path / "told")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        while not os.path.exists(told + ".ready"):
+            signal.signal(signal.SIGALRM, lambda *_: os.path.exists(told + ".ready") and stop())
+            with pytest.raises(KeyboardInterrupt):
+                trials._run(sleep_until_told, told)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert os.path.exists(told)
+
+
+def test_several_workers_are_refused():
+    with pytest.raises(SettingError, match="--stage=folds trains in one process"):
+        RunConfig(stages=("folds",), train=TrainConfig(strategy="multi_worker"))
+    assert dataclasses.replace(RunConfig(), stages=("folds",)).ordered_stages == ("folds",)
