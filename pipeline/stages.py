@@ -64,7 +64,8 @@ def _generate(config, workdir):
         print(f"generate: nothing to draw, the images are in {', '.join(config.foreign.records)}")
         return False
     if config.records.source == "synthetic" or config.records.images:
-        print(f"generate: nothing to draw, the images are {config.records.images or 'drawn by the records stage'}")
+        where = f"in {config.records.images}" if config.records.images else "drawn straight into records"
+        print(f"generate: nothing to draw, the images are {where}")
         return False
     from pipeline.synthesis import generate
 

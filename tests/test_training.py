@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import metrics, optimizer, training
+from pipeline import config, metrics, optimizer, training
 from pipeline.checkpoints import Checkpoint, Checkpoints
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.display import Display, Window
@@ -324,6 +324,25 @@ def test_a_line_now_and_then_where_nobody_watches():
         "train: step 130 of 140, loss 0.2500  position_accuracy 0.5000  1,164 images/s, 1 s left\n"
     )
     assert display.steps_per_call(0.12) == 2
+
+
+@pytest.mark.parametrize("name, moved", [("adamw", 0.5), ("adadelta", 0.5 * math.sqrt(1e-7 / (0.05 * 4 + 1e-7)) * 2)])
+def test_the_first_step_of_each_optimizer_by_hand(name, moved):
+    import keras
+
+    variable = keras.Variable([3.0], name="kernel")
+    made = optimizer.make_optimizer("constant", 0.5, 0.0, 1, optimizer=name)
+    made.build([variable])
+    made.apply([tf.constant([2.0])], [variable])
+    assert 3.0 - float(variable.numpy()[0]) == pytest.approx(moved, rel=1e-3)
+
+
+def test_the_settings_name_what_there_is():
+    from alexnet import NETWORKS
+    from alexnet.readout import READOUTS
+
+    assert config.NETWORKS == tuple(NETWORKS) and config.READOUTS == tuple(READOUTS)
+    assert config.OPTIMIZERS == tuple(optimizer.OPTIMIZERS) and config.SCHEDULES == tuple(optimizer.SCHEDULES)
 
 
 def test_one_cycle_by_hand():

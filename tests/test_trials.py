@@ -13,7 +13,6 @@ from PIL import Image
 from pipeline import trials
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, TrialsConfig
 from pipeline.values import SettingError
-from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 from records.shards import split_of
 from tests.training_fixtures import ALPHABET, make_records, settings_for_tests, stripes
