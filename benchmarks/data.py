@@ -1,7 +1,7 @@
 """How fast images are drawn and serialized: python -m benchmarks.data [--toy]
 
-One line of JSON: seconds and images/s of the generate and records stages, with one worker process and with two, and of
-the captcha package's own loop in one process, all on the same codes and in one run.
+One line of JSON: images/s of the generate and records stages, and of drawing for a training, each with one worker process
+and with two, and of the captcha package's own loop in one process, all in one run.
 """
 
 import contextlib
@@ -17,8 +17,13 @@ from captcha.image import ImageCaptcha
 
 from pipeline.config import GenerateConfig, RecordsConfig, RunConfig, available_cores
 from pipeline.conversion import convert
+from pipeline.endless import Endless, drawn_batches
+from pipeline.shares import Part
 from pipeline.synthesis import generate
 from pipeline.workdir import Workdir
+from records.manifest import Manifest
+
+_BATCH_SIZE = 64
 
 
 def seconds_of(function, *arguments):
@@ -33,6 +38,11 @@ def package_loop(num_images):
     renderer = ImageCaptcha(160, 60)
     for number in range(num_images):
         renderer.generate_image(f"{number % 10_000:04d}").save(io.BytesIO(), "PNG")
+
+
+def take(batches, count):
+    for _ in range(count):
+        next(batches)
 
 
 def measure(folder, num_images):
@@ -50,6 +60,11 @@ def measure(folder, num_images):
         workdir.create()
         result[f"generate_{workers}"] = round(num_images / seconds_of(generate, config, workdir))
         result[f"records_{workers}"] = round(num_images / seconds_of(convert, config, workdir))
+        endless = Endless.beside(Manifest.load(workdir.records), config, channels=1)
+        with drawn_batches(endless, _BATCH_SIZE, workers) as batches_from:
+            batches = batches_from(0, Part())
+            next(batches)  # until then processes start
+            result[f"endless_{workers}"] = round(num_images / seconds_of(take, batches, num_images // _BATCH_SIZE))
     result["generate_2_to_1"] = round(result["generate_2"] / result["generate_1"], 2)
     return result
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from pipeline.augmentation import augment
 from pipeline.cleaning import CLEANINGS
+from pipeline.shares import Part
 from records.errors import DigitwiseError
 from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
 
@@ -31,22 +32,6 @@ _MEMORY_SHARE = 0.25
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
 _LEAST_SHUFFLED = 1 << 12
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Which replicas' share of each batch an input pipeline gives: those from `first` up to `last`."""
-
-    num_replicas: int = 1
-    first: int = 0
-    last: int = 1
-
-    @classmethod
-    def of(cls, context):
-        """Of a tf.distribute.InputContext."""
-        count = context.num_replicas_in_sync // context.num_input_pipelines
-        first = context.input_pipeline_id * count
-        return cls(context.num_replicas_in_sync, first, first + count)
 
 
 @dataclasses.dataclass(frozen=True)

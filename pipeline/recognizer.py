@@ -14,10 +14,11 @@ import tensorflow as tf
 
 from alexnet import NETWORKS
 from alexnet.readout import READOUTS, Decoded
-from pipeline.batches import Part, shares_of_batches
+from pipeline.batches import shares_of_batches
 from pipeline.checkpoints import Checkpoints, assign_arrays
 from pipeline.cleaning import CLEANINGS
 from pipeline.devices import gather
+from pipeline.shares import Part
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 

@@ -27,7 +27,6 @@ from pipeline import metrics
 from pipeline.augmentation import strength_for
 from pipeline.batches import (
     Drawn,
-    Part,
     decode_split,
     evaluation_batches,
     fits_in_memory,
@@ -43,6 +42,7 @@ from pipeline.endless import Endless, drawn_batches
 from pipeline.logs import Logs, clear, sheet
 from pipeline.optimizer import learning_rate_at, make_optimizer
 from pipeline.recognizer import Recognizer, network_settings, predict_batches
+from pipeline.shares import Part
 from pipeline.workdir import differing_settings, plain, refuse_other_settings
 from records.errors import DigitwiseError
 from records.manifest import Manifest

@@ -6,7 +6,6 @@ import tensorflow as tf
 
 from pipeline.augmentation import augment
 from pipeline.batches import (
-    Part,
     available_memory,
     decode_split,
     epoch_seed,
@@ -17,6 +16,7 @@ from pipeline.batches import (
     training_batches,
 )
 from pipeline.cleaning import CLEANINGS
+from pipeline.shares import Part
 from records.errors import DamagedRecords, DigitwiseError
 from records.reader import label_lookup, match_channels, read_in_order
 from tests.training_fixtures import make_records

@@ -6,12 +6,13 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.batches import Drawn, Part, steps_per_epoch, training_batches, usual_epochs
+from pipeline.batches import Drawn, steps_per_epoch, training_batches, usual_epochs
 from pipeline.checkpoints import Checkpoints
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion import convert
 from pipeline.display import Waiting
 from pipeline.endless import Endless, drawn_batches
+from pipeline.shares import Part
 from pipeline.stages import run_stages
 from pipeline.training import Length, train
 from pipeline.workdir import Workdir
