@@ -22,7 +22,7 @@ from pipeline.startup import import_tensorflow
 from pipeline.workdir import Workdir
 
 NETWORKS = {
-    "alexnet": TrainConfig(epochs=16),
+    "alexnet": TrainConfig(),
     "alexnet_v2": TrainConfig(
         network="alexnet_v2",
         batch_size=10,

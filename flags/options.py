@@ -131,7 +131,7 @@ GROUPS = (
             "cleaning": f"{', '.join(CLEANINGS)}: what is done to each image before the network sees it, here and "
             "wherever the checkpoint reads; threshold makes it black and white, median takes out specks",
             "augmentation": "how strongly training images are varied: moved, turned, brighter, darker, noisy, blurred; "
-            "0: not at all, 1: as small images of codes bear, at most 3; none: 1 where there are fewer than 5,000, "
+            "0: not at all, 1: as small images of codes bear, at most 3; none: 1 where there are fewer than 10,000, "
             "else 0",
             "dropout": "the share of features left out while training; none: the network's own",
             "batch_size": "images of a step, over all devices",

@@ -8,7 +8,7 @@ What happens to an example is a function of the seed and of its number in the tr
 
 import tensorflow as tf
 
-FEW_EXAMPLES = 5_000
+FEW_EXAMPLES = 10_000
 
 # How far each goes at strength 1: either way, but for noise and blur. They are what small images of codes can bear and
 # still be read by people; no data were asked.

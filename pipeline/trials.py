@@ -159,5 +159,6 @@ def _train_and_test(config, workdir, records):
     from pipeline.training import train
 
     train(config, workdir, records)
-    summary = test(config, workdir, records=records)
+    quiet = dataclasses.replace(config.test, shown_predictions=0)
+    summary = test(dataclasses.replace(config, test=quiet), workdir, records=records)
     return {name: summary[name] for name in ("sequence_accuracy", "position_accuracy")}
