@@ -10,6 +10,7 @@ TensorFlow is imported only where it is used, so that a cluster can be looked at
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -158,7 +159,9 @@ def check_batch_size(batch_size, strategy):
         )
 
 
+@functools.lru_cache(maxsize=1)
 def _multi_worker(cluster, logical_devices, peer_seconds):
+    """One for all stages of a process: its server keeps the port that TF_CONFIG names."""
     import tensorflow as tf
 
     if cluster is None:

@@ -18,6 +18,7 @@ def import_tensorflow():
                 import tensorflow as tf
 
                 found = tf.config.list_physical_devices("GPU")
+                tf.get_logger().setLevel("WARNING")  # several workers tell of every exchange
         except BaseException:
             _show(said)
             raise

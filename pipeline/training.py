@@ -293,14 +293,13 @@ class _Training:
         self.window = Window(self.asked.network, self.recognizer.readout, self.step)
         self.waiting = Waiting(drawn.count / self.asked.batch_size if drawn else 0.0)
         self._trace()
-        iterators = [iter(self._distributed(decoded(), drawn))]
+        iterator = iter(self._distributed(decoded(), drawn))
         with (
             contextlib.closing(self.logs) if self.chief else contextlib.nullcontext(),
             Display(self.step, self.num_steps, self.asked.batch_size, quiet=not self.chief) as self.display,
         ):
             while not self._ended():
-                self._advance(iterators[0])
-        _end_aside(iterators)
+                self._advance(iterator)
         return self.state
 
     def _ended(self):
@@ -580,12 +579,6 @@ def _interrupts():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _end_aside(iterators):
-    """Lets go of input pipelines in a thread: one of TensorFlow's own threads in them may sleep for many seconds before
-    it sees that it is to end."""
-    threading.Thread(target=iterators.clear, daemon=True).start()
 
 
 def _timed_next(iterator):

@@ -135,6 +135,26 @@ def test_a_stop_of_one_worker_is_a_stop_of_both(tmp_path):
     assert f"stopped at step {step} of 1,200, saved" in results[0][1]
 
 
+def test_workers_train_and_test_in_one_command(tmp_path):
+    make_records(tmp_path / "records")
+    flags = ["--stage=train,test", f"--workdir={tmp_path}", "--epochs=1", "--batch_size=8", "--precision=float32"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "main.py", *flags, "--strategy=multi_worker", "--peer_seconds=300"],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for environment in cluster_environments(2)
+    ]
+    results = [finish(process) for process in processes]
+    assert [code for code, _ in results] == [0, 0], results
+    assert "of 7 right" in results[0][1] and "whole code" not in results[1][1]
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["sequence_accuracy"]["count"] == 7
+
+
 def test_a_worker_alone_names_the_one_that_is_missing(tmp_path):
     environment = cluster_environments(2)[0]
     workdir = new_workdir(tmp_path)
