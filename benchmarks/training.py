@@ -26,7 +26,7 @@ NETWORKS = {
     "alexnet_v2": TrainConfig(
         network="alexnet_v2",
         batch_size=10,
-        epochs=6,
+        epochs=5,
         schedule="constant",
         learning_rate=1e-4,
         weight_decay=0.0,
