@@ -387,8 +387,9 @@ def test_kill_9_at_a_random_moment_and_the_rest_gives_the_same_bits(work, undist
 @pytest.mark.slow
 @pytest.mark.parametrize("round_", range(KILLED_SAVES))
 def test_kill_9_during_a_save_and_the_rest_gives_the_same_bits(work, undisturbed, round_):
-    # A save changes the disk 6 times, and removes 2 files from the third save on; the third begins with the 13th change.
-    call = 13 + random.Random(f"{time.time_ns()} {round_}").randrange(8)
+    # The picture of the network changes the disk 3 times and a save 6 times; from the third save on it removes 2 files
+    # more. The third begins with the 16th change.
+    call = 16 + random.Random(f"{time.time_ns()} {round_}").randrange(8)
     code, output = finish(start(work, die_at=call))
     assert code == -signal.SIGKILL, output
     assert Checkpoints(work.checkpoints).latest(lambda line: pytest.fail(line)).step in (10, 12)
