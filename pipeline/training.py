@@ -236,7 +236,6 @@ class _Training:
             "stale_validations": 0,
             "finished": None,
             "seconds": 0.0,
-            "waiting_seconds": 0.0,
         }
         keras.utils.set_random_seed(asked.train_seed)
         with strategy.scope():
@@ -337,21 +336,17 @@ class _Training:
 
     def _steps_to_event(self):
         """How many steps there are before the next look, which comes at each event too."""
-        each = self._validation_every()
+        each = self.length.validation_every
         to_validation = each - self.step % each
         return min(self.num_steps - self.step, to_validation, LOOK_STEPS - self.step % LOOK_STEPS)
 
-    def _validation_every(self):
-        return self.length.validation_every
-
     def _validation_due(self):
-        return self.step == self.num_steps or (self.step > 0 and self.step % self._validation_every() == 0)
+        return self.step == self.num_steps or (self.step > 0 and self.step % self.length.validation_every == 0)
 
     def _look(self):
         """Fetches what the steps came to; returns whether a worker was asked to stop."""
         first = self.looked_step
         losses, accuracies, stops, waits = self.steps.look(self.step - first)
-        self.state["waiting_seconds"] += float(waits.sum())
         self.looked_step = self.step
         if not np.isfinite(losses).all():
             self._refuse_non_finite(first, losses)
