@@ -7,9 +7,9 @@ every position counts.
 
 import keras
 
-from alexnet.parts import check_fits, convolution, heads, scaled
+from alexnet.parts import blocks, check_fits, heads, scaled
 
-BLOCKS = ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128, 128))
+FILTERS = ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128, 128))
 SMALLEST = 16  # pixels each way, halved four times
 
 
@@ -17,10 +17,6 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.3):
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
     check_fits("nptu", image_shape, SMALLEST, num_positions)
     images, x = scaled(image_shape)
-    for number, block in enumerate(BLOCKS, 1):
-        for place, filters in enumerate(block, 1):
-            x = convolution(x, filters, norm=True, name=f"conv{number}_{place}")
-        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
-        x = keras.layers.Dropout(dropout, name=f"pool{number}_dropout")(x)
+    x = blocks(x, FILTERS, norm="each", dropout=dropout)
     x = keras.layers.Flatten(name="flat")(x)
     return keras.Model(images, heads(x, num_positions, num_outputs), name="nptu")

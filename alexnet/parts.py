@@ -11,9 +11,19 @@ def scaled(image_shape):
     return images, keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(images)
 
 
-def convolution(x, filters, padding="same", norm=False, name=None):
-    x = keras.layers.Conv2D(filters, 3, padding=padding, activation="relu", name=name)(x)
-    return FusedBatchNormalization(name=f"{name}_norm")(x) if norm else x
+def blocks(x, filters, padding="same", norm=None, dropout=0.0):
+    """Blocks of 3x3 convolutions, one for each tuple of `filters`, and after each block a pool that halves. `norm`
+    follows the `last` convolution of a block, or `each`."""
+    for number, block in enumerate(filters, 1):
+        for place, size in enumerate(block, 1):
+            name = f"conv{number}_{place}"
+            x = keras.layers.Conv2D(size, 3, padding=padding, activation="relu", name=name)(x)
+            if norm == "each" or (norm == "last" and place == len(block)):
+                x = FusedBatchNormalization(name=f"{name}_norm")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"pool{number}_dropout")(x)
+    return x
 
 
 def heads(features, num_positions, num_outputs, hidden=0, dropout=0.0):

@@ -7,9 +7,9 @@ default.
 
 import keras
 
-from alexnet.parts import check_fits, convolution, heads, scaled
+from alexnet.parts import blocks, check_fits, heads, scaled
 
-FILTERS = (32, 64, 128, 256)  # of two convolutions each
+FILTERS = ((32, 32), (64, 64), (128, 128), (256, 256))
 HIDDEN = 100
 SMALLEST = 16  # pixels each way, halved four times
 
@@ -18,9 +18,6 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.0):
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
     check_fits("percent4", image_shape, SMALLEST, num_positions)
     images, x = scaled(image_shape)
-    for number, filters in enumerate(FILTERS, 1):
-        x = convolution(x, filters, name=f"conv{number}_1")
-        x = convolution(x, filters, name=f"conv{number}_2")
-        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    x = blocks(x, FILTERS)
     x = keras.layers.Flatten(name="flat")(x)
     return keras.Model(images, heads(x, num_positions, num_outputs, HIDDEN, dropout), name="percent4")

@@ -7,9 +7,9 @@ description: 16 filters, 32 and 32, 64 and 64.
 
 import keras
 
-from alexnet.parts import check_fits, convolution, heads, scaled
+from alexnet.parts import blocks, check_fits, heads, scaled
 
-BLOCKS = ((16,), (32, 32), (64, 64))
+FILTERS = ((16,), (32, 32), (64, 64))
 HIDDEN = 64
 SMALLEST = 8  # pixels each way, halved three times
 
@@ -18,9 +18,6 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.4):
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
     check_fits("three_conv", image_shape, SMALLEST, num_positions)
     images, x = scaled(image_shape)
-    for number, block in enumerate(BLOCKS, 1):
-        for place, filters in enumerate(block, 1):
-            x = convolution(x, filters, norm=place == len(block), name=f"conv{number}_{place}")
-        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    x = blocks(x, FILTERS, norm="last")
     x = keras.layers.Flatten(name="flat")(x)
     return keras.Model(images, heads(x, num_positions, num_outputs, HIDDEN, dropout), name="three_conv")

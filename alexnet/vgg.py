@@ -7,9 +7,9 @@ that is the readout's, so none is taken twice.
 
 import keras
 
-from alexnet.parts import check_fits, convolution, heads, scaled
+from alexnet.parts import blocks, check_fits, heads, scaled
 
-FILTERS = (32, 64, 128, 256)  # of two convolutions each
+FILTERS = ((32, 32), (64, 64), (128, 128), (256, 256))
 SMALLEST_CUT = 76  # pixels each way, from which one is left after eight cuts and four halvings
 SMALLEST = 16
 
@@ -19,10 +19,7 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.25):
     check_fits("vgg", image_shape, SMALLEST, num_positions)
     padding = "valid" if min(image_shape[:2]) >= SMALLEST_CUT else "same"
     images, x = scaled(image_shape)
-    for number, filters in enumerate(FILTERS, 1):
-        x = convolution(x, filters, padding, name=f"conv{number}_1")
-        x = convolution(x, filters, padding, name=f"conv{number}_2")
-        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+    x = blocks(x, FILTERS, padding)
     x = keras.layers.Flatten(name="flat")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(images, heads(x, num_positions, num_outputs), name="vgg")
