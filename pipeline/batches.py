@@ -12,14 +12,13 @@ or on another number of replicas.
 import dataclasses
 import hashlib
 import math
-import os
-import pathlib
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from pipeline.augmentation import augment
 from pipeline.cleaning import CLEANINGS
+from pipeline.memory import available_memory
 from pipeline.shares import Part
 from records.errors import DigitwiseError
 from records.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
@@ -78,8 +77,9 @@ def training_batches(
     num_epochs,
     seed,
     start_step=0,
-    decoded=None,
     part=Part(),
+    *,
+    decoded=None,
     augmentation=0.0,
     cleaning="none",
     drawn=None,
@@ -193,20 +193,6 @@ def fits_in_memory(manifest, split, channels, available=None):
     return manifest.count(split) * manifest.height * manifest.width * channels <= _MEMORY_SHARE * available
 
 
-def available_memory():
-    """Free bytes of this machine, or what is left of this container's share of them."""
-    free = _free_of_machine()
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, int(pathlib.Path(limit).read_text()) - int(pathlib.Path(used).read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return max(0, free)
-
-
 def epoch_seed(seed, epoch):
     """Random numbers have a key and no position: the order of epoch 7 needs nothing of the six before."""
     digest = hashlib.blake2b(f"{seed} {epoch}".encode("ascii"), digest_size=8, salt=b"epoch").digest()
@@ -248,16 +234,3 @@ def _filled_up(values, size):
     missing = size - tf.shape(values)[0]
     filled = tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
     return tf.ensure_shape(filled, [size, *values.shape[1:]])
-
-
-def _free_of_machine():
-    try:
-        for line in pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, OSError, ValueError):
-        return 1 << 31  # what any machine that trains networks has

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 
+from pipeline.memory import available_memory, total_memory
 from records.errors import DigitwiseError
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
@@ -24,6 +25,7 @@ _OLDEST_PYTHON = (3, 11)
 _PROBE_SECONDS = 120
 _SAMPLE_IMAGES = 8
 _FILE_BLOCK = 4096
+_TRAINING_MEMORY = 2 << 30
 _TRAINING_STAGES = {"train", "test"}
 
 _PROBE = """
@@ -121,15 +123,13 @@ def _cores(config):
 
 
 def _memory():
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        with open("/proc/meminfo", encoding="ascii") as file:
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, ValueError, StopIteration, AttributeError):
+    total, free = total_memory(), available_memory()
+    if total is None:
         return Finding("memory", "not known on this system")
-    state = OK if free >= 2 << 30 else WARNING
-    return Finding("memory", f"{size(free)} free of {size(total)}", state, "training takes about 2 GB" if state else "")
+    found = f"{size(free)} free of {size(total)}"
+    if free < _TRAINING_MEMORY:
+        return Finding("memory", found, WARNING, f"training takes about {size(_TRAINING_MEMORY)}")
+    return Finding("memory", found)
 
 
 def _disk(config, workdir):

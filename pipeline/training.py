@@ -490,11 +490,11 @@ class _Training:
                 self.length.epochs,
                 asked.train_seed,
                 self.step,
-                decoded,
                 Part.of(context),
-                asked.augmentation,
-                asked.cleaning,
-                drawn,
+                decoded=decoded,
+                augmentation=asked.augmentation,
+                cleaning=asked.cleaning,
+                drawn=drawn,
             )
         )
 

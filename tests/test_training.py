@@ -105,7 +105,12 @@ def test_the_checkpoint_remembers_how_strongly_images_are_varied(work):
 def test_a_training_varies_and_cleans_its_images(work, monkeypatch):
     given = []
     make_batches = training.training_batches
-    monkeypatch.setattr(training, "training_batches", lambda *a: given.append(a[-3:-1]) or make_batches(*a))
+
+    def spy(*positional, **named):
+        given.append((named["augmentation"], named["cleaning"]))
+        return make_batches(*positional, **named)
+
+    monkeypatch.setattr(training, "training_batches", spy)
     options = {"epochs": 1, "augmentation": None, "cleaning": "threshold"}
     settings = train_here(work, **options)["settings"]
     assert given == [(1.0, "threshold")]
