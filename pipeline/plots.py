@@ -102,7 +102,7 @@ def coverage_plot(curve, theme=LIGHT):
     shares, errors = [point.share for point in curve], [point.error for point in curve]
     axes.step(shares, errors, where="post", color=theme.accent, linewidth=1.8)
     axes.fill_between(shares, errors, step="post", color=theme.accent, alpha=0.12)
-    top = max(max(errors, default=0), 1e-3) * 1.3
+    top = min(1.04, max(max(errors, default=0), 1e-3) * 1.3)
     _mark_thresholds(axes, curve, theme)
     axes.set_xlim(0, 1.0)
     axes.set_ylim(0, top)

@@ -393,7 +393,7 @@ def _plots_section(summary, pictures):
     left += _plot_card(
         "Share of wrong codes when only the surest are read",
         pictures["coverage"],
-        _table(("confidence at least", "read", "wrong", "error"), coverage_rows),
+        _table(("confidence at least", "read", "wrong", "error"), coverage_rows) if coverage_rows else "",
     )
     right = _plot_card(
         "Which characters are read as which",
@@ -460,9 +460,9 @@ def _cleanings_section(summary):
         for row in summary["cleanings"]
     ]
     return (
-        '<section id="cleanings"><h2>What cleaning is worth</h2><div class="card">'
-        "<p>The same training on the same images, cleaned in each way: whole codes of the validation split.</p>"
-        f"{_table(('cleaning', 'accuracy', 'right', '95 % interval', 'flags'), rows)}</div></section>"
+        '<section id="cleanings"><h2>What cleaning is worth</h2>'
+        '<p class="note">The same training on the same images, cleaned in each way: whole codes of validation.</p>'
+        f'<div class="card">{_table(("cleaning", "accuracy", "right", "95 % interval", "flags"), rows)}</div></section>'
     )
 
 
