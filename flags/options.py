@@ -87,7 +87,7 @@ GROUPS = (
             "label_pattern": "regular expression whose first group is the code in a file's name (without ending)",
             "name": "the name that the shards begin with: <name>-<split>.tfrecord-00000-of-00008",
             "validation_fraction": "part of the codes kept for validation, chosen by a hash of the code",
-            "test_fraction": "part of the codes kept for the test, chosen by a hash of the code",
+            "test_fraction": "part of the codes kept for the test, chosen by a hash of the code (folds: its parts)",
             "images_per_shard": "images that a shard holds at most",
             "image_format": f"{', '.join(IMAGE_FORMATS)}: how pixels are stored; auto carries PNG and JPEG files "
             "over as they are and makes PNG of the rest",

@@ -48,6 +48,20 @@ class Checkpoints:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
 
+    @classmethod
+    def given(cls, flag, path):
+        """Of the folder that a flag names: of checkpoints, or a workdir that holds them."""
+        for folder in (pathlib.Path(path), pathlib.Path(path) / "checkpoints"):
+            if cls(folder).steps():
+                return cls(folder)
+        problem = "it holds no checkpoints" if pathlib.Path(path).is_dir() else "there is no such folder"
+        raise DigitwiseError(f"{flag}={path}: {problem}")
+
+    @classmethod
+    def to_test(cls, asked, workdir):
+        """Those that a test reads with."""
+        return cls.given("--checkpoint", asked.checkpoint) if asked.checkpoint else cls(workdir.checkpoints)
+
     def steps(self):
         """The steps there are checkpoints of, in order."""
         return sorted(step for step, kind in self._files() if kind == "json")
@@ -102,9 +116,7 @@ class Checkpoints:
 
     def choose(self, which, warn=None):
         """The Checkpoint that is `best` on validation, the `last`, or that of a step; damaged, it is an error."""
-        steps = self.steps()
-        if not steps:
-            raise DigitwiseError(f"{self.folder} holds no checkpoint: train first, with --stage=train")
+        steps = self._check_any()
         if which == "last":
             return self.load(steps[-1])
         if which == "best":
@@ -114,6 +126,11 @@ class Checkpoints:
                 f"{self.folder} holds no checkpoint {which!r}: there are best, last and {', '.join(map(str, steps))}"
             )
         return self.load(int(which))
+
+    def best_settings(self, warn=None):
+        """What the best checkpoint was trained with."""
+        self._check_any()
+        return self._read_json(self._best_step(warn or _warn))["state"]["settings"]
 
     def clean(self):
         """Removes what a killed process left half done."""
@@ -127,6 +144,12 @@ class Checkpoints:
         if self.folder.is_dir():
             remove_partial(self.folder)
             self._keep(set())
+
+    def _check_any(self):
+        steps = self.steps()
+        if not steps:
+            raise DigitwiseError(f"{self.folder} holds no checkpoint: train first, with --stage=train")
+        return steps
 
     def _best_step(self, warn):
         """As the newest checkpoint that can be read has it."""

@@ -309,6 +309,11 @@ class RunConfig:
         trials = [stage for stage in ("folds", "cleanings") if stage in self.stages]
         if trials and self.train.strategy == "multi_worker":
             raise SettingError(f"--stage={trials[0]} trains in one process: leave out --strategy=multi_worker")
+        if "folds" in self.stages and self.records.validation_fraction + 1 / self.trials.folds >= 1:
+            raise SettingError(
+                f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave nothing "
+                "to train on"
+            )
 
     @property
     def synthetic_share(self):

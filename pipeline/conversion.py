@@ -13,6 +13,8 @@ import platform
 import shutil
 import time
 
+from pipeline.checkpoints import Checkpoints
+from pipeline.config import GenerateConfig
 from pipeline.drawing import Drawing, SyntheticSource, versions
 from pipeline.metrics import class_gaps
 from pipeline.progress import progress
@@ -51,17 +53,16 @@ class Survey:
         return [dict(sorted(self.classes.get((split, i), {}).items())) for i in range(positions)]
 
 
-def convert(config, workdir, only_split=None, held_out_only=False, rotation=0.0):
+def convert(config, workdir, only_split=None, held_out_only=False, rotation=0.0, images_of=None, reader=""):
     """Serializes the source that the settings name; the result is whether there was anything to do.
 
     With `only_split` every image goes there, whatever its code. With `held_out_only` those of the train split are left
-    out, as where a training draws its own. `rotation` chooses which codes are the test split.
+    out, as where a training draws its own. `rotation` chooses which codes are the test split. `images_of` is the
+    Workdir of drawn images, where that is another one; `reader` says what it is that reads no other codes than these.
     """
     began = time.monotonic()
     _finish_rename(workdir)
-    found = find_source(config, workdir)
-    if config.records.fold_case:
-        found = found.folded()
+    found = dataclasses.replace(find_source(config, images_of or workdir), reader=reader)
     settings = plain(_settings(config.records, found))
     if only_split:
         settings["only_split"] = only_split
@@ -88,7 +89,8 @@ def convert(config, workdir, only_split=None, held_out_only=False, rotation=0.0)
 class Found:
     """A source of labelled images, what decides its bytes, and what its codes are made of.
 
-    `lengths` is None where any length is welcome; `size` where the first image sets it.
+    `lengths` is None where any length is welcome; `size` where the first image sets it. `reader` is what reads no other
+    codes, where that is not the settings' choice. `is_folded` makes codes that differ only in case one.
     """
 
     source: object
@@ -97,6 +99,8 @@ class Found:
     lengths: tuple = None
     size: tuple = None
     fonts: tuple = ()
+    reader: str = ""
+    is_folded: bool = False
 
     @classmethod
     def drawn(cls, source, settings):
@@ -115,11 +119,21 @@ class Found:
 
     def folded(self):
         """The same with an alphabet of one case."""
-        return dataclasses.replace(self, alphabet=Alphabet(self.alphabet).folded().characters)
+        return dataclasses.replace(self, alphabet=Alphabet(self.alphabet).folded().characters, is_folded=True)
+
+    def rows(self):
+        """(key, code) of each image."""
+        fold = Alphabet(self.alphabet).fold if self.is_folded else str
+        return ((key, fold(text)) for key, text in self.source.rows())
 
 
 def find_source(config, workdir):
-    """The source that the settings name."""
+    """The source that the settings name, its codes folded where they ask for that."""
+    found = _find_source(config, workdir)
+    return found.folded() if config.records.fold_case else found
+
+
+def _find_source(config, workdir):
     records, drawing = config.records, config.generate.drawing
     if config.foreign.records:
         return _found_foreign(config, workdir)
@@ -147,49 +161,77 @@ def _found_foreign(config, workdir):
     return Found.held(source, "records", config.generate.drawing)
 
 
+def draws_all(config):
+    """Whether a training takes no image from records: they only have to hold what tests it."""
+    return config.records.source == "synthetic" and config.synthetic_share == 1
+
+
 def records_to_train(config, workdir):
-    """The folder of records that a training reads: a folder of ours as it is; records of others are converted once."""
-    if not config.foreign.records:
-        return workdir.records
+    """The folder of records that a training reads: a folder of ours as it is; what else the settings name is converted
+    once, unless the records stage just did."""
     own = _own_folder(config.foreign)
     if own:
         return own
-    if config.train.strategy != "multi_worker":
-        convert(config, workdir)
+    lacking = config.records.source == "synthetic" and not (workdir.records / FILE_NAME).exists()
+    if (_names_source(config) or lacking) and _may_convert(config):
+        convert(config, workdir, held_out_only=draws_all(config))
     return workdir.records
 
 
 def records_to_test(config, workdir):
-    """The same for a test. What the workdir's records were made of is tested on its test split; of any other records
-    every image is held out, so all of them are tested."""
-    if not config.foreign.records:
-        return workdir.records
+    """The same for a test. What the workdir's records were made of is tested on its test split; of anything else that
+    the settings name every image is held out, so all of them are tested, as the checkpoint reads them."""
     own = _own_folder(config.foreign)
     if own:
         return own
-    if _is_converted(config, workdir):
+    if not _names_source(config) or not _may_convert(config) or _is_converted(config, workdir):
         return workdir.records
+    if config.test.split not in SPLITS:
+        raise DigitwiseError(f"--split={config.test.split}: there are {', '.join(SPLITS)}")
+    checkpoint = Checkpoints.to_test(config.test, workdir)
+    asked = _as_it_reads(config, checkpoint.best_settings()["network"])
     tested = Workdir(workdir.tested)
     tested.create()
-    config = dataclasses.replace(config, overwrite=True)
-    convert(config, tested, only_split=config.test.split)
+    convert(asked, tested, only_split=config.test.split, reader=f"the checkpoint in {checkpoint.folder}")
     return tested.records
+
+
+def _names_source(config):
+    """Whether the settings name images to read, beside those that the workdir may hold."""
+    return bool(config.foreign.records or config.records.images)
+
+
+def _may_convert(config):
+    """Not twice in one run, and not by several workers at once."""
+    return "records" not in config.ordered_stages and config.train.strategy != "multi_worker"
+
+
+def _as_it_reads(config, network):
+    """The settings under which images become what a network reads."""
+    height, width, _ = network["image_shape"]
+    lengths = f"{network['min_length']}-{network['max_length']}"
+    drawing = dataclasses.replace(
+        config.generate.drawing, alphabet=network["alphabet"], code_length=lengths, image_size=f"{width}x{height}"
+    )
+    return dataclasses.replace(config, overwrite=True, generate=GenerateConfig(drawing, config.generate.num_images))
 
 
 def _own_folder(foreign):
     """The one entry of --records, where that is a folder that this project wrote."""
+    if len(foreign.records) != 1 or foreign.mapping:
+        return None
     folder = pathlib.Path(foreign.records[0])
-    is_own = len(foreign.records) == 1 and not foreign.mapping and (folder / FILE_NAME).is_file()
-    return folder if is_own else None
+    return folder if (folder / FILE_NAME).is_file() else None
 
 
 def _is_converted(config, workdir):
-    """Whether the workdir's records were made of these records of others."""
+    """Whether the workdir's records were made of the images that the settings name."""
     try:
         source = Manifest.load(workdir.records).settings["source"]
     except (DigitwiseError, KeyError, TypeError):
         return False
-    return not differing_settings(source, plain(find_source(config, workdir).described))
+    described = plain(find_source(config, workdir).described)
+    return all(source.get(kind) == described[kind] for kind in ("folder", "records") if kind in described)
 
 
 def missing_classes(manifest):
@@ -248,13 +290,12 @@ def _unfinished_folder(folder, settings):
 
 def _survey(found, records, folder, only_split, held_out_only, rotation):
     """One pass over the source: checks every label, and leaves the rows of each split in a file of `folder`."""
-    source, alphabet = found.source, Alphabet(found.alphabet)
+    alphabet = Alphabet(found.alphabet)
     lengths = found.lengths or (1, MAX_CODE_LENGTH)
     survey = Survey(collections.Counter(), set(), collections.defaultdict(collections.Counter))
     with _RowFiles(folder) as files:
-        for key, text in source.rows():
-            text = alphabet.fold(text) if records.fold_case else text
-            _check_label(source, key, text, alphabet, lengths, records.fold_case)
+        for key, text in found.rows():
+            _check_label(found, key, text, alphabet, lengths)
             split = only_split or split_of(text, records.validation_fraction, records.test_fraction, rotation)
             if split == "train" and held_out_only:
                 continue
@@ -274,23 +315,26 @@ def _survey(found, records, folder, only_split, held_out_only, rotation):
     return survey
 
 
-def _check_label(source, key, text, alphabet, lengths, is_folded):
+def _check_label(found, key, text, alphabet, lengths):
     unknown = alphabet.unknown(text)
+    where = f"{found.source.name(key)}: its code {text!r} has"
     if unknown is not None:
-        characters = {c for _, other in source.rows() for c in (alphabet.fold(other) if is_folded else other)}
-        others = "".join(sorted(characters - set(alphabet.characters)))
-        as_one = alphabet.fold(text)
-        hint = f", --fold_case would read this one as {as_one!r}" if alphabet.folded().unknown(as_one) is None else ""
-        raise DigitwiseError(
-            f"{source.name(key)}: its code {text!r} has {unknown!r}, which is not in the alphabet "
-            f"{alphabet.characters!r}; --alphabet='{alphabet.characters}{others}' would take every code of this source"
-            f"{hint}"
-        )
+        mend = "" if found.reader else _wider_alphabet(found, text, alphabet)
+        whose = f"alphabet of {found.reader}" if found.reader else f"alphabet {alphabet.characters!r}"
+        raise DigitwiseError(f"{where} {unknown!r}, which is not in the {whose}{mend}")
     if not lengths[0] <= len(text) <= lengths[1]:
         asked = "-".join(str(n) for n in dict.fromkeys(lengths))
-        raise DigitwiseError(
-            f"{source.name(key)}: its code {text!r} has {len(text)} characters, --code_length={asked} asks for other"
-        )
+        why = f"{found.reader} reads {asked}" if found.reader else f"--code_length={asked} asks for other"
+        raise DigitwiseError(f"{where} {len(text)} characters, {why}")
+
+
+def _wider_alphabet(found, text, alphabet):
+    """How the flags would take a label that the alphabet does not."""
+    characters = {character for _, other in found.rows() for character in other}
+    others = "".join(sorted(characters - set(alphabet.characters)))
+    as_one = alphabet.fold(text)
+    hint = f", --fold_case would read this one as {as_one!r}" if alphabet.folded().unknown(as_one) is None else ""
+    return f"; --alphabet='{alphabet.characters}{others}' would take every code of this source{hint}"
 
 
 def _stored_form(found, records):

@@ -9,7 +9,6 @@ Of what is read only ids are kept, and of the pictures only those that are shown
 import dataclasses
 import itertools
 import json
-import pathlib
 import platform
 import time
 from importlib import metadata
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline import lookalikes, metrics, report
+from pipeline.checkpoints import Checkpoints
 from pipeline.claim import claim, find_exposure, is_repeatable, rests_on, scan_splits
 from pipeline.progress import progress
 from records import schema
@@ -63,7 +63,7 @@ def test(config, workdir, seconds=None, records=None):
     asked = config.test
     manifest = Manifest.load(records or workdir.records)
     check_split(manifest, asked.split)
-    checkpoint = pathlib.Path(asked.checkpoint or workdir.checkpoints)
+    checkpoint = Checkpoints.to_test(asked, workdir).folder
     strategy, recognizer = load_recognizer(checkpoint, config.train)
     check_fits(recognizer, manifest)
     exposure = find_exposure(recognizer.settings, manifest, workdir)

@@ -162,7 +162,7 @@ def _print_facts(look):
 
 def _print_finding(what, finding):
     if finding.reading is None:
-        missing = "records without it can be predicted, not trained on" if what == "text" else "nothing can be read"
+        missing = "records without it can be neither trained on nor tested" if what == "text" else "nothing can be read"
         print(f"  {what:<12} not found: {missing}")
     else:
         keys = (finding.reading.key,) if what == "image" else finding.reading.keys

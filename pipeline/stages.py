@@ -13,6 +13,7 @@ def run_stages(config):
     """Runs the stages that the settings name; the result is the exit code."""
     workdir = Workdir(config.workdir)
     stages = config.ordered_stages
+    _check_inputs(config)
     if "check" in stages:
         from pipeline.environment import check
 
@@ -24,6 +25,17 @@ def run_stages(config):
             if stage != "check":
                 _time_stage(stage, config, workdir)
     return 0
+
+
+def _check_inputs(config):
+    """Raises before any work is done where a folder that a later stage takes is not what it must be."""
+    from pipeline.checkpoints import Checkpoints
+
+    trains = {"train", "folds", "cleanings"} & set(config.ordered_stages)
+    if trains and config.train.initialize_from:
+        Checkpoints.given("--initialize_from", config.train.initialize_from)
+    if "test" in config.ordered_stages and config.test.checkpoint:
+        Checkpoints.given("--checkpoint", config.test.checkpoint)
 
 
 def _is_chief(config):
@@ -73,11 +85,9 @@ def _generate(config, workdir):
 
 
 def _records(config, workdir):
-    from pipeline.conversion import convert
+    from pipeline.conversion import convert, draws_all
 
-    # Where a training draws all its images, the records only have to hold what tests it.
-    draws = config.records.source == "synthetic" and config.synthetic_share == 1 and "train" in config.ordered_stages
-    return convert(config, workdir, held_out_only=draws)
+    return convert(config, workdir, held_out_only=draws_all(config) and "train" in config.ordered_stages)
 
 
 def _train(config, workdir):

@@ -271,7 +271,7 @@ class _Training:
         """Takes what fits of another training's weights."""
         if not self.asked.initialize_from:
             return
-        given = Checkpoints(self.asked.initialize_from).choose("best")
+        given = Checkpoints.given("--initialize_from", self.asked.initialize_from).choose("best")
         with self.strategy.scope():
             taken, left = assign_what_fits(given.arrays, network=self.recognizer.network.variables)
         if not taken:

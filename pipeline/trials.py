@@ -15,25 +15,32 @@ import sys
 
 from pipeline import metrics
 from pipeline.config import CLEANINGS
-from pipeline.conversion import convert, records_to_train
+from pipeline.conversion import convert, find_source, records_to_train
 from pipeline.startup import import_tensorflow
 from pipeline.workdir import Workdir
 from pipeline.workers import end_with_parent
 from records.atomic import write_text
 from records.errors import DigitwiseError
 from records.manifest import Manifest
+from records.shards import split_of
+
+_FEW = 200  # images of validation, by which not even .90 and .97 can be told apart
 
 
 def folds(config, workdir):
     """Trains and tests on each part of the codes in turn, and prints what all of them come to."""
     count = config.trials.folds
+    records = dataclasses.replace(config.records, test_fraction=1 / count)
+    asked = dataclasses.replace(
+        config, records=records, test=dataclasses.replace(config.test, split="test", checkpoint="")
+    )
+    _check_folds(asked, workdir)
     rows = []
     for number in range(count):
         name = f"{number + 1}-of-{count}"
         print(f"\nfold {number + 1} of {count}", flush=True)
-        records = dataclasses.replace(config.records, test_fraction=1 / count)
-        asked = dataclasses.replace(config, records=records, workdir=str(workdir.folds / name))
-        summary = _run(_fold, asked, number / count)
+        fold = dataclasses.replace(asked, workdir=str(workdir.folds / name))
+        summary = _run(_fold, fold, number / count, str(workdir.root))
         rows.append({"fold": name, **summary["sequence_accuracy"], "position_accuracy": summary["position_accuracy"]})
     right, total = (sum(row[field] for row in rows) for field in ("right", "count"))
     low, high = metrics.wilson_interval(right, total)
@@ -50,6 +57,20 @@ def folds(config, workdir):
         f"Each image was tested once, by a network that saw neither it nor another of its code: {workdir.folds}"
     )
     return result
+
+
+def _check_folds(config, workdir):
+    """Raises, before the first training, where a part would have nothing to test or nothing to train on."""
+    asked, count = config.records, config.trials.folds
+    texts = {text for _, text in find_source(config, workdir).rows()}
+    for number in range(count):
+        splits = {split_of(text, asked.validation_fraction, asked.test_fraction, number / count) for text in texts}
+        for split, needed in (("test", "to test"), ("train", "to train on")):
+            if split not in splits:
+                raise DigitwiseError(
+                    f"--folds={count}: part {number + 1} of the {len(texts)} codes would have none {needed}: "
+                    "give more images, or fewer --folds"
+                )
 
 
 def cleanings(config, workdir):
@@ -95,6 +116,11 @@ def cleaning_lines(rows):
     plain, best = rows[0], max(rows, key=lambda row: row["right"])
     if best["low"] > plain["high"]:
         verdict = f"{best['cleaning']} is better than {plain['cleaning']} beyond chance: {best['flags']}"
+    elif plain["count"] < _FEW:
+        verdict = (
+            f"none is better than {plain['cleaning']} beyond chance, but {plain['count']} images are too few to tell: "
+            "raise --validation_fraction"
+        )
     else:
         verdict = f"none is better than {plain['cleaning']} beyond chance: {plain['flags']} is enough"
     return [*lines, verdict]
@@ -140,10 +166,10 @@ def _child(sender, parent, trial, *arguments):
         sys.exit(130)
 
 
-def _fold(config, rotation):
+def _fold(config, rotation, root):
     workdir = Workdir(config.workdir)
     workdir.create()
-    convert(config, workdir, rotation=rotation)
+    convert(config, workdir, rotation=rotation, images_of=Workdir(root))
     return _train_and_test(config, workdir, workdir.records)
 
 

@@ -175,7 +175,7 @@ class ForeignSource:
             if entry.mapping.text is None:
                 raise DigitwiseError(
                     f"{os.path.dirname(entry.files[0].path) or '.'}: no text was found in these records; "
-                    "without it they can be predicted, not trained on or tested (--text_key names the key of a text)"
+                    "without it they can be neither trained on nor tested (--text_key names the key of a text)"
                 )
 
     def _records(self):

@@ -72,7 +72,9 @@ class Manifest:
         try:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
-            raise DigitwiseError(f"{path} is missing: {folder} holds no records of digitwise") from None
+            raise DigitwiseError(
+                f"{path} is missing: {folder} holds no records of digitwise; --stage=records writes them"
+            ) from None
         except ValueError as error:
             raise DamagedRecords(f"{path} is not readable JSON ({error}); write the records anew") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:

@@ -201,3 +201,13 @@ def test_a_save_killed_at_any_change_of_the_disk_leaves_whole_checkpoints(tmp_pa
     assert (latest.step if latest else 0) in finished[-1:]
     assert latest is None or np.array_equal(latest.arrays["a"], np.full(1000, latest.step))
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".partial-")]
+
+
+def test_a_flag_may_name_checkpoints_or_a_workdir_of_them(tmp_path):
+    folder = save(tmp_path / "work" / "checkpoints", 5).folder
+    for given in (folder, folder.parent):
+        assert Checkpoints.given("--checkpoint", given).folder == folder
+    with pytest.raises(DigitwiseError, match="^--checkpoint=.*: it holds no checkpoints$"):
+        Checkpoints.given("--checkpoint", tmp_path)
+    with pytest.raises(DigitwiseError, match="^--initialize_from=.*nowhere: there is no such folder$"):
+        Checkpoints.given("--initialize_from", tmp_path / "nowhere")

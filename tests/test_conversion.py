@@ -1,10 +1,12 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.conversion import convert
+from pipeline.checkpoints import Checkpoints
+from pipeline.conversion import convert, records_to_test, records_to_train
 from pipeline.synthesis import generate
 from pipeline.verification import verify
 from records import schema
@@ -293,3 +295,49 @@ def test_records_of_somebody_else_are_not_touched(workdir, make_config):
     (workdir.records / "data.tfrecord").write_bytes(b"")
     with pytest.raises(DigitwiseError, match="holds files that were not made here"):
         convert(make_config(20, overwrite=True), workdir)
+
+
+def test_a_folder_of_images_is_converted_where_a_training_or_a_test_names_it(workdir, tmp_path, make_config):
+    mine = own_folder(tmp_path / "mine", CODES)
+    train, test = (
+        make_config(images=mine, code_length=length, stages=(name,)) for name, length in (("train", "2"), ("test", ""))
+    )
+    assert records_to_train(train, workdir) == workdir.records
+    assert records_to_test(test, workdir) == workdir.records, "its test split was held out"
+    with pytest.raises(DigitwiseError, match="other settings:\n  source.folder"):
+        records_to_train(make_config(images=own_folder(tmp_path / "more", CODES[:9]), stages=("train",)), workdir)
+    both = make_config(images=str(tmp_path / "absent"), stages=("records", "train", "test"))
+    assert records_to_train(both, workdir) == records_to_test(both, workdir) == workdir.records
+
+
+def test_other_images_are_tested_as_the_checkpoint_reads_them(workdir, tmp_path, make_config):
+    network = {"alphabet": "0123456789AB", "min_length": 2, "max_length": 3, "image_shape": [10, 20, 1]}
+    Checkpoints(tmp_path / "trained").save(1, {}, {"settings": {"network": network}})
+
+    def tested(codes, **given):
+        other = own_folder(tmp_path / "-".join(codes), codes)
+        config = make_config(images=other, stages=("test",), **given)
+        test = dataclasses.replace(config.test, checkpoint=str(tmp_path / "trained"))
+        return Manifest.load(records_to_test(dataclasses.replace(config, test=test), workdir))
+
+    with pytest.raises(DigitwiseError, match="12x8 pixels, .*20x10.*--resize"):
+        tested(["A1", "123"])
+    manifest = tested(["A1", "123"], resize=True)
+    assert (manifest.alphabet, manifest.min_length, manifest.max_length) == ("0123456789AB", 2, 3)
+    assert (manifest.image_shape, manifest.count("test")) == ((10, 20, 1), 2)
+    with pytest.raises(
+        DigitwiseError, match="'C1' has 'C', which is not in the alphabet of the checkpoint in .*trained$"
+    ):
+        tested(["C1"], resize=True)
+    with pytest.raises(DigitwiseError, match="'1234' has 4 characters, the checkpoint in .*trained reads 2-3$"):
+        tested(["1234"], resize=True)
+    with pytest.raises(DigitwiseError, match="--split=rest: there are train, validation, test"):
+        config = make_config(images=str(tmp_path / "mine"), stages=("test",))
+        records_to_test(dataclasses.replace(config, test=dataclasses.replace(config.test, split="rest")), workdir)
+
+
+def test_held_out_images_are_drawn_for_a_training_that_lacks_them(workdir, make_config):
+    config = make_config(60, source="synthetic", stages=("train",))
+    manifest = Manifest.load(records_to_train(config, workdir))
+    assert manifest.count("train") == 0 < manifest.count("test")
+    assert records_to_train(make_config(20, source="synthetic", stages=("train",)), workdir) == workdir.records

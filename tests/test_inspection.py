@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from pipeline.checkpoints import Checkpoints
 from pipeline.config import DrawingConfig, ForeignConfig, GenerateConfig, RecordsConfig, RunConfig
 from pipeline.conversion import convert, records_to_test, records_to_train
 from pipeline.inspection import inspect
@@ -29,7 +30,7 @@ def run(workdir):
     def run(stage, *records, validation_fraction=0.2, test_fraction=0.2, resize=False, into=workdir, **given):
         shares = {"validation_fraction": validation_fraction, "test_fraction": test_fraction, "resize": resize}
         foreign = ForeignConfig(records=tuple(map(str, records)), **given)
-        return stage(RunConfig(workers=1, foreign=foreign, records=RecordsConfig(**shares)), into)
+        return stage(RunConfig(stages=("train",), workers=1, foreign=foreign, records=RecordsConfig(**shares)), into)
 
     return run
 
@@ -133,6 +134,8 @@ def test_what_a_training_and_a_test_read(run, simple, tmp_path, workdir):
     assert run(records_to_train, workdir.records) == workdir.records
     assert run(records_to_test, simple) == workdir.records
     other = tmp_path / "other.tfrecord"
+    network = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": [60, 160, 1]}
+    Checkpoints(workdir.checkpoints).save(1, {}, {"settings": {"network": network}})
     write(other, [example(image=encoded(pixels), label=code) for pixels, code in drawn()[:20]])
     tested = Manifest.load(run(records_to_test, other))
     assert (tested.count("test"), tested.count("train")) == (20, 0)
@@ -153,8 +156,8 @@ def test_records_without_text(run, tmp_path, capsys):
     path = tmp_path / "unlabelled"
     write(path, [example(image=encoded(pixels), digest=f"{n:032x}") for n, (pixels, _) in enumerate(drawn())])
     run(inspect, path)
-    assert "text         not found: records without it can be predicted, not trained on" in capsys.readouterr().out
-    with pytest.raises(DigitwiseError, match="no text was found in these records; without it they can be predicted"):
+    assert "text         not found: records without it can be neither trained on nor tested" in capsys.readouterr().out
+    with pytest.raises(DigitwiseError, match="no text was found in these records; without it they can be neither"):
         run(convert, path)
 
 

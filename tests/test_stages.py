@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from pipeline import stages
 from pipeline.stages import read_seconds, run_stages
 from pipeline.workdir import Workdir
+from records.errors import DigitwiseError
 
 
 def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, monkeypatch):
@@ -36,3 +38,12 @@ def test_a_failing_check_stops_the_run(tmp_path, make_config, monkeypatch):
     monkeypatch.setattr(stages, "_RUN", {name: lambda *_: pytest.fail("it ran") for name in stages._RUN})
     assert run_stages(make_config(stages=("all",), workdir=str(tmp_path / "w"))) == 1
     assert not Workdir(tmp_path / "w").root.exists()
+
+
+@pytest.mark.parametrize("flag, settings", [("initialize_from", "train"), ("checkpoint", "test")])
+def test_a_folder_that_a_later_stage_takes_is_looked_at_first(tmp_path, make_config, monkeypatch, flag, settings):
+    monkeypatch.setattr(stages, "_RUN", {name: lambda *_: pytest.fail("it ran") for name in stages._RUN})
+    config = make_config(stages=("generate", "train", "test"), workdir=str(tmp_path / "w"))
+    asked = dataclasses.replace(getattr(config, settings), **{flag: str(tmp_path)})
+    with pytest.raises(DigitwiseError, match=f"--{flag}=.* holds no checkpoints"):
+        run_stages(dataclasses.replace(config, **{settings: asked}))

@@ -91,9 +91,19 @@ def test_colours_are_compared_where_there_are_some():
 
 
 def test_what_follows_from_a_comparison():
-    plain = {"cleaning": "grey", "value": 0.9, "right": 90, "count": 100, "low": 0.83, "high": 0.94, "flags": "--a"}
-    better = {**plain, "cleaning": "grey-median", "value": 0.97, "right": 97, "low": 0.92, "high": 0.99, "flags": "--b"}
+    plain = {"cleaning": "grey", "value": 0.9, "right": 180, "count": 200, "low": 0.83, "high": 0.94, "flags": "--a"}
+    better = {
+        **plain,
+        "cleaning": "grey-median",
+        "value": 0.97,
+        "right": 194,
+        "low": 0.92,
+        "high": 0.99,
+        "flags": "--b",
+    }
     assert trials.cleaning_lines([plain, better])[-1] == "none is better than grey beyond chance: --a is enough"
+    few = [{**row, "count": 199} for row in (plain, better)]
+    assert trials.cleaning_lines(few)[-1].endswith("but 199 images are too few to tell: raise --validation_fraction")
     far = {**better, "low": 0.945}
     assert trials.cleaning_lines([plain, far])[-1] == "grey-median is better than grey beyond chance: --b"
 
@@ -161,3 +171,45 @@ def test_several_workers_are_refused():
     with pytest.raises(SettingError, match="--stage=folds trains in one process"):
         RunConfig(stages=("folds",), train=TrainConfig(strategy="multi_worker"))
     assert dataclasses.replace(RunConfig(), stages=("folds",)).ordered_stages == ("folds",)
+
+
+def test_folds_need_codes_for_each_part(workdir, tmp_path):
+    images = tmp_path / "mine"
+    images.mkdir()
+    for text in ("ab", "ba"):
+        Image.new("L", (8, 8)).save(images / f"{text}.png")
+    with pytest.raises(DigitwiseError, match="--folds=2: part . of the 2 codes would have none to t"):
+        trials.folds(config_for(workdir, images=str(images)), workdir)
+    assert not workdir.folds.exists()
+    with pytest.raises(SettingError, match="--folds=2 and --validation_fraction=0.5 leave nothing to train on"):
+        RunConfig(stages=("folds",), records=RecordsConfig(validation_fraction=0.5), trials=TrialsConfig(folds=2))
+
+
+def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkeypatch, make_config):
+    from pipeline.conversion import convert
+    from pipeline.synthesis import generate
+    from records.manifest import Manifest
+
+    summary = {"sequence_accuracy": {"right": 1, "count": 2, "value": 0.5}, "position_accuracy": [0.5]}
+    given = []
+    monkeypatch.setattr(trials, "_run", lambda trial, *arguments: given.append((trial, *arguments)) or summary)
+    config = make_config(30, workdir=str(workdir.root))
+    generate(config, workdir)
+    workdir.folds.mkdir()
+    test = dataclasses.replace(config.test, split="train", checkpoint="elsewhere")
+    trials.folds(dataclasses.replace(config, test=test, trials=TrialsConfig(folds=2)), workdir)
+    assert [(config.test.split, config.test.checkpoint) for _, config, *_ in given] == [("test", "")] * 2
+    tested = set()
+    for _, fold, rotation, root in given:  # the images drawn in the workdir itself are those of the folds
+        place = type(workdir)(fold.workdir)
+        place.create()
+        convert(fold, place, rotation=rotation, images_of=type(workdir)(root))
+        tested |= {key for key in _keys(Manifest.load(place.records), "test")}
+    assert len(tested) == 30
+
+
+def _keys(manifest, split):
+    from records import schema
+    from records.framing import read_records
+
+    return [schema.decode(data)[0] for path in manifest.paths(split) for _, data in read_records(path)]
