@@ -32,35 +32,41 @@ class Exposure:
     """The records that a checkpoint was trained on, where they are known: `manifest` is None where they are not.
 
     Their split `train` was learned from, their split `validation` chose the checkpoint. `drew` tells whether images
-    were drawn while training too, of codes that `manifest` has for training.
+    were drawn while training too, of codes that `manifest` has for training. `earlier` are the trainings before, whose
+    weights this one began with: for each by what fractions it split codes, or None where that is not known.
     """
 
     manifest: Manifest | None
     is_tested: bool
     drew: bool = False
+    earlier: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class ShardScan:
-    """A shard of which to hash all codes and pixels. Codes of training are counted where `fractions` tell them."""
+    """A shard of which to hash all codes and pixels. Codes that may have been drawn for the training are counted where
+    the fractions `drawn` tell them, those that trainings before it may have learned by the fractions in `earlier`."""
 
     name: str
     path: str
     image_shape: tuple
     encoding: str
-    fractions: tuple = ()
+    drawn: tuple = ()
+    earlier: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitScan:
     """A hash of the code and one of the decoded pixels for each image of a split: 16 bytes an image, of any number.
 
-    `for_training` counts the images with codes that may have been drawn while training.
+    `drawn` counts the images with codes that may have been drawn while training, `earlier` those with codes that a
+    training before it may have learned.
     """
 
     codes: np.ndarray
     pixels: np.ndarray
-    for_training: int = 0
+    drawn: int = 0
+    earlier: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,19 +81,20 @@ class Statement:
 def find_exposure(settings, manifest, workdir):
     """The records the checkpoint was trained on: those tested, or those of the work folder, or none that is known."""
     fingerprint, drew = settings.get("records", {}).get("fingerprint"), bool(settings.get("drawn"))
+    earlier = tuple(training["split"] and tuple(training["split"]) for training in settings.get("earlier", ()))
     if fingerprint == manifest.fingerprint:
-        return Exposure(manifest, True, drew)
+        return Exposure(manifest, True, drew, earlier)
     try:
         own = Manifest.load(workdir.records)
     except DigitwiseError:
-        return Exposure(None, False, drew)
-    return Exposure(own if fingerprint == own.fingerprint else None, False, drew)
+        return Exposure(None, False, drew, earlier)
+    return Exposure(own if fingerprint == own.fingerprint else None, False, drew, earlier)
 
 
 def scan_splits(manifest, split, exposure, processes):
     """{name: SplitScan} of the tested split ("tested") and of those that had a part in the training."""
-    fractions = _fractions(exposure)
-    pieces = [_shard_scan("tested", path, manifest, fractions) for path in manifest.paths(split)]
+    asked = {"drawn": _fractions(exposure), "earlier": tuple(filter(None, exposure.earlier))}
+    pieces = [_shard_scan("tested", path, manifest, **asked) for path in manifest.paths(split)]
     for name in _part_in_training(split, exposure):
         pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
     found = {name: [] for name in ("tested", *_part_in_training(split, exposure))}
@@ -96,12 +103,12 @@ def scan_splits(manifest, split, exposure, processes):
         for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
             found[piece.name].append(scan)
             advance(len(scan.codes))
-    return {name: SplitScan(*_joined(scans), sum(scan.for_training for scan in scans)) for name, scans in found.items()}
+    return {name: _joined(scans) for name, scans in found.items()}
 
 
 def scan_shard(piece):
     """The SplitScan of one shard, in a worker process."""
-    codes, pixels, for_training = [], [], 0
+    codes, pixels, drawn, earlier = [], [], 0, 0
     for offset, data in read_records(piece.path):
         try:
             _, image, text = schema.decode(data)
@@ -109,8 +116,9 @@ def scan_shard(piece):
         except Exception as error:  # damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
-        for_training += bool(piece.fractions) and split_of(text, *piece.fractions) == "train"
-    return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), for_training)
+        drawn += bool(piece.drawn) and split_of(text, *piece.drawn) == "train"
+        earlier += any(split_of(text, *fractions) != "test" for fractions in piece.earlier)
+    return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), drawn, earlier)
 
 
 def rests_on(manifest, split, exposure, scans, repeatable):
@@ -119,6 +127,7 @@ def rests_on(manifest, split, exposure, scans, repeatable):
         held_out_statement(manifest, split, exposure),
         *separation_statements(scans),
         *drawing_statements(scans, exposure),
+        *earlier_statements(scans, exposure),
         classes_statement(manifest, split, exposure),
         Statement(
             "dropout",
@@ -171,11 +180,28 @@ def drawing_statements(scans, exposure):
         text = "Images were drawn while training, and it is not known of which codes."
         return [Statement(name, None, text)]
     tested = scans["tested"]
-    if tested.for_training:
-        text = f"{_counted(tested.for_training, 'tested image')} may have had their codes drawn while training."
+    if tested.drawn:
+        text = f"{_counted(tested.drawn, 'tested image')} may have had their codes drawn while training."
         return [Statement(name, False, text)]
     text = f"Images were drawn while training, of codes that none of the {len(tested.codes):,} tested images has."
     return [Statement(name, True, text)]
+
+
+def earlier_statements(scans, exposure):
+    """Whether a training that this one began with may have learned a tested code."""
+    if not exposure.earlier:
+        return []
+    name, began = "earlier training", "The weights began as those of another training"
+    tested = scans["tested"]
+    if tested.earlier:
+        text = (
+            f"{began}, which may have learned the codes of {_counted(tested.earlier, 'tested image')}: give both the "
+            "same --validation_fraction and --test_fraction."
+        )
+        return [Statement(name, False, text)]
+    if None in exposure.earlier:
+        return [Statement(name, None, f"{began}, and it is not known which codes that one learned.")]
+    return [Statement(name, True, f"{began}, which kept the codes of all {len(tested.codes):,} tested images out.")]
 
 
 def classes_statement(manifest, split, exposure):
@@ -184,16 +210,21 @@ def classes_statement(manifest, split, exposure):
     # Drawing chooses every character alike, at every position.
     drawn = [dict.fromkeys(trained.alphabet, 1)] * trained.max_length
     seen = {"tested": manifest.classes[split], "train": drawn if exposure.drew else trained.classes["train"]}
+    if exposure.manifest is None:
+        seen["train"] = seen["tested"]  # what it learned is not known, so nothing is said to be missing
     gaps = metrics.class_gaps({**{f"all {name}": by_place for name, by_place in manifest.classes.items()}, **seen})
     single = [place for place, counts in enumerate(seen["tested"], 1) if len(counts) == 1]
     lines = [f"{_list_places(single)} of the tested images only ever shows one character"] if single else []
-    for name, what in (("train", "was never learned"), ("tested", "was never tested")):
-        lines += [f"{_quoted(missing)} {what} at position {place}" for place, missing in gaps[name][:6]]
+    for name, what in (("train", "never learned"), ("tested", "never tested")):
+        for place, missing in gaps[name][:6]:
+            lines.append(f"{_quoted(missing)} {'was' if len(missing) == 1 else 'were'} {what} at position {place}")
         if len(gaps[name]) > 6:
             lines.append(f"and more at {len(gaps[name]) - 6} other positions")
     if lines:
         text = "Not every character was learned and tested everywhere: " + "; ".join(lines) + "."
         return Statement("all classes", False, text)
+    if exposure.manifest is None:
+        return Statement("all classes", None, "It is not known which characters were learned at which position.")
     least = min((min(counts.values()) for counts in seen["tested"] if counts), default=0)
     text = "At each position, every character that the records show there was learned and is tested"
     return Statement("all classes", True, f"{text}, each at least {_times(least)}.")
@@ -227,8 +258,8 @@ def _part_in_training(split, exposure):
     return [name for name in names if not (exposure.is_tested and name == split)]
 
 
-def _shard_scan(name, path, manifest, fractions=()):
-    return ShardScan(name, str(path), manifest.image_shape, manifest.encoding, fractions)
+def _shard_scan(name, path, manifest, **asked):
+    return ShardScan(name, str(path), manifest.image_shape, manifest.encoding, **asked)
 
 
 def _fractions(exposure):
@@ -240,7 +271,10 @@ def _fractions(exposure):
 
 def _joined(scans):
     empty = np.zeros(0, np.uint64)
-    return (np.concatenate([empty, *(getattr(scan, field) for scan in scans)]) for field in ("codes", "pixels"))
+    codes, pixels = (
+        np.concatenate([empty, *(getattr(scan, field) for scan in scans)]) for field in ("codes", "pixels")
+    )
+    return SplitScan(codes, pixels, sum(scan.drawn for scan in scans), sum(scan.earlier for scan in scans))
 
 
 def _hash(data):

@@ -120,6 +120,8 @@ def code_split(manifest):
     """(validation_fraction, test_fraction, rotation): what split_of was given for the codes of these records."""
     settings = manifest.settings
     try:
+        if settings.get("only_split"):
+            raise KeyError("only_split")  # there every image is in one split, whatever its code
         return settings["validation_fraction"], settings["test_fraction"], settings.get("rotation", 0.0)
     except KeyError:
         raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew") from None

@@ -13,13 +13,13 @@ def run_stages(config):
     """Runs the stages that the settings name; the result is the exit code."""
     workdir = Workdir(config.workdir)
     stages = config.ordered_stages
-    _check_inputs(config)
     if "check" in stages:
         from pipeline.environment import check
 
         code = check(config, workdir)
         if code or stages == ("check",):
             return code
+    _check_inputs(config)
     with workdir.locked() if _is_chief(config) else contextlib.nullcontext():
         for stage in stages:
             if stage != "check":
@@ -29,13 +29,16 @@ def run_stages(config):
 
 def _check_inputs(config):
     """Raises before any work is done where a folder that a later stage takes is not what it must be."""
-    from pipeline.checkpoints import Checkpoints
-
     trains = {"train", "folds", "cleanings"} & set(config.ordered_stages)
-    if trains and config.train.initialize_from:
-        Checkpoints.given("--initialize_from", config.train.initialize_from)
-    if "test" in config.ordered_stages and config.test.checkpoint:
-        Checkpoints.given("--checkpoint", config.test.checkpoint)
+    taken = {
+        "--initialize_from": config.train.initialize_from if trains else "",
+        "--checkpoint": config.test.checkpoint if "test" in config.ordered_stages else "",
+    }
+    for flag, folder in taken.items():
+        if folder:
+            from pipeline.checkpoints import Checkpoints
+
+            Checkpoints.given(flag, folder)
 
 
 def _is_chief(config):

@@ -38,7 +38,7 @@ from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays, assign_w
 from pipeline.config import available_cores
 from pipeline.devices import Cluster, check_batch_size, describe, fast_precision, gather, is_multi_worker, make_strategy
 from pipeline.display import Display, Waiting, Window
-from pipeline.endless import Endless, drawn_batches
+from pipeline.endless import Endless, code_split, drawn_batches
 from pipeline.logs import Logs, clear, sheet
 from pipeline.optimizer import learning_rate_at, make_optimizer
 from pipeline.recognizer import Recognizer, network_settings, predict_batches
@@ -71,7 +71,7 @@ def train(config, workdir, records=None):
     found = None if config.overwrite else checkpoints.latest()
     asked = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest, num_drawn))
     length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
-    settings = training_settings(asked, manifest, _precision(asked, found), endless)
+    settings = training_settings(asked, manifest, _precision(asked, found), endless, _earlier(asked, found))
     if found:
         _check_settings(found, settings, workdir)
         if found.state["finished"]:
@@ -112,7 +112,7 @@ class Length:
         return self.epochs * self.per_epoch
 
 
-def training_settings(asked, manifest, precision, endless=None):
+def training_settings(asked, manifest, precision, endless=None, earlier=()):
     """What a checkpoint remembers of how it came to be: plain JSON. `precision` is the one in use, never `auto`."""
     return plain(
         {
@@ -131,8 +131,10 @@ def training_settings(asked, manifest, precision, endless=None):
                 "fingerprint": manifest.fingerprint,
                 "train": manifest.count("train"),
                 "validation": manifest.count("validation"),
+                "split": _code_split(manifest),
             },
             "drawn": endless.settings if endless else None,
+            "earlier": earlier,
         }
     )
 
@@ -665,6 +667,27 @@ def _precision(asked, found):
     if asked.precision != "auto":
         return asked.precision
     return found.state["settings"]["network"]["precision"] if found else fast_precision()
+
+
+def _earlier(asked, found):
+    """The trainings whose weights this one began with, and by what fractions each kept codes for its test."""
+    if found:
+        return found.state["settings"].get("earlier", [])
+    if not asked.initialize_from:
+        return []
+    settings = Checkpoints.given("--initialize_from", asked.initialize_from).best_settings()
+    records = settings["records"]
+    return [
+        {"records": records["fingerprint"], "split": records.get("split")},
+        *settings.get("earlier", []),
+    ]
+
+
+def _code_split(manifest):
+    try:
+        return code_split(manifest)
+    except DigitwiseError:
+        return None
 
 
 def _augmentation(asked, found, manifest, num_drawn):

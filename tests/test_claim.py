@@ -10,6 +10,7 @@ from pipeline.claim import Exposure
 from records import schema
 from records.errors import DamagedRecords
 from records.framing import frame
+from records.shards import split_of
 from tests.small_records import make_records, picture
 
 
@@ -150,3 +151,30 @@ def test_worker_processes_find_the_same(manifest, monkeypatch):
     assert {name: sorted(scan.pixels) for name, scan in alone.items()} == {
         name: sorted(scan.pixels) for name, scan in together.items()
     }
+
+
+def test_what_is_not_known_of_the_classes_is_not_called_wrong(manifest):
+    holds, text = statements(manifest, exposure=Exposure(None, False))["all classes"]
+    assert holds is None and text == "It is not known which characters were learned at which position."
+
+
+def test_codes_that_an_earlier_training_may_have_learned_are_counted(tmp_path):
+    codes = ["11", "12", "21", "22", "31", "32", "41", "42"]
+    manifest = make_records(tmp_path, train=["99"], validation=[], test=codes)
+
+    def earlier(*splits):
+        return statements(manifest, exposure=Exposure(manifest, True, earlier=splits)).get("earlier training")
+
+    learned = sum(split_of(code, 0.2, 0.3) != "test" for code in codes)
+    assert 0 < learned < len(codes)
+    holds, text = earlier((0.2, 0.3, 0.0))
+    assert holds is False and f"the codes of {learned} tested images: give both the same" in text
+    assert earlier((0.2, 0.3, 0.0), None) == (holds, text)
+    assert earlier((0.0, 1.0, 0.0))[0] is True
+    assert earlier((0.0, 1.0, 0.0), None)[0] is None
+    assert earlier() is None
+
+
+def test_the_earlier_trainings_are_those_that_the_checkpoint_tells_of(manifest, workdir):
+    settings = {"earlier": [{"records": "a", "split": [0.1, 0.2, 0.0]}, {"records": "b", "split": None}]}
+    assert claim.find_exposure(settings, manifest, workdir).earlier == ((0.1, 0.2, 0.0), None)

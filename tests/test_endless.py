@@ -202,10 +202,12 @@ def test_a_training_begins_with_the_weights_of_another(work, tmp_path, capsys):
     options = {"source": "images", "epochs": 1, "initialize_from": str(work.checkpoints), "learning_rate": 1e-9}
     train(config_for(other, **options), other)
     assert f"arrays from step 6 of {work.checkpoints}" in capsys.readouterr().out
+    began = Checkpoints(other.checkpoints).best_settings()["earlier"]
+    assert began == [{"records": Manifest.load(work.records).fingerprint, "split": [0.25, 0.25, 0.0]}]
     before, after = final_arrays(work.root), final_arrays(other.root)
     kernels = [name for name in before if name.startswith("network/") and name.endswith("kernel")]
     assert kernels and all(np.allclose(before[name], after[name], atol=1e-6) for name in kernels)
-    with pytest.raises(DigitwiseError, match="holds no checkpoint"):
+    with pytest.raises(DigitwiseError, match="--initialize_from=.*none: there is no such folder"):
         train(
             config_for(other, **{**options, "initialize_from": str(tmp_path / "none")}),
             Workdir(tmp_path / "new"),
