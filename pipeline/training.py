@@ -44,8 +44,9 @@ from pipeline.optimizer import learning_rate_at, make_optimizer
 from pipeline.recognizer import Recognizer, network_settings, predict_batches
 from pipeline.shares import Part
 from pipeline.workdir import differing_settings, plain, refuse_other_settings
-from records.errors import DigitwiseError
+from records.errors import DamagedRecords, DigitwiseError
 from records.manifest import Manifest
+from records.verify import shard_problem
 
 LOOK_STEPS = 10
 _CALL_SECONDS = 0.1
@@ -54,6 +55,7 @@ _VALIDATION_BATCH = 256
 _HISTORY_ROWS = 200
 _SHEET_IMAGES = 16
 _PROFILED_STEPS = 10
+_LEARNED_SHARE = 0.1  # of what guessing leaves to be read
 _VALIDATIONS = 20  # looks at the validation split, at most, unless it is said how many steps lie between
 
 
@@ -66,18 +68,28 @@ def train(config, workdir, records=None):
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
     endless, num_drawn = _endless(config, manifest)
+
+    def planned(found):
+        settled = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest, num_drawn))
+        length = Length.of(settled, manifest, num_drawn, config.generate.num_images)
+        precision, earlier = _precision(settled, found), _earlier(settled, found)
+        return settled, length, training_settings(settled, manifest, precision, endless, earlier)
+
+    found = _standing(checkpoints, config.overwrite)
+    settled, length, settings = planned(found)
+    differing = _differing(found, settings, length) if found else []
+    if differing and not config.overwrite:
+        refuse_other_settings(f"the training in {workdir.checkpoints} (step {found.step})", differing)
+    if found and not differing and found.state["finished"]:
+        print(f"train: finished at step {found.step} ({found.state['finished']}); nothing to do")
+        return found.state
+    if differing:
+        found = None
+        settled, length, settings = planned(None)
+    asked, initial = settled, None if found else _initial(settled)
     if chief:
-        _prepare(config, workdir, checkpoints)
-    found = None if config.overwrite else checkpoints.latest()
-    asked = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest, num_drawn))
-    length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
-    settings = training_settings(asked, manifest, _precision(asked, found), endless, _earlier(asked, found))
-    if found:
-        _check_settings(found, settings, workdir)
-        if found.state["finished"]:
-            print(f"train: finished at step {found.step} ({found.state['finished']}); nothing to do")
-            return found.state
-    with _told_of_lost_peers(cluster, checkpoints):
+        _prepare(checkpoints, workdir, anew=config.overwrite and not found)
+    with _told_of_damage(manifest), _told_of_lost_peers(cluster, checkpoints):
         strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
         _check_replicas(asked, strategy, num_drawn)
         with (
@@ -86,7 +98,7 @@ def train(config, workdir, records=None):
             _interrupts() as interrupts,
         ):
             training = _Training(asked, manifest, strategy, checkpoints, settings, length, interrupts, chief)
-            training.restore(found)
+            training.restore(found, initial)
             return training.run(decoded, drawn, workdir.logs)
 
 
@@ -148,6 +160,9 @@ class Steps:
         self._readout = recognizer.readout
         self._optimizer = optimizer
         self._batch_size = batch_size
+        # Loss scaling leaves out a step whose gradients are not finite, and looks at those of one replica only.
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._must_agree = scales and strategy.num_replicas_in_sync > 1
         self._differentiate = (
             tf.function(self._gradients, jit_compile=True, autograph=False) if xla else self._gradients
         )
@@ -190,6 +205,8 @@ class Steps:
 
     def _step(self, images, label_ids, slot, stop, waited):
         loss, logits, gradients = self._differentiate(images, label_ids)
+        if self._must_agree:
+            gradients = _finite_together(gradients)
         self._optimizer.apply(gradients, self._network.trainable_variables)
         right, counted = _position_counts(label_ids, self._readout.decode(logits).label_ids)
         row = tf.stack([loss, right, counted, stop, waited])
@@ -256,12 +273,14 @@ class _Training:
         if manifest.count("validation"):
             self.validation = evaluation_batches(manifest, "validation", _VALIDATION_BATCH, asked.channels)
 
-    def restore(self, checkpoint):
-        """Takes up the state of a checkpoint, the same one on all workers."""
+    def restore(self, checkpoint, initial=None):
+        """Takes up the state of a checkpoint, the same one on all workers; or, where there is none, the weights of the
+        `initial` one, of another training."""
         step = checkpoint.step if checkpoint else 0
         _check_agreement(self.strategy, step)
         if checkpoint is None:
-            self._initialize()
+            if initial:
+                self._initialize(initial)
             return
         with self.strategy.scope():
             assign_arrays(checkpoint.arrays, **self._variables())
@@ -269,11 +288,8 @@ class _Training:
         self.step = self.recognizer.step = step
         self.state = {**checkpoint.state, "environment": self.state["environment"]}
 
-    def _initialize(self):
+    def _initialize(self, given):
         """Takes what fits of another training's weights."""
-        if not self.asked.initialize_from:
-            return
-        given = Checkpoints.given("--initialize_from", self.asked.initialize_from).choose("best")
         with self.strategy.scope():
             taken, left = assign_what_fits(given.arrays, network=self.recognizer.network.variables)
         if not taken:
@@ -301,6 +317,7 @@ class _Training:
         ):
             while not self._ended():
                 self._advance(iterator)
+        _check_agreement(self.strategy, self.step)  # no worker goes on before the chief has saved
         return self.state
 
     def _ended(self):
@@ -407,11 +424,14 @@ class _Training:
             "count": len(label_ids),
         }
         best = self.state["best"]
-        better = best is None or result["sequence_accuracy"] > best["sequence_accuracy"]
+        rank = [result["sequence_accuracy"], result["position_accuracy"]]
+        best_rank = [best["sequence_accuracy"], best["position_accuracy"]] if best else [-1.0, -1.0]
         # Equal is not better, but of two equal ones the later has learned from more.
-        if better or result["sequence_accuracy"] == best["sequence_accuracy"]:
+        if rank >= best_rank:
             self.state["best"] = result
-        self.state["stale_validations"] = 0 if better else self.state["stale_validations"] + 1
+        # Nothing gets better on the plateau at the beginning, and a training must not be ended for that.
+        fresh = rank > best_rank or _is_guessing(result["position_accuracy"], len(self.manifest.alphabet))
+        self.state["stale_validations"] = 0 if fresh else self.state["stale_validations"] + 1
         if self.chief:
             self._tell(result, codes_right, shown)
 
@@ -578,6 +598,13 @@ def _interrupts():
             signal.signal(number, handler)
 
 
+def _finite_together(gradients):
+    """The gradients of a replica, all of them infinite where any replica has one that is not finite."""
+    broken = tf.add_n([tf.cast(~tf.reduce_all(tf.math.is_finite(gradient)), tf.float32) for gradient in gradients])
+    broken = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, broken)
+    return [tf.where(broken > 0, tf.constant(np.inf, gradient.dtype), gradient) for gradient in gradients]
+
+
 def _timed_next(iterator):
     """(the next batch, the seconds it took to come)."""
     began = tf.timestamp()
@@ -620,6 +647,19 @@ def _decoding(manifest, asked, num_drawn):
 def _decode(manifest, channels):
     with tf.device("CPU:0"):
         return decode_split(manifest, "train", channels)
+
+
+@contextlib.contextmanager
+def _told_of_damage(manifest):
+    """One line that names the damaged record, where TensorFlow stumbled over it."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+        shards = (shard for split in ("train", "validation") for shard in manifest.splits[split])
+        problem = next(filter(None, (shard_problem(manifest, shard) for shard in shards)), None)
+        if problem is None:
+            raise
+        raise DamagedRecords(f"{problem}; --stage=check says more") from None
 
 
 @contextlib.contextmanager
@@ -701,23 +741,40 @@ def _augmentation(asked, found, manifest, num_drawn):
     return strength_for(manifest.count("train"))
 
 
-def _prepare(config, workdir, checkpoints):
-    """What only one process may do, before any other looks."""
-    if config.overwrite:
+def _standing(checkpoints, overwrite):
+    """The newest checkpoint, or None; where none of several is whole, only --overwrite may begin anew."""
+    try:
+        return checkpoints.latest()
+    except DigitwiseError:
+        if not overwrite:
+            raise
+        return None
+
+
+def _initial(asked):
+    """The checkpoint whose weights the training begins with, or None."""
+    if not asked.initialize_from:
+        return None
+    return Checkpoints.given("--initialize_from", asked.initialize_from).choose("best")
+
+
+def _prepare(checkpoints, workdir, anew):
+    """What only the chief does: removes what is to be made anew, or what a killed process left half done."""
+    if anew:
         checkpoints.clear()
         clear(workdir.logs)
     checkpoints.clean()
 
 
-def _check_settings(found, settings, workdir):
-    """Refuses to go on with what was begun under other settings."""
+def _differing(found, settings, length):
+    """[(name, before, now)] of the settings with which a training was begun and those with which it would go on."""
     before, now = (
         {**s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
         for s in (found.state["settings"], settings)
     )
-    differing = differing_settings(before, now)
-    if differing:
-        refuse_other_settings(f"the training in {workdir.checkpoints} (step {found.step})", differing)
+    # The number of images drawn in an epoch is no setting of its own.
+    steps = ({"steps": found.state["num_steps"]}, {"steps": length.num_steps})
+    return differing_settings(before, now) or differing_settings(*steps)
 
 
 def _check_agreement(strategy, step):
@@ -735,6 +792,12 @@ def _check_agreement(strategy, step):
             f"the workers stand at steps {', '.join(map(str, sorted(set(steps))))}: --workdir must be one folder that "
             "all of them share"
         )
+
+
+def _is_guessing(position_accuracy, num_classes):
+    """Whether a network reads hardly more characters than one that guesses."""
+    chance = 1 / num_classes
+    return position_accuracy < chance + _LEARNED_SHARE * (1 - chance)
 
 
 def _position_counts(label_ids, decoded_ids):

@@ -72,6 +72,38 @@ def same_to_5_digits(values, others):
     return values == pytest.approx(others, rel=1e-5)
 
 
+OVERFLOW = """
+import keras, numpy as np, tensorflow as tf
+from pipeline.devices import make_strategy
+from pipeline.optimizer import make_optimizer
+from pipeline.training import _finite_together
+
+strategy = make_strategy("mirrored", logical_devices=2)
+with strategy.scope():
+    weights = keras.Variable([1.0, 2.0])
+    optimizer = make_optimizer("constant", 0.1, 0.0, 10, precision="float16")
+    optimizer.build([weights])
+
+@tf.function(autograph=False)
+def step(broken):
+    def of_replica():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        gradient = tf.where(tf.equal(number, broken), np.inf, 1.0) * tf.ones([2])
+        optimizer.apply(_finite_together([gradient]), [weights])
+    strategy.run(of_replica)
+
+for broken in (0, 1, -1):
+    before = np.array(weights)
+    step(tf.constant(broken))
+    print(np.isfinite(weights).all(), np.array_equal(before, weights), flush=True)
+"""
+
+
+def test_an_overflow_on_any_replica_leaves_a_step_out():
+    result = subprocess.run([sys.executable, "-c", OVERFLOW], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert result.stdout.split() == ["True", "True"] * 2 + ["True", "False"], result.stderr
+
+
 def test_two_logical_devices_have_the_loss_of_one(tmp_path, loss_of_one_device):
     workdir = new_workdir(tmp_path)
     code, output = finish(start_training(workdir, **FEW_STEPS, **MIRRORED))

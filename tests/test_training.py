@@ -18,7 +18,8 @@ from pipeline.config import RunConfig, TrainConfig
 from pipeline.display import Display, Window
 from pipeline.training import Steps, train, training_settings
 from pipeline.workdir import Workdir
-from records.errors import DigitwiseError
+from records.errors import DamagedRecords, DigitwiseError
+from records.manifest import Manifest
 from tests.training_fixtures import (
     assert_same_bits,
     final_arrays,
@@ -216,6 +217,59 @@ def test_overwrite_begins_anew(work, capsys):
     steps = [json.loads(line)["step"] for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert steps == [6, 10, 12]
     assert (work.logs / "network.svg").read_text() != "the old one"
+
+
+def test_overwrite_goes_on_with_what_was_begun_with_the_same_settings(work, capsys):
+    train_here(work, epochs=1, overwrite=True)
+    train_here(work, epochs=1, overwrite=True)
+    assert "nothing to do" in capsys.readouterr().out
+    for path in work.checkpoints.glob("*.npz"):
+        path.write_bytes(b"damaged")
+    with pytest.raises(DigitwiseError, match="none of the checkpoints .* is whole; train anew with --overwrite"):
+        train_here(work, epochs=1)
+    assert train_here(work, epochs=1, overwrite=True)["num_steps"] == 6
+
+
+def test_another_length_is_refused(work, monkeypatch):
+    train_here(work, epochs=1)
+    longer = training.Length(1, 7, 7)
+    monkeypatch.setattr(training.Length, "of", lambda *_: longer)
+    with pytest.raises(DigitwiseError, match="other settings:\n  steps: 6 -> 7\n"):
+        train_here(work, epochs=1)
+
+
+def test_weights_of_the_workdir_itself_may_be_the_first_of_a_new_training(work, capsys):
+    train_here(work, epochs=1)
+    options = {"initialize_from": str(work.checkpoints), "learning_rate": 1e-9, "epochs": 1}
+    before = Checkpoints(work.checkpoints).latest().arrays
+    train_here(work, overwrite=True, **options)
+    assert "arrays from step 6 of" in capsys.readouterr().out
+    after = Checkpoints(work.checkpoints).latest().arrays
+    kernels = [name for name in before if name.startswith("network/") and name.endswith("kernel")]
+    assert kernels and all(np.allclose(before[name], after[name], atol=1e-6) for name in kernels)
+
+
+def test_a_damaged_record_is_named(work):
+    path = Manifest.load(work.records).paths("train")[0]
+    content = bytearray(path.read_bytes())
+    content[40] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedRecords, match=rf"{path.name}: record 0 at byte 0: .*; --stage=check says more"):
+        train_here(work, epochs=1)
+
+
+def test_a_plateau_does_not_use_patience_up(work, monkeypatch):
+    accuracies = iter([0, 0, 0, 8, 7, 6])
+
+    def read_validation(self):
+        label_ids = np.zeros((4, 2), np.int32)
+        decoded_ids = np.ones((4, 2), np.int32)
+        decoded_ids.flat[: next(accuracies)] = 0
+        return label_ids, decoded_ids, (np.zeros((4, 16, 32, 1), np.uint8), label_ids, decoded_ids)
+
+    monkeypatch.setattr(training._Training, "_read_validation", read_validation)
+    state = train_here(work, epochs=9, patience=2, validation_steps=4)
+    assert (state["validated_step"], state["best"]["step"]) == (24, 16)
 
 
 def test_target_accuracy_ends_a_training(work):
