@@ -65,7 +65,8 @@ def _parse(arguments):
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:
-        print(f"error: {error}\n{arguments[0]} --help lists the flags", file=sys.stderr)
+        said = str(error).removeprefix("ERROR:: ")  # where a file of flags cannot be opened
+        print(f"error: {said}\n{arguments[0]} --help lists the flags", file=sys.stderr)
         sys.exit(1)
 
 

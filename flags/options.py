@@ -43,21 +43,25 @@ GROUPS = (
         {
             "stage": f"one or several of {', '.join(STAGES)}, comma separated, or all; they run in this order",
             "workdir": "the folder that holds everything a run makes; nothing is written elsewhere",
-            "overwrite": "make anew what was made with other settings, instead of stopping there",
+            "overwrite": "make anew what was made with other settings, instead of stopping there; what was made with "
+            "these stays",
             "workers": "worker processes; 0 takes one for each core. No byte of any result depends on it",
         },
     ),
     (
         "generate: draw images of codes",
         GenerateConfig,
-        {"num_images": "how many images; a greater number later goes on from the images that are there"},
+        {
+            "num_images": "how many images; a greater number later goes on from the images that are there (records and "
+            "training then need --overwrite)"
+        },
     ),
     (
         "generate: what the images show",
         DrawingConfig,
         {
             "alphabet": "characters of the codes: digits, lower, upper, alnum, names joined with + "
-            "(digits+upper), or the characters themselves; also what the labels of --images may hold",
+            "(digits+upper), or the characters themselves; also what the labels of --images may hold. None: digits",
             "code_length": "characters of a code: 4, or a range such as 3-6 (4 when drawing; any when reading --images)",
             "image_size": "WIDTHxHEIGHT (160x60 when drawing; the first image's when reading --images)",
             "fonts": "font files (TrueType or OpenType), comma separated; none: the captcha package's own",
@@ -110,7 +114,7 @@ GROUPS = (
             "text_key": "the key, or the first of indexed keys, or the folder key=, that holds the text; a+b joins two",
             "charset": "the characters that ids stand for, the first id's first: as --alphabet takes them, or a table "
             "file; number or number:4 where one number is the code itself, of 4 digits",
-            "first_id": "the id of the first character of --charset: 0 or 1",
+            "first_id": "the id of the first character of --charset, mostly 0 or 1",
             "padding": "the id that fills lists up to one length, or none",
             "separator": "what stands between the characters of a text and is no part of it, such as a space; or none",
             "image_shape": "the sizes of raw images as they lie in memory: 32x100, 32x100x3, or 3x32x100",
@@ -139,7 +143,8 @@ GROUPS = (
             "sees about as many",
             "synthetic_share": "the part of each batch that is drawn while training, without end and without files; "
             "none: 1 with --source=synthetic, else 0",
-            "initialize_from": "a folder of checkpoints: the training begins with their weights, as far as they fit",
+            "initialize_from": "a folder of checkpoints, or a workdir: the training begins with their weights, as far as "
+            "they fit",
             "optimizer": f"{' or '.join(OPTIMIZERS)}: how weights follow the gradient",
             "schedule": f"{' or '.join(SCHEDULES)}: how the learning rate runs",
             "learning_rate": "the highest rate of the schedule",
@@ -167,7 +172,7 @@ GROUPS = (
         "test: how well it reads",
         TestConfig,
         {
-            "checkpoint": "a folder of checkpoints to test; none: that of the workdir",
+            "checkpoint": "a folder of checkpoints, or a workdir, to test; none: that of --workdir",
             "split": "the split to read; train and validation had a part in the training, and the report says so",
             "shown_predictions": "images in the printed table, up to half of them mistakes",
         },

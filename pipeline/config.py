@@ -46,7 +46,7 @@ IMAGE_TYPES = ("uint8", "int8", "int16", "uint16", "int32", "int64", "float16", 
 class DrawingConfig:
     """How a synthetic image looks. Image i is a function of these and i alone."""
 
-    alphabet: str = "digits"
+    alphabet: str = ""
     code_length: str = ""
     image_size: str = ""
     fonts: tuple = ()
@@ -74,6 +74,11 @@ class DrawingConfig:
         parse_color("--background", self.background)
         check_shows("--foreground", parse_color("--foreground", self.foreground))
         parse_degrees("--rotation", self.rotation)
+
+    @property
+    def characters(self):
+        """What codes are made of, as --alphabet takes it."""
+        return self.alphabet or "digits"
 
     @property
     def lengths(self):
@@ -306,9 +311,12 @@ class RunConfig:
             raise SettingError("--workdir is empty: it takes the folder that holds everything a run makes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic are three things to read: give one of them")
-        trials = [stage for stage in ("folds", "cleanings") if stage in self.stages]
-        if trials and self.train.strategy == "multi_worker":
-            raise SettingError(f"--stage={trials[0]} trains in one process: leave out --strategy=multi_worker")
+        alone = [stage for stage in self.ordered_stages if stage not in ("check", "train", "test")]
+        if alone and self.train.strategy == "multi_worker":
+            raise SettingError(
+                f"--stage={alone[0]} is for one process: run it once without --strategy=multi_worker, and then "
+                "--stage=train,test with it on every worker"
+            )
         if "folds" in self.stages and self.records.validation_fraction + 1 / self.trials.folds >= 1:
             raise SettingError(
                 f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave nothing "

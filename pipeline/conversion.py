@@ -25,7 +25,7 @@ from pipeline.workers import run_pieces
 from records import schema
 from records.alphabet import Alphabet
 from records.atomic import remove_partial, sync_directory, write_text
-from records.errors import DigitwiseError
+from records.errors import DamagedRecords, DigitwiseError
 from records.folder import LabeledFolder
 from records.images import StoredForm, describe
 from records.manifest import FILE_NAME, Manifest
@@ -37,16 +37,19 @@ _PLAN = "plan"
 _SETTINGS = "settings.json"
 _TFDS_FILES = ("features.json", "dataset_info.json")
 _ROWS_HELD = 4096
+_FEW_CODES = 30
 _HELD_OUT_ONLY = "held_out_only"
 
 
 @dataclasses.dataclass
 class Survey:
-    """What one pass over the rows of a source found: counts, lengths, and the characters at each position."""
+    """What one pass over the rows of a source found: counts, lengths, the characters at each position, and of each
+    split the first few codes."""
 
     counts: collections.Counter
     lengths: set
     classes: dict
+    codes: dict
 
     def classes_of(self, split, positions):
         """[{character: count}] by position."""
@@ -80,7 +83,7 @@ def convert(config, workdir, only_split=None, held_out_only=False, rotation=0.0,
     total = sum(survey.counts.values())
     shares = ", ".join(f"{split} {survey.counts[split]:,}" for split in SPLITS)
     print(f"records: {total:,} images in {workdir.records} ({shares}), {total / seconds:,.0f} images/s")
-    for line in missing_classes(manifest):
+    for line in (*few_codes(survey), *missing_classes(manifest)):
         print(f"records: warning: {line}")
     return True
 
@@ -115,7 +118,7 @@ class Found:
         lengths = drawing.lengths if drawing.code_length else None
         size = drawing.size if drawing.image_size else None
         described = {kind: source.fingerprint(), "code_length": lengths, "image_size": size}
-        return cls(source, described, Alphabet.parse(drawing.alphabet).characters, lengths, size)
+        return cls(source, described, Alphabet.parse(drawing.characters).characters, lengths, size)
 
     def folded(self):
         """The same with an alphabet of one case."""
@@ -173,7 +176,7 @@ def records_to_train(config, workdir):
     if own:
         return own
     lacking = config.records.source == "synthetic" and not (workdir.records / FILE_NAME).exists()
-    if (_names_source(config) or lacking) and _may_convert(config):
+    if (_names_source(config) or lacking) and _may_convert(config, workdir):
         convert(config, workdir, held_out_only=draws_all(config))
     return workdir.records
 
@@ -184,7 +187,7 @@ def records_to_test(config, workdir):
     own = _own_folder(config.foreign)
     if own:
         return own
-    if not _names_source(config) or not _may_convert(config) or _is_converted(config, workdir):
+    if not _names_source(config) or not _may_convert(config, workdir) or _is_converted(config, workdir):
         return workdir.records
     if config.test.split not in SPLITS:
         raise DigitwiseError(f"--split={config.test.split}: there are {', '.join(SPLITS)}")
@@ -201,8 +204,13 @@ def _names_source(config):
     return bool(config.foreign.records or config.records.images)
 
 
-def _may_convert(config):
-    """Not twice in one run, and not by several workers at once."""
+def _may_convert(config, workdir):
+    """Not twice in one run; several workers at once must not have to."""
+    if config.train.strategy == "multi_worker" and not _is_converted(config, workdir):
+        raise DigitwiseError(
+            f"{workdir.records} was not made of these images: run --stage=records once, without --strategy=multi_worker, "
+            "or give --records the folder of records that it made elsewhere"
+        )
     return "records" not in config.ordered_stages and config.train.strategy != "multi_worker"
 
 
@@ -232,6 +240,15 @@ def _is_converted(config, workdir):
         return False
     described = plain(find_source(config, workdir).described)
     return all(source.get(kind) == described[kind] for kind in ("folder", "records") if kind in described)
+
+
+def few_codes(survey):
+    """A line for each split that is meant to measure and has too few different codes for that."""
+    return [
+        f"the {split} split has {survey.counts[split]} images of {len(codes)} codes: a figure from it says little"
+        for split, codes in survey.codes.items()
+        if split != "train" and len(codes) < _FEW_CODES
+    ]
 
 
 def missing_classes(manifest):
@@ -292,7 +309,9 @@ def _survey(found, records, folder, only_split, held_out_only, rotation):
     """One pass over the source: checks every label, and leaves the rows of each split in a file of `folder`."""
     alphabet = Alphabet(found.alphabet)
     lengths = found.lengths or (1, MAX_CODE_LENGTH)
-    survey = Survey(collections.Counter(), set(), collections.defaultdict(collections.Counter))
+    survey = Survey(
+        collections.Counter(), set(), collections.defaultdict(collections.Counter), collections.defaultdict(set)
+    )
     with _RowFiles(folder) as files:
         for key, text in found.rows():
             _check_label(found, key, text, alphabet, lengths)
@@ -302,6 +321,8 @@ def _survey(found, records, folder, only_split, held_out_only, rotation):
             files.add(split, key, text)
             survey.counts[split] += 1
             survey.lengths.add(len(text))
+            if len(survey.codes[split]) < _FEW_CODES:
+                survey.codes[split].add(text)
             for position, character in enumerate(text):
                 survey.classes[split, position][character] += 1
     if held_out_only:
@@ -362,6 +383,9 @@ def _write_shards(found, config, settings, survey, folder):
         for spec, shard in run_pieces(write_shard, missing, config.processes):
             shards[spec.target] = shard
             advance(shard.count)
+    written = sum(shard.count for shard in shards.values())
+    if written != total:
+        raise DamagedRecords(f"{folder} has {written} records of {total} images: is another process writing there?")
     return Manifest(
         name=config.records.name,
         alphabet=found.alphabet,

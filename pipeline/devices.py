@@ -81,8 +81,10 @@ class Cluster:
                 sleep(_PAUSE_SECONDS)
 
 
-def is_chief():
+def is_chief(strategy):
     """Whether this process writes what a run leaves behind: all but the later workers of a cluster do."""
+    if strategy != "multi_worker":
+        return True
     cluster = Cluster.from_environment()
     return cluster is None or cluster.is_chief
 
@@ -91,7 +93,7 @@ def make_strategy(strategy="auto", devices="", logical_devices=0, peer_seconds=6
     """The tf.distribute.Strategy for `strategy`; `devices` is a count, or names with commas between."""
     import tensorflow as tf
 
-    cluster = Cluster.from_environment()
+    cluster = Cluster.from_environment() if strategy in ("auto", "multi_worker") else None
     if strategy == "multi_worker":
         return _multi_worker(cluster, logical_devices, peer_seconds)
     if strategy == "auto" and cluster is not None and len(cluster.addresses) > 1:

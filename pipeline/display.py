@@ -20,15 +20,16 @@ _PLATEAU_SHARE = 0.97
 _WAITING_STEPS = 100
 _WAITING_SHARE = 0.1
 # How many steps these networks were seen to need before they leave the plateau, at settings that suit them.
-_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 2000), "crnn": (60, 300)}
-_UNKNOWN_PLATEAU = (20, 2000)  # of the other networks, each of which has been seen with few settings
+_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 4500), "crnn": (60, 300)}
+_UNKNOWN_PLATEAU = (20, 5000)  # of the other networks, each of which has been seen with few settings
 
 
 class Window:
     """The last steps' losses and accuracies, and the line about a plateau, which is said once."""
 
-    def __init__(self, network, readout, start_step):
+    def __init__(self, network, readout, start_step, num_steps):
         self.network = network
+        self.num_steps = num_steps
         self.num_classes = readout.num_classes
         self.losses = []
         self.accuracies = []
@@ -50,11 +51,16 @@ class Window:
             return None
         self.said = True
         first, last = _USUAL_PLATEAU.get(self.network, _UNKNOWN_PLATEAU)
+        if self.num_steps > 2 * last:
+            mend = (
+                f"If it is still there at step {2 * last:,}, stop it and try a third of --learning_rate, or more images"
+            )
+        else:
+            mend = "If it is still there at the end, try more --epochs, a third of --learning_rate, or more images"
         return (
             f"step {step:,}: the loss is {loss:.2f}, no better than guessing among {self.num_classes} "
             f"characters, ln({self.num_classes}) = {guessing:.2f}. This is a plateau: {self.network} is usually there for "
-            f"{first:,} to {last:,} steps, and then learns fast. If it is still there at step {3 * last:,}, stop it and "
-            "try a third of --learning_rate, or more images"
+            f"{first:,} to {last:,} steps, and then learns fast. {mend}"
         )
 
 

@@ -61,7 +61,7 @@ class Drawing:
     @classmethod
     def of(cls, config):
         """Checks what the settings alone cannot tell: that the fonts are there and have every character."""
-        alphabet = Alphabet.parse(config.alphabet).characters
+        alphabet = Alphabet.parse(config.characters).characters
         fonts = tuple(os.path.abspath(font) for font in config.fonts) or tuple(captcha.image.DEFAULT_FONTS)
         for font in fonts:
             check_font(font, alphabet)

@@ -39,6 +39,7 @@ class Endless:
     max_length: int
     channels: int
     split: tuple  # validation_fraction, test_fraction, rotation
+    is_folded: bool = False  # whether codes that differ only in case are one
 
     @classmethod
     def beside(cls, manifest, config, channels):
@@ -46,9 +47,16 @@ class Endless:
         asked = config.generate.drawing
         lengths = asked.lengths if asked.code_length else (manifest.min_length, manifest.max_length)
         size = asked.size if asked.image_size else (manifest.width, manifest.height)
-        asked = dataclasses.replace(asked, code_length="-".join(map(str, lengths)), image_size="x".join(map(str, size)))
-        _check_like(manifest, asked)
-        endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, code_split(manifest))
+        asked = dataclasses.replace(
+            asked,
+            alphabet=asked.alphabet or manifest.alphabet,
+            code_length="-".join(map(str, lengths)),
+            image_size="x".join(map(str, size)),
+        )
+        is_folded = config.records.fold_case
+        _check_like(manifest, asked, is_folded)
+        split = code_split(manifest)
+        endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, split, is_folded)
         endless._check_drawable()
         return endless
 
@@ -57,15 +65,19 @@ class Endless:
         """What decides the images."""
         return self.drawing.settings
 
+    def code(self, text):
+        """What is to be read where `text` was drawn."""
+        return Alphabet(self.alphabet).fold(text) if self.is_folded else text
+
     def is_for_training(self, text):
-        return split_of(text, *self.split) == "train"
+        return split_of(self.code(text), *self.split) == "train"
 
     def example(self, index):
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
         draws = Draws(f"{self.drawing.config.seed} while training", index)
         text, image = self.drawing.draw(draws, self.is_for_training)
         pixels = np.asarray(in_mode(image, self.channels)).reshape(image.height, image.width, self.channels)
-        ids = Alphabet(self.alphabet).ids(text)
+        ids = Alphabet(self.alphabet).ids(self.code(text))
         return pixels, np.array(ids + [_PADDING] * (self.max_length - len(ids)), np.int32)
 
     def _check_drawable(self):
@@ -127,10 +139,11 @@ def code_split(manifest):
         raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew") from None
 
 
-def _check_like(manifest, asked: DrawingConfig):
+def _check_like(manifest, asked: DrawingConfig, is_folded):
     """Raises where what is to be drawn is unlike the records."""
     where = f"the records in {manifest.folder}"
-    alphabet = Alphabet.parse(asked.alphabet).characters
+    alphabet = Alphabet.parse(asked.characters)
+    alphabet = (alphabet.folded() if is_folded else alphabet).characters
     if set(alphabet) != set(manifest.alphabet):
         raise DigitwiseError(
             f"--alphabet={asked.alphabet} would draw {alphabet!r}, but {where} have the alphabet {manifest.alphabet!r}: "

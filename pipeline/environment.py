@@ -26,7 +26,7 @@ _PROBE_SECONDS = 120
 _SAMPLE_IMAGES = 8
 _FILE_BLOCK = 4096
 _TRAINING_MEMORY = 2 << 30
-_TRAINING_STAGES = {"train", "test"}
+_TRAINING_STAGES = {"train", "test", "folds", "cleanings"}
 
 _PROBE = """
 import json, os
@@ -53,7 +53,7 @@ def check(config, workdir):
     needs_training = bool(_TRAINING_STAGES & set(config.ordered_stages)) or config.ordered_stages == ("check",)
     probe = _start_probe() if needs_training else None
     findings = [_python(), *_packages(needs_training)]
-    findings += [_cores(config), _memory(), *_disk(config, workdir), _writable(workdir)]
+    findings += [_cores(config), _memory(), *_disk(config, workdir), _writable(workdir), *_inputs(config)]
     findings += _tensorflow(probe)
     for line in table(findings):
         print(line)
@@ -133,8 +133,10 @@ def _memory():
 
 
 def _disk(config, workdir):
-    """Rows for the fonts and for the disk, whose need is reckoned from a few images drawn for it."""
+    """Rows for the fonts and for the disk, whose need is reckoned from a few images drawn for it, where any are."""
     free = shutil.disk_usage(_existing(workdir.root)).free
+    if not _draws(config):
+        return [Finding("disk", f"{size(free)} free")]
     try:
         needed, fonts = _need(config)
     except DigitwiseError as error:
@@ -146,6 +148,39 @@ def _disk(config, workdir):
         mend = "free some space, or give another --workdir or fewer --num_images"
         return [fonts, Finding("disk", found, MISSING, mend)]
     return [fonts, Finding("disk", found)]
+
+
+def _draws(config):
+    """Whether the run would draw images; the check alone looks at all that a run may need."""
+    if config.records.images or config.foreign.records:
+        return config.synthetic_share > 0
+    stages = set(config.ordered_stages)
+    return stages == {"check"} or "generate" in stages or config.synthetic_share > 0
+
+
+def _inputs(config):
+    """Rows for the folders that the settings name."""
+    findings = []
+    if config.records.images:
+        state = OK if os.path.isdir(config.records.images) else MISSING
+        found = config.records.images if state == OK else f"{config.records.images} is not a folder"
+        findings.append(Finding("images", found, state, "give --images a folder of labelled images"))
+    checkpoints = {"--checkpoint": config.test.checkpoint, "--initialize_from": config.train.initialize_from}
+    for flag, folder in checkpoints.items():
+        if folder:
+            findings.append(_given(flag, folder))
+    return findings
+
+
+def _given(flag, folder):
+    try:
+        from pipeline.checkpoints import Checkpoints
+
+        return Finding("checkpoints", str(Checkpoints.given(flag, folder).folder))
+    except DigitwiseError as error:
+        return Finding("checkpoints", str(error), MISSING, f"give {flag} a folder of checkpoints, or a workdir")
+    except ImportError as error:
+        return Finding("checkpoints", f"{folder}, not looked at without {error.name}", WARNING)
 
 
 def _need(config):

@@ -31,6 +31,7 @@ THRESHOLDS = (0.5, 0.9, 0.99, 0.999, 0.9999)
 MISTAKES_SHOWN = 60
 UNSURE_SHOWN = RIGHT_SHOWN = 12
 _BATCH_SIZE = 250
+_FEW_BATCHES = 4
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 
 
@@ -64,6 +65,7 @@ def test(config, workdir, seconds=None, records=None):
     manifest = Manifest.load(records or workdir.records)
     check_split(manifest, asked.split)
     checkpoint = Checkpoints.to_test(asked, workdir).folder
+    is_own = checkpoint == workdir.checkpoints
     strategy, recognizer = load_recognizer(checkpoint, config.train)
     check_fits(recognizer, manifest)
     exposure = find_exposure(recognizer.settings, manifest, workdir)
@@ -83,13 +85,13 @@ def test(config, workdir, seconds=None, records=None):
             "records": manifest.settings,
         },
         "versions": versions(),
-        "history": read_history(workdir.logs / HISTORY_FILE),
+        "history": read_history((workdir.logs if is_own else checkpoint.parent / workdir.logs.name) / HISTORY_FILE),
         "cleanings": read_cleanings(workdir, manifest),
     }
     keys, shown = join_records(manifest, asked.split, readings, choose(readings, asked))
-    if is_chief():
+    if is_chief(config.train.strategy):
         report.print_summary(summary, shown["table"])
-        summary["seconds"] = {**(seconds or {}), "test": round(time.monotonic() - began, 2)}
+        summary["seconds"] = {**(seconds if seconds and is_own else {}), "test": round(time.monotonic() - began, 2)}
         report.write(workdir.report, summary, shown, keys, readings, Alphabet(manifest.alphabet))
         print(f"report      {workdir.report / report.PAGE_FILE}")
     return summary
@@ -152,7 +154,7 @@ def read_split_with(strategy, recognizer, manifest, split, batch_size):
             f"{len(np.unique(indices))} of the {count} images in the {split} split of {manifest.folder} were read: "
             "the shards are not those of the manifest; --stage=check says more"
         )
-    if len(parts) == 1:  # it built the graph: only a second reading tells how fast it is
+    if len(parts) <= _FEW_BATCHES:  # the first built the graph: only a second reading tells how fast it is
         began = time.perf_counter()
         for _ in predict_batches(strategy, recognizer, batches):
             clock = [(began, 0), (time.perf_counter(), count)]

@@ -27,6 +27,7 @@ PREDICTIONS_FILE = "predictions.csv"
 PREDICTIONS_HEADER = ("key", "code", "prediction", "confidence", "right")
 _COLUMNS = 10
 _LOOK_ALIKES_SHOWN = 4
+_IMAGES_A_CODE = 2
 _VERDICTS = {True: "holds", False: "does NOT hold", None: "is not fully checked"}
 
 
@@ -74,6 +75,7 @@ def summary_lines(summary, table):
         f"whole code  {ratio(whole['value'])}   {whole['right']:,} of {whole['count']:,} right; 95 % interval "
         f"{ratio(whole['low'])} to {ratio(whole['high'])}; chance {one_in(summary['chance']['sequence'])}"
     )
+    yield from code_lines(whole["count"], records.get("different_codes", {}).get("tested"))
     yield from length_lines(summary["length_accuracy"])
     pairs = [pair_text(pair) for pair in summary["confused_pairs"][:5]]
     yield "confused    " + ("; ".join(pairs) or "nothing")
@@ -113,6 +115,12 @@ def position_lines(summary):
             note = "  (always the most frequent character)" if name == "baseline" else ""
             yield f"{name:<12}" + "  ".join(f"{cell:<6}" for cell in cells[start : start + _COLUMNS]).rstrip() + note
         yield ""
+
+
+def code_lines(count, codes):
+    """A word where many images show one code: they are right or wrong together, which no interval knows of."""
+    if codes and count > _IMAGES_A_CODE * codes:
+        yield f"            they show {codes:,} different codes only: take the interval for wider than it says"
 
 
 def length_lines(accuracies):

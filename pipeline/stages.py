@@ -43,11 +43,9 @@ def _check_inputs(config):
 
 def _is_chief(config):
     """Of the workers that train together on one workdir, only the first holds it."""
-    if config.train.strategy != "multi_worker":
-        return True
     from pipeline.devices import is_chief
 
-    return is_chief()
+    return is_chief(config.train.strategy)
 
 
 def _time_stage(stage, config, workdir):

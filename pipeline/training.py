@@ -307,7 +307,7 @@ class _Training:
             self.logs.network(self.recognizer.network)
         self.saved, self.save_seconds = time.monotonic(), 0.0
         self.looked_step = self.step
-        self.window = Window(self.asked.network, self.recognizer.readout, self.step)
+        self.window = Window(self.asked.network, self.recognizer.readout, self.step, self.num_steps)
         self.waiting = Waiting(drawn.count / self.asked.batch_size if drawn else 0.0)
         self._trace()
         iterator = iter(self._distributed(decoded(), drawn))

@@ -11,12 +11,14 @@ import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 
 from pipeline import metrics
 from pipeline.config import CLEANINGS
 from pipeline.conversion import convert, find_source, records_to_train
 from pipeline.startup import import_tensorflow
+from pipeline.values import SettingError
 from pipeline.workdir import Workdir
 from pipeline.workers import end_with_parent
 from records.atomic import write_text
@@ -24,6 +26,7 @@ from records.errors import DigitwiseError
 from records.manifest import Manifest
 from records.shards import split_of
 
+_UNLESS_BEFORE = " (but in the training it began with: the report of each part says what is known of that)"
 _FEW = 200  # images of validation, by which not even .90 and .97 can be told apart
 
 
@@ -40,7 +43,10 @@ def folds(config, workdir):
         name = f"{number + 1}-of-{count}"
         print(f"\nfold {number + 1} of {count}", flush=True)
         fold = dataclasses.replace(asked, workdir=str(workdir.folds / name))
-        summary = _run(_fold, fold, number / count, str(workdir.root))
+        try:
+            summary = _run(_fold, fold, number / count, str(workdir.root))
+        finally:
+            shutil.rmtree(workdir.unpacked, ignore_errors=True)
         rows.append({"fold": name, **summary["sequence_accuracy"], "position_accuracy": summary["position_accuracy"]})
     right, total = (sum(row[field] for row in rows) for field in ("right", "count"))
     low, high = metrics.wilson_interval(right, total)
@@ -54,7 +60,8 @@ def folds(config, workdir):
         print(f"{row['fold']:<10}  {row['value']:<10.4f}  {row['right']:,} of {row['count']:,}")
     print(
         f"together    {right / total:<10.4f}  {right:,} of {total:,}; 95 % interval {low:.4f} to {high:.4f}\n"
-        f"Each image was tested once, by a network that saw neither it nor another of its code: {workdir.folds}"
+        f"Each image was tested once, by a network that saw neither it nor another of its code"
+        f"{_UNLESS_BEFORE if config.train.initialize_from else ''}: {workdir.folds}"
     )
     return result
 
@@ -153,14 +160,15 @@ def _ended(code):
         return KeyboardInterrupt()
     if code and code > 128:
         return SystemExit(code)
-    return DigitwiseError(f"the process of a training ended with {code}; the same command goes on from there")
+    goes_on = "; the same command goes on from there" if code and code < 0 else ""
+    return DigitwiseError(f"the process of a training ended with {code}{goes_on}")
 
 
 def _child(sender, parent, trial, *arguments):
     end_with_parent(parent)
     try:
         sender.send(("result", trial(*arguments)))
-    except DigitwiseError as error:
+    except (DigitwiseError, SettingError, OSError) as error:
         sender.send(("error", str(error)))
     except KeyboardInterrupt:
         sys.exit(130)

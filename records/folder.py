@@ -56,7 +56,7 @@ class LabeledFolder:
         digest = hashlib.sha256()
         count = 0
         for key, text in self.rows():
-            status = os.stat(os.path.join(self.root, key))
+            status = os.stat(self.name(key))
             digest.update(f"{key}\0{text}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
             count += 1
         return {"count": count, "sha256": digest.hexdigest()}
@@ -66,6 +66,8 @@ class LabeledFolder:
         found = False
         for key in _image_files(self.root):
             found = True
+            if not _is_text(key):
+                raise DigitwiseError(f"{self.root}: the name of the file {os.fsencode(key)!r} is not UTF-8: rename it")
             stem = os.path.splitext(os.path.basename(key))[0]
             match = pattern.fullmatch(stem) if not self.label_pattern else pattern.search(stem)
             if not match or not match[1]:
@@ -91,6 +93,14 @@ class LabeledFolder:
         if not seen:
             raise DigitwiseError(f"{path} lists no image")
         _check_unique(path, seen)
+
+
+def _is_text(key):
+    """Whether a name is one that can be written down; names from other systems may be bytes of any encoding."""
+    try:
+        return bool(key.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_unique(path, seen):

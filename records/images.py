@@ -109,13 +109,22 @@ def encode(pixels, image_format="png"):
 
 
 def in_mode(pixels, channels):
-    """As 8-bit grey or RGB; what is transparent becomes white, 16 bits are scaled to 8."""
+    """As 8-bit grey or RGB; what is transparent becomes white, or black where all else is white; 16 bits are scaled."""
     if pixels.mode in _GREY_16:
         pixels = Image.fromarray((np.asarray(pixels).clip(0, 65535) >> 8).astype(np.uint8))
     if pixels.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in pixels.info:
         pixels = pixels.convert("RGBA")
-        pixels = Image.alpha_composite(Image.new("RGBA", pixels.size, "white"), pixels).convert("RGB")
+        pixels = _on("white", pixels) if _shows_on_white(pixels) else _on("black", pixels)
     return pixels if pixels.mode == _MODES[channels] else pixels.convert(_MODES[channels])
+
+
+def _on(color, pixels):
+    return Image.alpha_composite(Image.new("RGBA", pixels.size, color), pixels).convert("RGB")
+
+
+def _shows_on_white(pixels):
+    """Whether anything is to be seen on white; nothing is, of a picture without anything too."""
+    return _on("white", pixels).getextrema() != ((255, 255),) * 3 or pixels.getextrema()[3] == (0, 0)
 
 
 def check_stored(data, shape, encoding):

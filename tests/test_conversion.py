@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline import conversion
 from pipeline.checkpoints import Checkpoints
+from pipeline.config import TrainConfig
 from pipeline.conversion import convert, records_to_test, records_to_train
 from pipeline.synthesis import generate
+from pipeline.values import SettingError
 from pipeline.verification import verify
 from records import schema
 from records.errors import DigitwiseError
@@ -341,3 +344,37 @@ def test_held_out_images_are_drawn_for_a_training_that_lacks_them(workdir, make_
     manifest = Manifest.load(records_to_train(config, workdir))
     assert manifest.count("train") == 0 < manifest.count("test")
     assert records_to_train(make_config(20, source="synthetic", stages=("train",)), workdir) == workdir.records
+
+
+def test_several_workers_do_not_convert(workdir, tmp_path, make_config):
+    mine = own_folder(tmp_path / "mine", CODES)
+    convert(make_config(images=mine), workdir)
+    with pytest.raises(SettingError, match="--stage=records is for one process"):
+        make_config(stages=("records", "train"), train=TrainConfig(strategy="multi_worker"))
+    for read in (records_to_train, records_to_test):
+        several = make_config(images=mine, stages=("train",), train=TrainConfig(strategy="multi_worker"))
+        assert read(several, workdir) == workdir.records
+        others = dataclasses.replace(several.records, images=own_folder(tmp_path / "others", CODES[:9]))
+        with pytest.raises(DigitwiseError, match="was not made of these images: run --stage=records once"):
+            read(dataclasses.replace(several, records=others), workdir)
+
+
+def test_records_that_another_process_wrote_into_are_refused(workdir, tmp_path, make_config, monkeypatch):
+    monkeypatch.setattr(
+        conversion, "run_pieces", lambda f, specs, n: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
+    )
+    with pytest.raises(DigitwiseError, match=r"records of 60 images: is another process writing there\?"):
+        convert(make_config(images=own_folder(tmp_path / "mine", CODES)), workdir)
+
+
+def test_splits_of_few_codes_are_told(workdir, tmp_path, make_config, capsys):
+    convert(make_config(images=own_folder(tmp_path / "mine", CODES)), workdir)
+    out, manifest = capsys.readouterr().out, Manifest.load(workdir.records)
+    for split in ("validation", "test"):
+        codes = {text for _, _, text in read(manifest)[split]}
+        said = f"the {split} split has {manifest.count(split)} images of {len(codes)} codes: a figure from it says"
+        assert f"records: warning: {said} little" in out
+    many = type(workdir)(tmp_path / "many")
+    many.create()
+    convert(make_config(400, source="synthetic"), many)
+    assert "says little" not in capsys.readouterr().out

@@ -127,3 +127,13 @@ def test_a_batch_must_be_shared_equally():
         check_batch_size(7, Three)
     with pytest.raises(DigitwiseError, match="by 3 replicas: take 3$"):
         check_batch_size(2, Three)
+
+
+def test_who_trains_alone_is_the_chief_whatever_tf_config_says(monkeypatch):
+    monkeypatch.setattr(devices, "_found", lambda _: (["/device:CPU:0"], ["/device:CPU:0"]))
+    for config in (environment(["a:1", "b:2"], 1)["TF_CONFIG"], '{"cluster": {"chief": ["a:1"]}}'):
+        monkeypatch.setenv("TF_CONFIG", config)
+        assert devices.is_chief("one")
+        assert isinstance(make_strategy("one"), tf.distribute.OneDeviceStrategy)
+    monkeypatch.setenv("TF_CONFIG", environment(["a:1", "b:2"], 1)["TF_CONFIG"])
+    assert not devices.is_chief("multi_worker")

@@ -11,6 +11,7 @@ from pipeline.checkpoints import Checkpoints
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion import convert
 from pipeline.display import Waiting
+from pipeline.drawing import Draws
 from pipeline.endless import Endless, drawn_batches
 from pipeline.shares import Part
 from pipeline.stages import run_stages
@@ -100,6 +101,31 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
 def test_what_is_unlike_the_records_is_refused(work, changes, message):
     with pytest.raises(DigitwiseError, match=message):
         endless_for(work, **changes)
+
+
+def test_the_alphabet_is_that_of_the_records_where_none_is_given(work):
+    assert endless_for(work, alphabet="").drawing.alphabet == ALPHABET
+
+
+def test_both_cases_are_drawn_where_they_are_one(work):
+    drawing = dataclasses.replace(DRAWING, alphabet="abcdABCD")
+    folded = dataclasses.replace(config_for(work, drawing), records=RecordsConfig(source="synthetic", fold_case=True))
+    manifest = Manifest.load(work.records)
+    endless = Endless.beside(manifest, folded, 1)
+    texts = set()
+
+    def drawn(text):
+        texts.add(text)
+        return endless.is_for_training(text)
+
+    for index in range(40):
+        _, label_ids = endless.example(index)
+        text, _ = endless.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
+        assert Alphabet(ALPHABET).text(label_ids) == text.lower()
+        assert split_of(text.lower(), *endless.split) == "train"
+    assert any(text != text.lower() for text in texts)
+    with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
+        Endless.beside(manifest, config_for(work, drawing), 1)
 
 
 def test_too_few_codes_are_refused(work):

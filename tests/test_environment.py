@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.metadata
 import shutil
 import types
@@ -97,3 +98,20 @@ def test_the_driver_tells_of_gpus_that_tensorflow_does_not_see(monkeypatch):
     assert gpus.state == WARNING
     assert gpus.found == "GPU 0: A100, GPU 1: A100; TensorFlow sees 1"
     assert environment._tensorflow(None)[0].state == OK
+
+
+def test_nothing_need_be_drawn_for_images_of_the_user(workdir, make_config, tmp_path):
+    config = make_config(stages=("all",), images=str(tmp_path), fonts=("no.ttf",))
+    assert [finding.what for finding in environment._disk(config, workdir)] == ["disk"]
+    test = make_config(stages=("check", "test"), fonts=("no.ttf",))
+    assert [finding.what for finding in environment._disk(test, workdir)] == ["disk"]
+
+
+def test_folders_that_the_settings_name_are_looked_at(make_config, tmp_path):
+    config = make_config(images=str(tmp_path / "none"))
+    config = dataclasses.replace(config, test=dataclasses.replace(config.test, checkpoint=str(tmp_path)))
+    images, checkpoints = environment._inputs(config)
+    assert (images.what, images.state) == ("images", MISSING) and "none is not a folder" in images.found
+    assert checkpoints.state == MISSING and "it holds no checkpoints" in checkpoints.found
+    assert environment._inputs(make_config(images=str(tmp_path)))[0].state == OK
+    assert environment._inputs(make_config()) == []

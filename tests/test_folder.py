@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from records.errors import DigitwiseError
@@ -71,3 +73,13 @@ def test_the_fingerprint_tells_a_changed_folder(tmp_path):
     assert LabeledFolder(str(tmp_path)).fingerprint() == before
     (tmp_path / "2.png").write_bytes(b"xy")
     assert LabeledFolder(str(tmp_path)).fingerprint() != before
+
+
+def test_a_name_that_is_not_utf_8_is_told(tmp_path):
+    name = os.fsencode(tmp_path) + b"/12_\xe9.png"
+    try:
+        open(name, "w").close()
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    with pytest.raises(DigitwiseError, match=r"the name of the file b'12_.xe9.png' is not UTF-8: rename it"):
+        list(LabeledFolder(str(tmp_path)).rows())

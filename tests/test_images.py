@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from records import png
 from records.errors import DamagedRecords, DigitwiseError
@@ -139,3 +139,13 @@ def test_a_cut_jpeg_is_found():
         check_stored(data[: len(data) // 2], (8, 12, 3), "encoded")
     with pytest.raises(DamagedRecords, match="12x8 in mode RGB, 12x8 in mode L was promised"):
         check_stored(data, (8, 12, 1), "encoded")
+
+
+@pytest.mark.parametrize("ink, ground", [("white", 0), ("black", 255)])
+def test_what_is_drawn_on_nothing_is_seen(ink, ground):
+    picture = Image.new("RGBA", (4, 2), (255, 255, 255, 0))
+    picture.putpixel((1, 1), (*ImageColor.getrgb(ink), 255))
+    grey = np.asarray(in_mode(picture, 1))
+    assert (grey[0] == ground).all() and grey[1, 1] == 255 - ground
+    assert (np.asarray(in_mode(Image.new("RGBA", (4, 2), (0, 0, 0, 0)), 3)) == 255).all()
+    assert (np.asarray(in_mode(Image.new("RGBA", (4, 2), "white"), 3)) == 255).all()

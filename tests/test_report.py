@@ -334,3 +334,8 @@ def test_the_training_curve_is_there_where_training_left_one(tmp_path, summary, 
     assert "by training step" not in write(tmp_path, summary, readings)
     summary["history"] = [{"step": 10, "loss": 2.0}, {"step": 20, "loss": 1.0}]
     assert "by training step" in write(tmp_path, summary, readings)
+
+
+def test_many_images_of_few_codes_are_told():
+    assert list(report.code_lines(100, 50)) == list(report.code_lines(100, None)) == []
+    assert "they show 49 different codes only" in next(report.code_lines(100, 49))

@@ -347,11 +347,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(work, capsys):
     assert_same_bits(final_arrays(work.root), expected)
 
 
-def test_a_plateau_is_explained_once():
+@pytest.mark.parametrize("num_steps, mend", [(401, "at step 400, stop it "), (400, "at the end, try more --epochs")])
+def test_a_plateau_is_explained_once(num_steps, mend):
     class Readout:
         num_classes = 10
 
-    window = Window("alexnet", Readout, start_step=0)
+    window = Window("alexnet", Readout, 0, num_steps)
     lines = []
     for step in range(10, 301, 10):
         window.add(np.full(10, 2.31), np.full(10, 0.1))
@@ -359,9 +360,9 @@ def test_a_plateau_is_explained_once():
     assert [step for step, line in zip(range(10, 301, 10), lines) if line] == [100]
     assert lines[9].startswith(
         "step 100: the loss is 2.31, no better than guessing among 10 characters, ln(10) = 2.30. This is a plateau: "
-        "alexnet is usually there for 20 to 200 steps, and then learns fast. If it is still there at step 600, stop it "
+        f"alexnet is usually there for 20 to 200 steps, and then learns fast. If it is still there {mend}"
     )
-    quick = Window("alexnet", Readout, start_step=0)
+    quick = Window("alexnet", Readout, 0, num_steps)
     quick.add(np.append(np.full(50, 9.0), np.full(50, 1.5)), np.full(100, 0.5))
     assert quick.plateau_line(100) is None
 
@@ -371,7 +372,7 @@ def test_a_line_now_and_then_where_nobody_watches():
         num_classes = 10
 
     stream, now = io.StringIO(), [0.0]
-    window = Window("alexnet", Readout, start_step=100)
+    window = Window("alexnet", Readout, 100, 140)
     with Display(100, 140, 64, stream=stream, clock=lambda: now[0]) as display:
         for seconds in (9.0, 0.5, 1.0):
             with display.timed(10):

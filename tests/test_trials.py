@@ -116,6 +116,18 @@ def refuse():
     raise DigitwiseError("no")
 
 
+def refuse_setting():
+    raise SettingError("--this is wrong")
+
+
+def fill_disk():
+    raise OSError("disk full")
+
+
+def fail():
+    raise AssertionError
+
+
 def leave(code):
     raise SystemExit(code)
 
@@ -137,6 +149,11 @@ def test_how_a_trial_ends_is_passed_on():
     assert left.value.code == 143
     with pytest.raises(KeyboardInterrupt):
         trials._run(interrupt)
+    for code, trial in (("--this is wrong", refuse_setting), ("disk full", fill_disk)):
+        with pytest.raises(DigitwiseError, match=code):
+            trials._run(trial)
+    with pytest.raises(DigitwiseError, match="^the process of a training ended with 1$"):
+        trials._run(fail)
     with pytest.raises(DigitwiseError, match="ended with -9; the same command goes on from there"):
         trials._run(die)
 
@@ -168,7 +185,7 @@ def test_a_stop_reaches_the_trial_under_way(tmp_path):
 
 
 def test_several_workers_are_refused():
-    with pytest.raises(SettingError, match="--stage=folds trains in one process"):
+    with pytest.raises(SettingError, match="--stage=folds is for one process"):
         RunConfig(stages=("folds",), train=TrainConfig(strategy="multi_worker"))
     assert dataclasses.replace(RunConfig(), stages=("folds",)).ordered_stages == ("folds",)
 
