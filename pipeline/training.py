@@ -35,7 +35,7 @@ from pipeline.batches import (
     usual_epochs,
 )
 from pipeline.checkpoints import Checkpoints, arrays_of, assign_arrays, assign_what_fits
-from pipeline.config import available_cores
+from pipeline.config import TrainConfig, available_cores
 from pipeline.devices import Cluster, check_batch_size, describe, fast_precision, gather, is_multi_worker, make_strategy
 from pipeline.display import Display, Waiting, Window
 from pipeline.endless import Endless, code_split, drawn_batches
@@ -68,25 +68,17 @@ def train(config, workdir, records=None):
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
     endless, num_drawn = _endless(config, manifest)
-
-    def planned(found):
-        settled = dataclasses.replace(asked, augmentation=_augmentation(asked, found, manifest, num_drawn))
-        length = Length.of(settled, manifest, num_drawn, config.generate.num_images)
-        precision, earlier = _precision(settled, found), _earlier(settled, found)
-        return settled, length, training_settings(settled, manifest, precision, endless, earlier)
-
     found = _standing(checkpoints, config.overwrite)
-    settled, length, settings = planned(found)
-    differing = _differing(found, settings, length) if found else []
+    plan = Plan.of(config, manifest, endless, num_drawn, found)
+    differing = plan.differing(found)
     if differing and not config.overwrite:
-        refuse_other_settings(f"the training in {workdir.checkpoints} (step {found.step})", differing)
-    if found and not differing and found.state["finished"]:
+        refuse_other_settings(f"the training in {checkpoints.folder} (step {found.step})", differing)
+    if differing:
+        found, plan = None, Plan.of(config, manifest, endless, num_drawn, None)
+    if found and found.state["finished"]:
         print(f"train: finished at step {found.step} ({found.state['finished']}); nothing to do")
         return found.state
-    if differing:
-        found = None
-        settled, length, settings = planned(None)
-    asked, initial = settled, None if found else _initial(settled)
+    asked, initial = plan.asked, None if found else _initial(asked, checkpoints)
     if chief:
         _prepare(checkpoints, workdir, anew=config.overwrite and not found)
     with _told_of_damage(manifest), _told_of_lost_peers(cluster, checkpoints):
@@ -97,7 +89,7 @@ def train(config, workdir, records=None):
             _decoding(manifest, asked, num_drawn) as decoded,
             _interrupts() as interrupts,
         ):
-            training = _Training(asked, manifest, strategy, checkpoints, settings, length, interrupts, chief)
+            training = _Training(plan, manifest, strategy, checkpoints, interrupts, chief)
             training.restore(found, initial)
             return training.run(decoded, drawn, workdir.logs)
 
@@ -122,6 +114,35 @@ class Length:
     @property
     def num_steps(self):
         return self.epochs * self.per_epoch
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a training is to be: as asked, with all that was left open settled."""
+
+    asked: TrainConfig
+    length: Length
+    settings: dict
+
+    @classmethod
+    def of(cls, config, manifest, endless, num_drawn, found):
+        """As the checkpoint `found` was begun, where the settings leave something open."""
+        asked = dataclasses.replace(config.train, augmentation=_augmentation(config.train, found, manifest, num_drawn))
+        length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
+        precision, earlier = _precision(asked, found), _earlier(asked, found)
+        return cls(asked, length, training_settings(asked, manifest, precision, endless, earlier))
+
+    def differing(self, found):
+        """[(name, before, now)] of what `found` was begun with and what it would go on with."""
+        if found is None:
+            return []
+        before, now = (
+            {**s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
+            for s in (found.state["settings"], self.settings)
+        )
+        # The number of images drawn in an epoch is no setting of its own.
+        steps = ({"steps": found.state["num_steps"]}, {"steps": self.length.num_steps})
+        return differing_settings(before, now) or differing_settings(*steps)
 
 
 def training_settings(asked, manifest, precision, endless=None, earlier=()):
@@ -235,7 +256,8 @@ class Steps:
 class _Training:
     """The loop around the steps: looks, validations, checkpoints, stops."""
 
-    def __init__(self, asked, manifest, strategy, checkpoints, settings, length, interrupts, chief):
+    def __init__(self, plan, manifest, strategy, checkpoints, interrupts, chief):
+        asked, length, settings = plan.asked, plan.length, plan.settings
         self.asked = asked
         self.manifest = manifest
         self.strategy = strategy
@@ -751,11 +773,16 @@ def _standing(checkpoints, overwrite):
         return None
 
 
-def _initial(asked):
+def _initial(asked, checkpoints):
     """The checkpoint whose weights the training begins with, or None."""
     if not asked.initialize_from:
         return None
-    return Checkpoints.given("--initialize_from", asked.initialize_from).choose("best")
+    given = Checkpoints.given("--initialize_from", asked.initialize_from)
+    if given.folder.resolve() == checkpoints.folder.resolve():
+        raise DigitwiseError(
+            f"--initialize_from={asked.initialize_from}: this training would write over them; give it another --workdir"
+        )
+    return given.choose("best")
 
 
 def _prepare(checkpoints, workdir, anew):
@@ -764,17 +791,6 @@ def _prepare(checkpoints, workdir, anew):
         checkpoints.clear()
         clear(workdir.logs)
     checkpoints.clean()
-
-
-def _differing(found, settings, length):
-    """[(name, before, now)] of the settings with which a training was begun and those with which it would go on."""
-    before, now = (
-        {**s["train"], "records": s["records"]["fingerprint"], "drawn": s.get("drawn")}
-        for s in (found.state["settings"], settings)
-    )
-    # The number of images drawn in an epoch is no setting of its own.
-    steps = ({"steps": found.state["num_steps"]}, {"steps": length.num_steps})
-    return differing_settings(before, now) or differing_settings(*steps)
 
 
 def _check_agreement(strategy, step):

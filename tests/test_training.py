@@ -238,15 +238,13 @@ def test_another_length_is_refused(work, monkeypatch):
         train_here(work, epochs=1)
 
 
-def test_weights_of_the_workdir_itself_may_be_the_first_of_a_new_training(work, capsys):
+def test_weights_that_the_training_would_write_over_are_refused(work):
     train_here(work, epochs=1)
-    options = {"initialize_from": str(work.checkpoints), "learning_rate": 1e-9, "epochs": 1}
-    before = Checkpoints(work.checkpoints).latest().arrays
-    train_here(work, overwrite=True, **options)
-    assert "arrays from step 6 of" in capsys.readouterr().out
-    after = Checkpoints(work.checkpoints).latest().arrays
-    kernels = [name for name in before if name.startswith("network/") and name.endswith("kernel")]
-    assert kernels and all(np.allclose(before[name], after[name], atol=1e-6) for name in kernels)
+    before = {path: path.read_bytes() for path in work.checkpoints.iterdir()}
+    for given in (work.checkpoints, work.root):
+        with pytest.raises(DigitwiseError, match="would write over them; give it another --workdir"):
+            train_here(work, overwrite=True, initialize_from=str(given), epochs=1)
+    assert {path: path.read_bytes() for path in work.checkpoints.iterdir()} == before
 
 
 def test_a_damaged_record_is_named(work):
