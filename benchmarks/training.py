@@ -3,8 +3,8 @@
 `alexnet` with the default settings beside `alexnet_v2` as the original project had it (batches of 10, Adam at 1e-4,
 no schedule), on the same 10,000 images, as many as the original drew, with the distortion of its time; tested on the
 same codes, which neither saw. One line of JSON: for each, seconds (by the clock and of all cores), steps, and whole-code
-accuracy with count and interval. The original was seen to need 4,200 steps before it left chance, so its ten passes take
-an hour on two cores.
+accuracy with count and interval. The original was seen to need 4,000 steps before it left chance, so its ten passes take
+an hour and a half on two cores.
 """
 
 import argparse
