@@ -449,7 +449,7 @@ class _Training:
         rank = [result["sequence_accuracy"], result["position_accuracy"]]
         best_rank = [best["sequence_accuracy"], best["position_accuracy"]] if best else [-1.0, -1.0]
         # Equal is not better, but of two equal ones the later has learned from more.
-        if rank >= best_rank:
+        if rank[0] >= best_rank[0]:
             self.state["best"] = result
         # Nothing gets better on the plateau at the beginning, and a training must not be ended for that.
         fresh = rank > best_rank or _is_guessing(result["position_accuracy"], len(self.manifest.alphabet))
