@@ -21,6 +21,7 @@ from records.images import ENDINGS
 LABELS_FILE = "labels.csv"
 LABELS_HEADER = ("file", "text")
 DEFAULT_PATTERN = r"([^_]+)(?:_.*)?"
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _check_unique(path, seen):
 
 def _check_key(key, where):
     parts = key.replace("\\", "/").split("/")
-    if not key or key.startswith(("/", "\\")) or ".." in parts or "\0" in key or ":" in parts[0]:
+    if not key or key.startswith(("/", "\\")) or ".." in parts or "\0" in key or _DRIVE.match(key):
         raise DigitwiseError(f"{where}: {key!r} is not a file name below the folder")
 
 

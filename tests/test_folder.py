@@ -75,6 +75,18 @@ def test_the_fingerprint_tells_a_changed_folder(tmp_path):
     assert LabeledFolder(str(tmp_path)).fingerprint() != before
 
 
+def test_a_name_may_hold_a_colon_but_no_drive(tmp_path):
+    for name, said in (("12:30.png", None), ("C:12.png", "is not a file name below the folder")):
+        (tmp_path / name).touch()
+        (tmp_path / "labels.csv").write_text(f"file,text\n{name},12\n")
+        rows = LabeledFolder(str(tmp_path)).rows()
+        if said:
+            with pytest.raises(DigitwiseError, match=said):
+                list(rows)
+        else:
+            assert list(rows) == [(name, "12")]
+
+
 def test_a_name_that_is_not_utf_8_is_told(tmp_path):
     name = os.fsencode(tmp_path) + b"/12_\xe9.png"
     try:
