@@ -3,7 +3,6 @@
 optimizer = make_optimizer("one_cycle", learning_rate=3e-3, weight_decay=1e-2, num_steps=1500)
 """
 
-import functools
 import math
 
 import keras
@@ -57,8 +56,7 @@ SCHEDULES = {
 
 OPTIMIZERS = {
     "adamw": keras.optimizers.AdamW,  # which with weight_decay 0 is Adam
-    # As Keras had it when networks were trained with it: at its plateau a gradient is of the size of epsilon's root.
-    "adadelta": functools.partial(keras.optimizers.Adadelta, rho=0.95, epsilon=1e-8),
+    "adadelta": keras.optimizers.Adadelta,
 }
 
 
