@@ -5,10 +5,10 @@ import keras
 from alexnet.normalization import FusedBatchNormalization
 
 
-def scaled(image_shape):
-    """(images, x): the network's input of 0..255, and the same in -1..1."""
+def scaled(image_shape, scale=1 / 127.5, offset=-1.0):
+    """(images, x): the network's input of 0..255, and the same in -1..1 or as given."""
     images = keras.Input(image_shape, name="images")
-    return images, keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(images)
+    return images, keras.layers.Rescaling(scale, offset=offset, name="rescale")(images)
 
 
 def blocks(x, filters, padding="same", norm=None, dropout=0.0):

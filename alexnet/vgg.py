@@ -2,8 +2,7 @@
 
 The forerunner's convolutions cut off the border, and so do these: 1.39 million parameters for 36 classes and 4
 positions. An image too small to lose that much keeps its border. The forerunner's heads ended in a softmax each; here
-that is the readout's, so none is taken twice. It took pixels as they are, 0 to 255; with those a loss of logits begins
-so high that the features were seen to die under Adadelta, so here they are scaled as everywhere.
+that is the readout's, so none is taken twice. It took pixels as they are, 0 to 255, and so does this.
 """
 
 import keras
@@ -19,7 +18,7 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.25):
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
     check_fits("vgg", image_shape, SMALLEST, num_positions)
     padding = "valid" if min(image_shape[:2]) >= SMALLEST_CUT else "same"
-    images, x = scaled(image_shape)
+    images, x = scaled(image_shape, scale=1.0, offset=0.0)
     x = blocks(x, FILTERS, padding)
     x = keras.layers.Flatten(name="flat")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)

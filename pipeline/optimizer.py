@@ -3,6 +3,7 @@
 optimizer = make_optimizer("one_cycle", learning_rate=3e-3, weight_decay=1e-2, num_steps=1500)
 """
 
+import functools
 import math
 
 import keras
@@ -56,7 +57,7 @@ SCHEDULES = {
 
 OPTIMIZERS = {
     "adamw": keras.optimizers.AdamW,  # which with weight_decay 0 is Adam
-    "adadelta": keras.optimizers.Adadelta,
+    "adadelta": functools.partial(keras.optimizers.Adadelta, epsilon=1e-8),  # as Keras had it when it was in use
 }
 
 

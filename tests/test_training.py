@@ -384,7 +384,7 @@ def test_a_line_now_and_then_where_nobody_watches():
     assert display.steps_per_call(0.12) == 2
 
 
-@pytest.mark.parametrize("name, moved", [("adamw", 0.5), ("adadelta", 0.5 * math.sqrt(1e-7 / (0.05 * 4 + 1e-7)) * 2)])
+@pytest.mark.parametrize("name, moved", [("adamw", 0.5), ("adadelta", 0.5 * math.sqrt(1e-8 / (0.05 * 4 + 1e-8)) * 2)])
 def test_the_first_step_of_each_optimizer_by_hand(name, moved):
     import keras
 

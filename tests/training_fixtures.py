@@ -180,7 +180,10 @@ def _main(arguments):
     from records.errors import DigitwiseError
 
     config = RunConfig(
-        workdir=arguments["workdir"], overwrite=arguments["overwrite"], train=TrainConfig(**arguments["train"])
+        stages=("train",),
+        workdir=arguments["workdir"],
+        overwrite=arguments["overwrite"],
+        train=TrainConfig(**arguments["train"]),
     )
     if arguments["die_at"]:
         _die_at(arguments["die_at"])
