@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -64,9 +65,10 @@ def start_main(tmp_path):
 
     def start(*arguments, cwd=tmp_path, **given):
         command = [sys.executable, str(ROOT / "main.py"), *map(str, arguments)]
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **given
-        )
+        # Whatever runs the tests in the background may have told them to ignore Ctrl-C, and children inherit that.
+        heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=cwd, **pipes, **heed, **given)
         started.append(process)
         return process
 
