@@ -27,7 +27,7 @@ PREDICTIONS_FILE = "predictions.csv"
 PREDICTIONS_HEADER = ("key", "code", "prediction", "confidence", "right")
 _COLUMNS = 10
 _LOOK_ALIKES_SHOWN = 4
-_IMAGES_A_CODE = 2
+_IMAGES_A_CODE = 10
 _VERDICTS = {True: "holds", False: "does NOT hold", None: "is not fully checked"}
 
 
