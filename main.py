@@ -30,7 +30,7 @@ def main(argv):
 
 
 def _run(config):
-    from pipeline.stages import run_stages
+    from pipeline.stages.run import run_stages
     from records.errors import DigitwiseError
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

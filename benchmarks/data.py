@@ -16,12 +16,12 @@ import time
 from captcha.image import ImageCaptcha
 
 from pipeline.config import GenerateConfig, RecordsConfig, RunConfig, available_cores
-from pipeline.conversion import convert
-from pipeline.endless import Endless, drawn_batches
-from pipeline.shares import Part
-from pipeline.synthesis import generate
+from pipeline.conversion.convert import convert
+from pipeline.drawing.files import generate
+from pipeline.drawing.stream import Endless, drawn_batches
+from pipeline.model.shares import Part
 from pipeline.workdir import Workdir
-from records.manifest import Manifest
+from records.dataset.manifest import Manifest
 
 _BATCH_SIZE = 64
 

@@ -12,7 +12,7 @@ import sys
 import time
 
 from pipeline.config import available_cores
-from pipeline.startup import import_tensorflow
+from pipeline.machine.startup import import_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def measure(name, recipe, precision, toy=False):
     """The figures of one network."""
     import numpy as np
 
-    from pipeline.recognizer import Recognizer
+    from pipeline.model.recognizer import Recognizer
 
     recognizer = Recognizer({"network": _settings(name, recipe, precision)})
     batch_size = TOY_BATCH if toy else recipe.batch_size
@@ -106,9 +106,9 @@ def _training(recognizer, images, label_ids, count):
     """A function that runs `count` steps of training."""
     import tensorflow as tf
 
-    from pipeline.devices import make_strategy
-    from pipeline.optimizer import make_optimizer
-    from pipeline.training import Steps
+    from pipeline.machine.devices import make_strategy
+    from pipeline.training.loop import Steps
+    from pipeline.training.optimizer import make_optimizer
 
     strategy = make_strategy("one")
     optimizer = make_optimizer("constant", learning_rate=1e-5, weight_decay=0.1, num_steps=1)
@@ -150,7 +150,7 @@ def main():
     import_tensorflow()
     import tensorflow as tf
 
-    from pipeline.devices import fast_precision
+    from pipeline.machine.devices import fast_precision
 
     tf.get_logger().setLevel("ERROR")  # it takes a function a network for one function traced too often
     precision = fast_precision() if given.precision == "auto" else given.precision

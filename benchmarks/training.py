@@ -16,9 +16,9 @@ import tempfile
 import time
 
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, available_cores
-from pipeline.conversion import convert
-from pipeline.evaluation import test
-from pipeline.startup import import_tensorflow
+from pipeline.conversion.convert import convert
+from pipeline.machine.startup import import_tensorflow
+from pipeline.stages.test import test
 from pipeline.workdir import Workdir
 
 NETWORKS = {
@@ -43,7 +43,7 @@ NUM_IMAGES, TOY_IMAGES = 10_000, 300
 
 def measure(config, workdir):
     """The figures of one network."""
-    from pipeline.training import train
+    from pipeline.training.loop import train
 
     clock, cpu = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(sys.stderr):

@@ -19,7 +19,7 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline.config import DrawingConfig
-from pipeline.drawing import Drawing
+from pipeline.drawing.renderer import Drawing
 
 COUNT = 48
 LOWER = "abcdefghijklmnopqrstuvwxyz"

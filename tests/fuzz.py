@@ -24,10 +24,10 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from records import example
 from records.errors import DigitwiseError
-from records.foreign import Entry, ForeignSource, look_at
-from records.framing import frame, masked_crc
+from records.foreign.source import Entry, ForeignSource, look_at
+from records.tfrecord import example
+from records.tfrecord.framing import frame, masked_crc
 
 _LONG = (0, 1, 127, 128, 1 << 14, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1, (1 << 64) - 1)
 

@@ -6,9 +6,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from records import schema
-from records.framing import frame
-from records.manifest import Manifest, Shard
+from records.dataset import schema
+from records.dataset.manifest import Manifest, Shard
+from records.tfrecord.framing import frame
 
 SHAPE = (8, 16, 1)
 TRAIN = ["12", "34", "13", "24", "32", "14"]

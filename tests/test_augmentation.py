@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.augmentation import RANGES, augment, strength_for
+from pipeline.training.augmentation import RANGES, augment, strength_for
 
 
 def picture(height=24, width=60, channels=1):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.augmentation import augment
-from pipeline.batches import (
+from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.shares import Part
+from pipeline.training.augmentation import augment
+from pipeline.training.batches import (
     decode_split,
     epoch_seed,
     evaluation_batches,
@@ -14,10 +16,8 @@ from pipeline.batches import (
     steps_per_epoch,
     training_batches,
 )
-from pipeline.cleaning import CLEANINGS
-from pipeline.shares import Part
+from records.dataset.reader import label_lookup, match_channels, read_in_order
 from records.errors import DamagedRecords, DigitwiseError
-from records.reader import label_lookup, match_channels, read_in_order
 from tests.training_fixtures import make_records
 
 

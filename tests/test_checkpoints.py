@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.checkpoints import Checkpoints, DamagedCheckpoint, arrays_of, assign_arrays
+from pipeline.model.checkpoints import Checkpoints, DamagedCheckpoint, arrays_of, assign_arrays
 from records.errors import DigitwiseError
 
 ARRAYS = {
@@ -172,7 +172,7 @@ def test_names_that_look_like_pickles_are_not_loaded(tmp_path):
 SAVES_AND_DIES = """
 import os, pathlib, signal, sys
 import numpy as np
-from pipeline.checkpoints import Checkpoints
+from pipeline.model.checkpoints import Checkpoints
 from tests.training_fixtures import _die_at
 checkpoints = Checkpoints(sys.argv[1])
 _die_at(int(sys.argv[2]))

@@ -5,12 +5,12 @@ import io
 import pytest
 from PIL import Image
 
-from pipeline import claim
-from pipeline.claim import Exposure
-from records import schema
+from pipeline.report import claim
+from pipeline.report.claim import Exposure
+from records.dataset import schema
+from records.dataset.shards import split_of
 from records.errors import DamagedRecords
-from records.framing import frame
-from records.shards import split_of
+from records.tfrecord.framing import frame
 from tests.small_records import make_records, picture
 
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 from PIL import Image, ImageFilter
 
 from pipeline import config
-from pipeline.cleaning import CLEANINGS, otsu_levels
-from records.reader import match_channels
+from pipeline.model.cleaning import CLEANINGS, otsu_levels
+from records.dataset.reader import match_channels
 
 
 def cleaned(name, image):

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import conversion
-from pipeline.checkpoints import Checkpoints
 from pipeline.config import TrainConfig
-from pipeline.conversion import convert, records_to_test, records_to_train
-from pipeline.synthesis import generate
+from pipeline.conversion import convert as conversion
+from pipeline.conversion.convert import convert, records_to_test, records_to_train
+from pipeline.drawing.files import generate
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.stages.verification import verify
 from pipeline.values import SettingError
-from pipeline.verification import verify
-from records import schema
+from records.dataset import schema
+from records.dataset.manifest import Manifest
+from records.dataset.shards import split_of
 from records.errors import DigitwiseError
-from records.framing import read_records
-from records.manifest import Manifest
-from records.shards import split_of
+from records.tfrecord.framing import read_records
 
 
 def read(manifest):
@@ -200,7 +200,7 @@ def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, caps
 
 
 def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, monkeypatch):
-    from pipeline import conversion
+    from pipeline.conversion import convert as conversion
 
     folder = own_folder(tmp_path / "own", CODES)
     config = make_config(images=folder, images_per_shard=10)

@@ -7,8 +7,8 @@ import threading
 import pytest
 import tensorflow as tf
 
-from pipeline import devices
-from pipeline.devices import Cluster, check_batch_size, make_strategy
+from pipeline.machine import devices
+from pipeline.machine.devices import Cluster, check_batch_size, make_strategy
 from records.errors import DigitwiseError
 
 

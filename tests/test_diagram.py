@@ -6,7 +6,7 @@ import keras
 import pytest
 
 from alexnet import NETWORKS
-from pipeline.diagram import diagram
+from pipeline.training.diagram import diagram
 
 _SVG = "{http://www.w3.org/2000/svg}"
 

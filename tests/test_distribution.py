@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.checkpoints import Checkpoints
+from pipeline.model.checkpoints import Checkpoints
 from tests.training_fixtures import (
     ROOT,
     assert_same_bits,
@@ -74,9 +74,9 @@ def same_to_5_digits(values, others):
 
 OVERFLOW = """
 import keras, numpy as np, tensorflow as tf
-from pipeline.devices import make_strategy
-from pipeline.optimizer import make_optimizer
-from pipeline.training import _finite_together
+from pipeline.machine.devices import make_strategy
+from pipeline.training.optimizer import make_optimizer
+from pipeline.training.loop import _finite_together
 
 strategy = make_strategy("mirrored", logical_devices=2)
 with strategy.scope():
@@ -200,12 +200,12 @@ def test_a_worker_alone_names_the_one_that_is_missing(tmp_path):
 COUNTS = """
 import sys
 import numpy as np
-from pipeline.batches import evaluation_batches
+from pipeline.training.batches import evaluation_batches
 from pipeline.config import TrainConfig
-from pipeline.devices import make_strategy
-from pipeline.recognizer import Recognizer, predict_batches
-from pipeline.training import training_settings
-from records.manifest import Manifest
+from pipeline.machine.devices import make_strategy
+from pipeline.model.recognizer import Recognizer, predict_batches
+from pipeline.training.loop import training_settings
+from records.dataset.manifest import Manifest
 
 manifest = Manifest.load(sys.argv[1])
 strategy = make_strategy("mirrored", logical_devices=2)

@@ -7,7 +7,7 @@ from captcha.image import ImageCaptcha
 from PIL import Image
 
 from pipeline.config import DrawingConfig
-from pipeline.drawing import Captcha, Drawing, Draws, SyntheticSource, image_key, key_index
+from pipeline.drawing.renderer import Captcha, Drawing, Draws, SyntheticSource, image_key, key_index
 from pipeline.values import SettingError
 from records.errors import DigitwiseError
 

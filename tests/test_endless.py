@@ -6,21 +6,21 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.batches import Drawn, steps_per_epoch, training_batches, usual_epochs
-from pipeline.checkpoints import Checkpoints
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
-from pipeline.conversion import convert
-from pipeline.display import Waiting
-from pipeline.drawing import Draws
-from pipeline.endless import Endless, drawn_batches
-from pipeline.shares import Part
-from pipeline.stages import run_stages
-from pipeline.training import Length, train
+from pipeline.conversion.convert import convert
+from pipeline.drawing.renderer import Draws
+from pipeline.drawing.stream import Endless, drawn_batches
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.shares import Part
+from pipeline.stages.run import run_stages
+from pipeline.training.batches import Drawn, steps_per_epoch, training_batches, usual_epochs
+from pipeline.training.display import Waiting
+from pipeline.training.loop import Length, train
 from pipeline.workdir import Workdir
 from records.alphabet import Alphabet
+from records.dataset.manifest import Manifest
+from records.dataset.shards import split_of
 from records.errors import DigitwiseError
-from records.manifest import Manifest
-from records.shards import split_of
 from tests.training_fixtures import ALPHABET, assert_same_bits, final_arrays, make_records, settings_for_tests
 
 DRAWING = DrawingConfig(alphabet=ALPHABET, font_sizes=("14",))
@@ -172,7 +172,7 @@ def test_stages_without_files(tmp_path, capsys):
 
 
 def test_a_killed_drawing_worker_is_one_line(work, monkeypatch):
-    from pipeline import endless
+    from pipeline.drawing import stream as endless
 
     monkeypatch.setattr(endless, "draw_piece", _die)
     with pytest.raises(DigitwiseError, match="a worker process was killed"):

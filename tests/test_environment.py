@@ -3,8 +3,8 @@ import importlib.metadata
 import shutil
 import types
 
-from pipeline import environment
-from pipeline.environment import MISSING, OK, WARNING, Finding, check, requirements, size, table
+from pipeline.stages import check as environment
+from pipeline.stages.check import MISSING, OK, WARNING, Finding, check, requirements, size, table
 
 
 def lines(capsys):

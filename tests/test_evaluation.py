@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import evaluation
 from pipeline.config import RunConfig, SettingError, TestConfig
-from pipeline.evaluation import Readings
-from records import schema
+from pipeline.stages import test as evaluation
+from pipeline.stages.test import Readings
+from records.dataset import schema
+from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
-from records.manifest import Manifest
 from tests.small_records import TEST, make_records, picture
 
 
@@ -212,8 +212,8 @@ def test_without_a_checkpoint_it_says_what_to_do(workdir):
 
 
 def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
-    from pipeline.checkpoints import Checkpoints, arrays_of
-    from pipeline.recognizer import Recognizer, network_settings
+    from pipeline.model.checkpoints import Checkpoints, arrays_of
+    from pipeline.model.recognizer import Recognizer, network_settings
 
     rng = np.random.default_rng(0)
 

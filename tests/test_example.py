@@ -3,7 +3,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records import example
+from records.tfrecord import example
 
 
 def tensorflow_example(features):

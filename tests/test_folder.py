@@ -3,7 +3,7 @@ import os
 import pytest
 
 from records.errors import DigitwiseError
-from records.folder import LabeledFolder
+from records.images.folder import LabeledFolder
 
 
 def fill(folder, *names):

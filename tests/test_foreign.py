@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from pipeline.config import ForeignConfig, RecordsConfig, RunConfig
-from pipeline.inspection import answers_of
-from records.foreign import Entry, ForeignSource, look_at
+from pipeline.stages.inspect import answers_of
+from records.foreign.source import Entry, ForeignSource, look_at
 from tests.foreign_writers import CASES
 
 

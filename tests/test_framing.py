@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from records.errors import DamagedRecords
-from records.framing import frame, masked_crc, read_records
+from records.tfrecord.framing import frame, masked_crc, read_records
 
 
 def test_bytes_are_those_of_the_format():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from records import png
 from records.errors import DamagedRecords, DigitwiseError
-from records.images import StoredForm, check_stored, describe, in_mode, stored_bytes
+from records.images import png
+from records.images.files import StoredForm, check_stored, describe, in_mode, stored_bytes
 
 
 def pixels(mode="RGB", size=(12, 8), seed=0):

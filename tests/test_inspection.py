@@ -10,15 +10,15 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.checkpoints import Checkpoints
 from pipeline.config import DrawingConfig, ForeignConfig, GenerateConfig, RecordsConfig, RunConfig
-from pipeline.conversion import convert, records_to_test, records_to_train
-from pipeline.inspection import inspect
+from pipeline.conversion.convert import convert, records_to_test, records_to_train
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.stages.inspect import inspect
 from pipeline.values import SettingError
-from records import schema
+from records.dataset import schema
+from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
-from records.framing import frame, read_records
-from records.manifest import Manifest
+from records.tfrecord.framing import frame, read_records
 from tests.conftest import ROOT
 from tests.foreign_writers import CASES, drawn, encoded, example, write
 
@@ -210,7 +210,7 @@ def test_damage_is_found_where_it_is(run, simple):
 
 
 def test_large_files_are_not_read_whole(run, tmp_path, capsys, monkeypatch):
-    from records import sample
+    from records.foreign import sample
 
     monkeypatch.setattr(sample, "_COUNTED_HEADERS", 60)
     for number in range(4):
@@ -250,7 +250,7 @@ def test_written_by_tensorflow_datasets_itself(run, tmp_path, workdir, capsys):
     writer.close_all()
     run(inspect, folder)
     assert f"the characters of the ids are those of {folder}/signs.labels.txt" in capsys.readouterr().out
-    from records.foreign import Entry, ForeignSource, look_at
+    from records.foreign.source import Entry, ForeignSource, look_at
 
     look = look_at(str(folder))
     source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
@@ -280,7 +280,7 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
     for number, (pixels, code) in enumerate(drawn()):
         (tmp_path / f"{number:03d}_{code}.png").write_bytes(encoded(pixels))
     subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ), capture_output=True)
-    from records.foreign import Entry, ForeignSource, look_at
+    from records.foreign.source import Entry, ForeignSource, look_at
 
     for name in ("a.tf*", "b.tfrecord"):
         look = look_at(str(tmp_path / name))

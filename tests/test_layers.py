@@ -78,12 +78,12 @@ def test_there_are_no_cycles():
     [
         "flags.options",
         "pipeline.config",
-        "pipeline.stages",
-        "pipeline.synthesis",
-        "pipeline.conversion",
-        "pipeline.inspection",
-        "pipeline.environment",
-        "pipeline.verification",
+        "pipeline.stages.run",
+        "pipeline.drawing.files",
+        "pipeline.conversion.convert",
+        "pipeline.stages.inspect",
+        "pipeline.stages.check",
+        "pipeline.stages.verification",
     ],
 )
 def test_no_tensorflow_where_none_is_needed(module_name):

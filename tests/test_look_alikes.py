@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import look_alikes
-from records.folder import LabeledFolder
+from records.images.folder import LabeledFolder
 
 
 @pytest.mark.parametrize("style, size, mode", [("nptu", (95, 35), "L"), ("percent4", (50, 22), "RGB")])

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline import lookalikes, metrics
+from pipeline.model import metrics
+from pipeline.report import lookalikes
 from records.alphabet import Alphabet
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from PIL import Image
 
-from records.framing import read_records
+from records.tfrecord.framing import read_records
 from tests.conftest import ROOT, is_root
 
 

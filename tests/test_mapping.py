@@ -3,8 +3,8 @@ import json
 import pytest
 
 from records.errors import DigitwiseError
-from records.example import Record
-from records.mapping import ImageReading, SchemaMapping, TextReading, folder_values
+from records.foreign.mapping import ImageReading, SchemaMapping, TextReading, folder_values
+from records.tfrecord.example import Record
 
 WHOLE = SchemaMapping(
     ImageReading("x", "pixels", ("base64",), "uint8", (3, 60, 160), (), "CHW", "bgr", (0.0, 255.0)),

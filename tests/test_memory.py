@@ -1,6 +1,6 @@
 import pathlib
 
-from pipeline import memory
+from pipeline.machine import memory
 
 
 def test_some_memory_is_free():

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pipeline import metrics
-from pipeline.metrics import Coverage, Pair
+from pipeline.model import metrics
+from pipeline.model.metrics import Coverage, Pair
 
 # Codes of two and three characters: right, one wrong, one missing, one extra, all wrong.
 LABELS = np.array([[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, -1], [4, 5, -1]])

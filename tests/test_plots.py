@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import plots
-from pipeline.metrics import Coverage
+from pipeline.model.metrics import Coverage
+from pipeline.report import plots
 
 
 def pixels(png, size):

@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from records import example as examples
 from records.errors import DigitwiseError
-from records.evidence import Answers
-from records.foreign import Entry, ForeignSource, look_at
-from records.framing import frame
-from records.listing import list_records
-from records.pixels import Layout, item_types, likely_layouts, possible_layouts, value_ranges
-from records.tables import read_table
+from records.foreign.listing import list_records
+from records.foreign.source import Entry, ForeignSource, look_at
+from records.images.arrays import Layout, item_types, likely_layouts, possible_layouts, value_ranges
+from records.probe.findings import Answers
+from records.probe.tables import read_table
+from records.tfrecord import example as examples
+from records.tfrecord.framing import frame
 from tests.foreign_writers import drawn, encoded, example, grey, hot, sequence, write
 
 
@@ -349,7 +349,7 @@ def test_one_hot_needs_one_1_in_each_group(look):
 
 
 def test_tensors_are_those_of_tensorflow(tmp_path):
-    from records.content import unwrap
+    from records.foreign.wrappers import unwrap
 
     for values in (
         np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from alexnet.readout import READOUTS, CtcReadout, PositionReadout
-from pipeline.metrics import sequence_right
+from pipeline.model.metrics import sequence_right
 
 
 def _logits(rows):

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from pipeline import config
-from pipeline.batches import evaluation_batches
-from pipeline.checkpoints import Checkpoints, arrays_of
 from pipeline.config import TrainConfig
-from pipeline.recognizer import POLICIES, Recognizer, predict_batches
-from pipeline.training import training_settings
+from pipeline.model.checkpoints import Checkpoints, arrays_of
+from pipeline.model.recognizer import POLICIES, Recognizer, predict_batches
+from pipeline.training.batches import evaluation_batches
+from pipeline.training.loop import training_settings
 from records.errors import DigitwiseError
 from tests.training_fixtures import make_records, settings_for_tests
 
@@ -118,7 +118,7 @@ def test_a_checkpoint_from_before_there_was_cleaning_has_none(manifest):
 def test_every_name_in_the_settings_is_known():
     from alexnet import NETWORKS
     from alexnet.readout import READOUTS
-    from pipeline.optimizer import SCHEDULES
+    from pipeline.training.optimizer import SCHEDULES
 
     assert config.NETWORKS == tuple(NETWORKS)
     assert config.READOUTS == tuple(READOUTS)

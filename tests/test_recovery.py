@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from records import png
+from records.dataset.shards import is_shard_name
 from records.errors import DamagedRecords
-from records.framing import read_records
-from records.shards import is_shard_name
+from records.images import png
+from records.tfrecord.framing import read_records
 
 KILLS = int(os.environ.get("DIGITWISE_KILLS", 4))
 IMAGES = int(os.environ.get("DIGITWISE_IMAGES", 1500))

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import report
-from pipeline.claim import Statement, claim
-from pipeline.evaluation import Readings, measure
-from pipeline.report import Character, Shown
+from pipeline.report import report
+from pipeline.report.claim import Statement, claim
+from pipeline.report.report import Character, Shown
+from pipeline.stages.test import Readings, measure
 from records.alphabet import Alphabet
-from records.manifest import Manifest
+from records.dataset.manifest import Manifest
 
 HOSTILE = '"><script>alert(1)</script>&\x00'
 
@@ -87,7 +87,9 @@ def write(tmp_path, summary, readings, **rows):
 
 
 def test_the_printed_table(summary):
-    assert "\n".join(report.summary_lines(summary, [WRONG, RIGHT])) == """\
+    assert (
+        "\n".join(report.summary_lines(summary, [WRONG, RIGHT]))
+        == """\
 test: 4 images of records (split test), read by the checkpoint of step 1,200
 
 2 of 4 images, in the order of the records: the first 1 read wrong and the first 1 read right
@@ -103,14 +105,18 @@ whole code  0.7500   3 of 4 right; 95 % interval 0.3006 to 0.9544; chance 1 in 1
 confused    7 read as 1: 1 of 2
 speed       1,234 images/s (3 images in 0.25 s; everything)
 claim       holds"""
+    )
 
 
 def test_the_printed_table_of_missing_and_extra_characters():
-    assert "\n".join(report.table_lines([MISSED, EXTRA], 9)) == """\
+    assert (
+        "\n".join(report.table_lines([MISSED, EXTRA], 9))
+        == """\
 2 of 9 images, in the order of the records: the first 2 read wrong
   image  code  read  each character and its probability  whole
   1.png  407   47    4 0.900  [ ]  7 0.900               0.500  <- wrong
   1.png  4     40    4 0.900  [0] 0.600                  0.500  <- wrong"""
+    )
 
 
 def test_wide_characters_keep_their_columns():

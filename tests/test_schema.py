@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline.conversion import convert
-from pipeline.synthesis import generate
-from records import schema
-from records.framing import read_records
-from records.manifest import Manifest
-from records.reader import read_in_order
+from pipeline.conversion.convert import convert
+from pipeline.drawing.files import generate
+from records.dataset import schema
+from records.dataset.manifest import Manifest
+from records.dataset.reader import read_in_order
+from records.tfrecord.framing import read_records
 
 
 def test_encode_and_decode():
@@ -18,7 +18,7 @@ def test_encode_and_decode():
 
 
 def test_what_is_missing_is_named():
-    from records import example
+    from records.tfrecord import example
 
     with pytest.raises(ValueError, match="no 'text', only image, key"):
         schema.decode(example.encode({"image": b"", "key": b""}))

@@ -1,4 +1,4 @@
-from records.shards import fraction_of, is_shard_name, order_of, shard_count, shard_name, split_of
+from records.dataset.shards import fraction_of, is_shard_name, order_of, shard_count, shard_name, split_of
 
 
 def test_names():

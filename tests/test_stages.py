@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from pipeline import stages
-from pipeline.stages import read_seconds, run_stages
+from pipeline.stages import run as stages
+from pipeline.stages.run import read_seconds, run_stages
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
@@ -32,7 +32,7 @@ def test_seconds_that_cannot_be_read_are_none(workdir):
 
 
 def test_a_failing_check_stops_the_run(tmp_path, make_config, monkeypatch):
-    from pipeline import environment
+    from pipeline.stages import check as environment
 
     monkeypatch.setattr(environment, "check", lambda config, workdir: 1)
     monkeypatch.setattr(stages, "_RUN", {name: lambda *_: pytest.fail("it ran") for name in stages._RUN})

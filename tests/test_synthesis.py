@@ -5,9 +5,9 @@ import json
 import pytest
 from PIL import Image
 
-from pipeline import synthesis
-from pipeline.drawing import Drawing, SyntheticSource
-from pipeline.synthesis import generate
+from pipeline.drawing import files as synthesis
+from pipeline.drawing.files import generate
+from pipeline.drawing.renderer import Drawing, SyntheticSource
 from records.errors import DigitwiseError
 
 
@@ -15,7 +15,7 @@ from records.errors import DigitwiseError
 def small_folders(monkeypatch):
     """Ten images a folder, here and in the worker processes of these tests (which run in this one)."""
     monkeypatch.setattr(synthesis, "IMAGES_PER_FOLDER", 10)
-    monkeypatch.setattr("pipeline.drawing.IMAGES_PER_FOLDER", 10)
+    monkeypatch.setattr("pipeline.drawing.renderer.IMAGES_PER_FOLDER", 10)
     drawn = []
 
     def run_here(function, pieces, processes):

@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config, metrics, optimizer, training
-from pipeline.checkpoints import Checkpoint, Checkpoints
+from pipeline import config
 from pipeline.config import RunConfig, TrainConfig
-from pipeline.display import Display, Window
-from pipeline.training import Steps, train, training_settings
+from pipeline.model import metrics
+from pipeline.model.checkpoints import Checkpoint, Checkpoints
+from pipeline.training import loop as training
+from pipeline.training import optimizer
+from pipeline.training.display import Display, Window
+from pipeline.training.loop import Steps, train, training_settings
 from pipeline.workdir import Workdir
+from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords, DigitwiseError
-from records.manifest import Manifest
 from tests.training_fixtures import (
     assert_same_bits,
     final_arrays,
@@ -76,8 +79,8 @@ def test_the_loss_halves_on_one_batch(work):
 
 def single_device_steps(asked, manifest):
     """Steps on the one batch that there is, over and over."""
-    from pipeline.batches import evaluation_batches
-    from pipeline.recognizer import Recognizer
+    from pipeline.model.recognizer import Recognizer
+    from pipeline.training.batches import evaluation_batches
 
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     tf.keras.utils.set_random_seed(0)

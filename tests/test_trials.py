@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import trials
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, TrialsConfig
+from pipeline.stages import trials
 from pipeline.values import SettingError
+from records.dataset.shards import split_of
 from records.errors import DigitwiseError
-from records.shards import split_of
 from tests.training_fixtures import ALPHABET, make_records, settings_for_tests, stripes
 
 
@@ -62,8 +62,8 @@ def test_folds_test_every_image_once(workdir, tmp_path, capfd):
 
 @pytest.mark.slow
 def test_cleanings_are_compared_on_the_same_images(workdir, capfd, monkeypatch):
-    from pipeline.evaluation import read_cleanings
-    from pipeline.report import _cleanings_section
+    from pipeline.report.report import _cleanings_section
+    from pipeline.stages.test import read_cleanings
 
     manifest = make_records(workdir.records, train=16, test=3)
     monkeypatch.setattr(trials, "CLEANINGS", ("none", "median"))
@@ -203,9 +203,9 @@ def test_folds_need_codes_for_each_part(workdir, tmp_path):
 
 
 def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkeypatch, make_config):
-    from pipeline.conversion import convert
-    from pipeline.synthesis import generate
-    from records.manifest import Manifest
+    from pipeline.conversion.convert import convert
+    from pipeline.drawing.files import generate
+    from records.dataset.manifest import Manifest
 
     summary = {"sequence_accuracy": {"right": 1, "count": 2, "value": 0.5}, "position_accuracy": [0.5]}
     given = []
@@ -226,7 +226,7 @@ def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkey
 
 
 def _keys(manifest, split):
-    from records import schema
-    from records.framing import read_records
+    from records.dataset import schema
+    from records.tfrecord.framing import read_records
 
     return [schema.decode(data)[0] for path in manifest.paths(split) for _, data in read_records(path)]

@@ -7,11 +7,12 @@ import struct
 import pytest
 from PIL import Image
 
-from records import example, schema
+from records.dataset import schema
+from records.dataset.manifest import Manifest
+from records.dataset.verify import Promise, file_problems, shard_problem, verify_shard
 from records.errors import DamagedRecords
-from records.framing import frame, masked_crc
-from records.manifest import Manifest
-from records.verify import Promise, file_problems, shard_problem, verify_shard
+from records.tfrecord import example
+from records.tfrecord.framing import frame, masked_crc
 
 PROMISE = Promise("0123456789", 2, 3, (2, 3, 1), schema.RAW)
 

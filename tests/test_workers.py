@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from pipeline.progress import progress
-from pipeline.workers import run_pieces
+from pipeline.machine.progress import progress
+from pipeline.machine.workers import run_pieces
 from records.errors import DigitwiseError
 
 

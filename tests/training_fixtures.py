@@ -26,7 +26,7 @@ LENGTH = 2
 
 def make_records(folder, train=48, validation=16, test=7, seed=0, shards=2):
     """Raw grey images of two characters, each a pattern of stripes with noise; returns the Manifest."""
-    from records.manifest import Manifest
+    from records.dataset.manifest import Manifest
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def wait_for_step(workdir, step, processes):
 
 def final_arrays(workdir):
     """The arrays of the last checkpoint, by name."""
-    from pipeline.checkpoints import Checkpoints
+    from pipeline.model.checkpoints import Checkpoints
 
     return Checkpoints(pathlib.Path(workdir) / "checkpoints").choose("last").arrays
 
@@ -142,9 +142,10 @@ def cluster_environments(count):
 
 
 def _shard(folder, split, index, count, numbers, draw):
-    from records import framing, schema
-    from records.manifest import Shard
-    from records.shards import shard_name
+    from records.dataset import schema
+    from records.dataset.manifest import Shard
+    from records.dataset.shards import shard_name
+    from records.tfrecord import framing
 
     data = b""
     for number in numbers:
@@ -175,7 +176,7 @@ def _die_at(number):
 def _main(arguments):
     """What main.py does with the stage, without its flags."""
     from pipeline.config import RunConfig, TrainConfig
-    from pipeline.training import train
+    from pipeline.training.loop import train
     from pipeline.workdir import Workdir
     from records.errors import DigitwiseError
 

@@ -1,0 +1,194 @@
+"""The generate stage: image files and labels.csv under images/.
+
+Images are drawn in folders of 500, each prepared aside and renamed once, so a folder that exists is whole. Going on
+after a stop, or to a greater number of images, draws only the folders that are not there.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+
+from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key, versions
+from pipeline.drawing.sheet import sheet
+from pipeline.machine.progress import progress
+from pipeline.machine.workers import run_pieces
+from pipeline.workdir import differing_settings, plain, refuse_other_settings
+from records.atomic import atomic_directory, atomic_file, remove_partial, write_text
+from records.errors import DigitwiseError
+from records.images.folder import LABELS_FILE, LABELS_HEADER
+
+SETTINGS_FILE = "settings.json"
+SHEET_FILE = "sheet.png"
+_SHEET_IMAGES = 24
+_SEAL = ".seal.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """One folder of images to draw."""
+
+    source: SyntheticSource
+    root: str
+    number: int
+
+    @property
+    def indices(self):
+        first = self.number * IMAGES_PER_FOLDER
+        return range(first, min(first + IMAGES_PER_FOLDER, self.source.num_images))
+
+    @property
+    def folder(self):
+        return pathlib.Path(self.root) / folder_name(self.number)
+
+
+def generate(config, workdir):
+    """Draws the images that are not there yet; the result is whether there were any."""
+    source = SyntheticSource(Drawing.of(config.generate.drawing), config.generate.num_images)
+    settings = source_settings(source)
+    root = workdir.images
+    before = read_settings(root)
+    if before and before["complete"] and plain(settings) == before["settings"]:
+        print(f"generate: {source.num_images:,} images of these settings are in {root}")
+        return False
+    _make_room(root, before, plain(settings), config.overwrite)
+    _write_settings(root, settings, complete=False)
+    pieces = [Piece(source, str(root), n) for n in range(-(-source.num_images // IMAGES_PER_FOLDER))]
+    missing = _missing(pieces, before, config.processes)
+    done = sum(len(piece.indices) for piece in pieces) - sum(len(piece.indices) for piece in missing)
+    with progress("generate", source.num_images, done) as advance:
+        for piece, _ in run_pieces(draw_piece, missing, config.processes):
+            advance(len(piece.indices))
+    _remove_beyond(root, len(pieces))
+    # Image files are not synced as they are written; the table that vouches for them waits until they are on the disk.
+    os.sync()
+    _write_sheet(root / SHEET_FILE, source)
+    _write_labels(root / LABELS_FILE, source)
+    _write_settings(root, settings, complete=True)
+    print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, a look at them in {SHEET_FILE}")
+    return True
+
+
+def source_settings(source):
+    """What decides the images: two runs with equal settings draw equal bytes."""
+    return {"num_images": source.num_images, "drawing": source.drawing.settings, "versions": versions()}
+
+
+def read_settings(root):
+    """{settings, complete} of a folder of images that this stage made, or None."""
+    try:
+        content = json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))
+        return {"settings": content["settings"], "complete": bool(content["complete"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def draw_piece(piece):
+    """Draws one folder of images."""
+    if piece.folder.exists():
+        _remove_folder(piece.folder)
+    digest = hashlib.sha256()
+    with atomic_directory(piece.folder) as folder:
+        for index in piece.indices:
+            key = image_key(index, piece.source.drawing.text(index), piece.source.named_by_code)
+            data = piece.source.load(key)
+            name = os.path.basename(key)
+            (folder / name).write_bytes(data)
+            _add(digest, name, data)
+        (folder / _SEAL).write_text(json.dumps({"count": len(piece.indices), "sha256": digest.hexdigest()}))
+
+
+def stands(piece):
+    """Whether the folder of a piece holds just the images that were drawn into it."""
+    digest = hashlib.sha256()
+    try:
+        seal = json.loads((piece.folder / _SEAL).read_text(encoding="utf-8"))
+        for index in piece.indices:
+            name = os.path.basename(image_key(index, piece.source.drawing.text(index), piece.source.named_by_code))
+            _add(digest, name, (piece.folder / name).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return seal == {"count": len(piece.indices), "sha256": digest.hexdigest()}
+
+
+def _add(digest, name, data):
+    digest.update(f"{name} {len(data)}\n".encode())
+    digest.update(data)
+
+
+def _missing(pieces, before, processes):
+    """The pieces that must be drawn, in order."""
+    if not before:
+        return pieces
+    standing = {piece.number for piece, whole in run_pieces(stands, pieces, processes) if whole}
+    return [piece for piece in pieces if piece.number not in standing]
+
+
+def _make_room(root, before, settings, overwrite):
+    """Leaves `root` with nothing in it but images of these settings, or stops."""
+    root.mkdir(exist_ok=True)
+    remove_partial(root)
+    if before is None:
+        strangers = sorted(path.name for path in root.iterdir())
+        if strangers:
+            raise DigitwiseError(
+                f"{root} holds {len(strangers)} entries that were not made here ({', '.join(strangers[:3])}): "
+                "choose another --workdir, or read that folder with --images"
+            )
+        return
+    differing = differing_settings(before["settings"], settings)
+    if _only_count_may_differ(differing, before["complete"]):
+        return
+    if not overwrite:
+        refuse_other_settings(str(root), differing)
+    for name in (SETTINGS_FILE, LABELS_FILE, SHEET_FILE):
+        (root / name).unlink(missing_ok=True)
+    _remove_beyond(root, 0)
+
+
+def _only_count_may_differ(differing, complete):
+    """A greater number of images goes on from the lesser; a lesser one would drop finished work."""
+    if [name for name, _, _ in differing if name != "num_images"]:
+        return False
+    return not complete or all(old <= new for _, old, new in differing)
+
+
+def _remove_beyond(root, number):
+    """Removes the folders of images from `number` on: those that carry the seal."""
+    for path in root.iterdir():
+        if path.name.isdigit() and int(path.name) >= number and (path / _SEAL).exists():
+            _remove_folder(path)
+
+
+def _remove_folder(folder):
+    """Takes its name away first: a folder half removed is not taken for whole."""
+    doomed = folder.with_name(f".partial-{folder.name}-removed")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.rename(folder, doomed)
+    shutil.rmtree(doomed)
+
+
+def _write_settings(root, settings, complete):
+    content = {"made_by": "digitwise generate", "complete": complete, "settings": settings}
+    write_text(root / SETTINGS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_sheet(path, source):
+    """The first images with their codes under them."""
+    drawing = source.drawing
+    shown = [(drawing.image(i), drawing.text(i)) for i in range(min(_SHEET_IMAGES, source.num_images))]
+    with atomic_file(path) as file:
+        sheet(shown, drawing.fonts[0]).save(file, "PNG")
+
+
+def _write_labels(path, source):
+    with atomic_file(path) as file:
+        table = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(LABELS_HEADER)
+        writer.writerows(source.rows())
+        table.detach()

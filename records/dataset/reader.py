@@ -1,0 +1,121 @@
+"""Records as tf.data datasets: what comes when is a pure function of the shards, the seed and the epoch.
+
+parse = batch_parser(manifest, channels=1)
+for images, label_ids in read_in_order(manifest, "test").batch(64).map(parse):
+    ...
+"""
+
+import tensorflow as tf
+
+from records.alphabet import Alphabet
+from records.dataset import schema
+from records.errors import DamagedRecords
+
+# The order of what is read in parallel depends on these two, so they are constants and not a matter of cores.
+_CYCLE_LENGTH = 4
+_BLOCK_LENGTH = 16
+_BUFFER_BYTES = 1 << 20
+
+
+def read_in_order(manifest, split):
+    """Serialized Examples of a split, shard after shard: the i-th of them has the number i."""
+    paths = [str(path) for path in _whole_files(manifest, split)]
+    dataset = tf.data.TFRecordDataset(tf.constant(paths, tf.string), _compression(manifest), _BUFFER_BYTES)
+    return dataset.apply(tf.data.experimental.assert_cardinality(manifest.count(split)))
+
+
+def read_mixed(manifest, split, seed):
+    """Serialized Examples, the shards in an order drawn by `seed` and interleaved."""
+    paths = [str(path) for path in _whole_files(manifest, split)]
+    compression = _compression(manifest)
+    shards = tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))
+    return _mix(manifest, split, seed, shards, lambda path: tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES))
+
+
+def numbers_mixed(manifest, split, seed):
+    """The numbers of the Examples, in the order in which `read_mixed` gives the Examples themselves."""
+    ends = tf.cumsum(tf.constant([shard.count for shard in manifest.splits.get(split, ())], tf.int64))
+    starts = tf.concat([[0], ends[:-1]], axis=0)
+    return _mix(manifest, split, seed, tf.data.Dataset.from_tensor_slices((starts, ends)), tf.data.Dataset.range)
+
+
+def _mix(manifest, split, seed, shards, open_shard):
+    """One function for both, because equal order is what makes pictures kept in memory and pictures read equal."""
+    shards = shards.shuffle(max(1, len(manifest.paths(split))), seed=seed, reshuffle_each_iteration=False)
+    dataset = shards.interleave(
+        open_shard,
+        cycle_length=_CYCLE_LENGTH,
+        block_length=_BLOCK_LENGTH,
+        num_parallel_calls=_CYCLE_LENGTH,
+        deterministic=True,
+    )
+    return dataset.apply(tf.data.experimental.assert_cardinality(manifest.count(split)))
+
+
+def batch_parser(manifest, channels):
+    """A function from serialized Examples [batch] to (images uint8 [batch, height, width, channels], label_ids)."""
+    label_ids = label_lookup(manifest.alphabet, manifest.max_length)
+
+    def parse(serialized):
+        features = schema.parse_batch(serialized)
+        return decode_images(features[schema.IMAGE], manifest, channels), label_ids(features[schema.TEXT])
+
+    return parse
+
+
+def decode_images(encoded, manifest, channels):
+    """Image bytes [batch] -> uint8 [batch, height, width, channels]."""
+    height, width, stored = manifest.image_shape
+    if manifest.encoding == schema.RAW:
+        images = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), [-1, height, width, stored])
+        return match_channels(images, channels)
+
+    def decode(data):
+        # decode_png tells PNG from JPEG by content, and gives a static number of dimensions.
+        return tf.ensure_shape(tf.io.decode_png(data, channels=stored), [height, width, stored])
+
+    images = tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec([height, width, stored], tf.uint8))
+    return match_channels(images, channels)
+
+
+def match_channels(images, channels):
+    """uint8 images of 1 or 3 channels as `channels`, to the very grey that Pillow's mode L has."""
+    if images.shape[-1] == channels:
+        return images
+    if channels == 3:
+        return tf.repeat(images, 3, axis=-1)
+    weighted = tf.cast(images, tf.int32) * tf.constant([19595, 38470, 7471])
+    return tf.cast((tf.reduce_sum(weighted, axis=-1, keepdims=True) + 0x8000) // 0x10000, tf.uint8)
+
+
+def label_lookup(alphabet, max_length):
+    """A function from texts [batch] to label_ids int32 [batch, max_length], padded with -1."""
+    codepoints = [ord(character) for character in Alphabet(alphabet).characters]
+    ids = [-1] * (max(codepoints) + 2)
+    for number, codepoint in enumerate(codepoints):
+        ids[codepoint] = number
+    table = tf.constant(ids, tf.int32)
+
+    def lookup(texts):
+        # A character beyond the table is looked up at its last place, which holds -1.
+        padded = tf.strings.unicode_decode(texts, "UTF-8").to_tensor(len(ids) - 1, shape=[None, max_length])
+        return tf.gather(table, tf.minimum(padded, len(ids) - 1))
+
+    return lookup
+
+
+def _whole_files(manifest, split):
+    """The paths of a split. TensorFlow reads a cut file as a shorter one, so sizes are compared first."""
+    paths = manifest.paths(split)
+    for shard, path in zip(manifest.splits.get(split, ()), paths, strict=True):
+        try:
+            size = path.stat().st_size
+        except OSError:
+            raise DamagedRecords(f"{path} is missing, and {shard.count} examples with it") from None
+        if size != shard.bytes:
+            raise DamagedRecords(f"{path} has {size} bytes and the manifest says {shard.bytes}; write the records anew")
+    return paths
+
+
+def _compression(manifest):
+    return {"none": ""}.get(manifest.compression, manifest.compression.upper())

@@ -1,0 +1,81 @@
+"""The canonical Example of digitwise: the only place where its keys are spelled, encode beside parse.
+
+image   the PNG or JPEG file, or raw uint8 pixels, rows first, channels last
+text    the code, in UTF-8
+key     what the image is called in its source
+"""
+
+from records.tfrecord import example
+
+IMAGE = "image"
+TEXT = "text"
+KEY = "key"
+
+ENCODED = "encoded"
+RAW = "raw"
+
+
+def encode(key, image, text):
+    """The serialized Example of one image."""
+    return example.encode({IMAGE: image, KEY: key.encode("utf-8"), TEXT: text.encode("utf-8")})
+
+
+def decode(data):
+    """(key, image bytes, text) of a serialized Example; ValueError says what is wrong with it."""
+    features = example.decode(data)
+    values = []
+    for name in (KEY, IMAGE, TEXT):
+        value = features.get(name)
+        if value is None:
+            raise ValueError(f"it has no {name!r}, only {', '.join(sorted(features)) or 'nothing'}")
+        if len(value) != 1 or not isinstance(value[0], bytes):
+            raise ValueError(f"{name!r} is not one string of bytes")
+        values.append(value[0])
+    return values[0].decode("utf-8"), values[1], values[2].decode("utf-8")
+
+
+def parse_batch(serialized):
+    """TensorFlow: serialized Examples [batch] -> {image, text, key}, string tensors [batch]."""
+    import tensorflow as tf
+
+    feature = tf.io.FixedLenFeature([], tf.string)
+    return tf.io.parse_example(serialized, {IMAGE: feature, TEXT: feature, KEY: feature})
+
+
+def tfds_features(manifest):
+    """The text of features.json, by which tensorflow-datasets reads the folder."""
+    shape = {"dimensions": [str(size) for size in (manifest.height, manifest.width, manifest.channels)]}
+    prefix = "tensorflow_datasets.core.features."
+    if manifest.encoding == RAW:
+        image = {
+            "pythonClassName": prefix + "tensor_feature.Tensor",
+            "tensor": {"shape": shape, "dtype": "uint8", "encoding": "bytes"},
+        }
+    else:
+        image = {"pythonClassName": prefix + "image_feature.Image", "image": {"shape": shape, "dtype": "uint8"}}
+    text = {"pythonClassName": prefix + "text_feature.Text", "text": {}}
+    return {
+        "pythonClassName": prefix + "features_dict.FeaturesDict",
+        "featuresDict": {"features": {IMAGE: image, KEY: text, TEXT: text}},
+    }
+
+
+def tfds_info(manifest):
+    """The text of dataset_info.json, which tells tensorflow-datasets the shards and their lengths."""
+    return {
+        "name": manifest.name,
+        "version": "1.0.0",
+        "fileFormat": "tfrecord",
+        "moduleName": "digitwise",
+        "description": "Images of short codes with their text.",
+        "splits": [
+            {
+                "name": split,
+                "shardLengths": [str(shard.count) for shard in shards],
+                "numBytes": str(sum(shard.bytes for shard in shards)),
+                "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            }
+            for split, shards in manifest.splits.items()
+            if shards
+        ],
+    }

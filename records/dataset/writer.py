@@ -1,0 +1,100 @@
+"""Writes one shard of a source: a pure function of the source, the plan and the shard's number to the bytes of a file.
+
+A plan file holds a line of JSON, [key, text], for each example of the shard. Local processes and cluster workers call
+the same `write_shard`; a shard that stands has been read back and found right.
+"""
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import pathlib
+
+from records.atomic import atomic_file, write_text
+from records.dataset import schema
+from records.dataset.manifest import Shard
+from records.dataset.shards import order_of
+from records.dataset.verify import Promise, verify_shard
+from records.errors import DamagedRecords, DigitwiseError
+from records.images.files import StoredForm, check_stored, stored_bytes
+from records.tfrecord.framing import frame, read_records
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardSpec:
+    """All that it takes to write one shard."""
+
+    split: str
+    source: object
+    plan: str
+    target: str
+    form: StoredForm
+    promise: Promise
+    compression: str = ""
+
+
+def write_shard(spec):
+    """Writes the shard, reads it back, and returns its entry for the manifest."""
+    rows = list(read_plan(spec.plan))
+    rows.sort(key=lambda row: order_of(row[0]))
+    target = pathlib.Path(spec.target)
+    with atomic_file(target) as file:
+        if spec.compression == "gzip":
+            # No time and no name in the header, so that equal records make equal files.
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+                _write_rows(packed, rows, spec)
+        else:
+            _write_rows(file, rows, spec)
+        file.flush()
+        written = _read_back(file.name, rows, spec)
+    shard = dataclasses.replace(written, file=target.name)
+    write_text(entry_path(target), json.dumps(dataclasses.asdict(shard)))
+    return shard
+
+
+def standing_shard(target):
+    """The entry of a shard that an earlier run finished, or None; its bytes are checked against the entry."""
+    try:
+        shard = Shard(**json.loads(entry_path(target).read_text()))
+        with open(target, "rb") as file:
+            stands = hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256
+    except (OSError, ValueError, TypeError):
+        return None
+    return shard if stands else None
+
+
+def entry_path(target):
+    """Where a shard's entry waits until the manifest is written."""
+    target = pathlib.Path(target)
+    return target.with_name(f".{target.name}.json")
+
+
+def read_plan(path):
+    """Yields (key, text)."""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            yield tuple(json.loads(line))
+
+
+def _write_rows(file, rows, spec):
+    for key, text in rows:
+        image = stored_bytes(spec.source.load(key), spec.source.name(key), spec.form)
+        file.write(frame(schema.encode(key, image, text)))
+
+
+def _read_back(path, rows, spec):
+    """Verifies what was written; an image that does not decode is blamed on its file."""
+    try:
+        return verify_shard(path, spec.promise)
+    except DamagedRecords:
+        _blame_image(path, rows, spec)
+        raise
+
+
+def _blame_image(path, rows, spec):
+    for (_, data), (key, _) in zip(read_records(path), rows):
+        _, image, _ = schema.decode(data)
+        try:
+            check_stored(image, spec.promise.image_shape, spec.promise.encoding)
+        except DamagedRecords as error:
+            raise DigitwiseError(f"{spec.source.name(key)}: {str(error).removeprefix('its ')}") from None

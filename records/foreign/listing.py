@@ -1,0 +1,119 @@
+"""The files of records that a path, a folder or a glob stands for, whatever they are called.
+
+A file is known by its content: a record's header whose checksum is right, or gzip, or zlib. In a folder, what is
+plainly something else is passed over and named; a file that should hold records and does not stops the run.
+"""
+
+import dataclasses
+import glob
+import os
+import re
+
+from records.errors import DamagedRecords, DigitwiseError
+from records.tfrecord.framing import compression_of, is_header
+
+MAX_FILES = 1_000_000
+_OTHER_ENDINGS = (
+    ".json", ".txt", ".csv", ".tsv", ".md", ".rst", ".yaml", ".yml", ".xml", ".html", ".pbtxt", ".log", ".py", ".sh",
+    ".ipynb", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".npy", ".npz", ".crc", ".idx", ".index",
+    ".lock", ".md5", ".sha256", ".toml", ".cfg",
+)  # fmt: skip
+_INDEX = re.compile(rb"(\d{1,19} \d{1,19}\r?\n)+(\d{0,19} ?\d{0,19})?")
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordFile:
+    """`name` is what it is called below the path that was given: the same wherever the folder lies."""
+
+    path: str
+    name: str
+    size: int
+    compression: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The files that one entry of --records stands for, sorted, and those passed over: (path, why)."""
+
+    entry: str
+    files: tuple
+    skipped: tuple
+
+    @property
+    def folders(self):
+        """Where files that describe the records may lie."""
+        found = dict.fromkeys(os.path.dirname(file.path) for file in self.files)
+        for folder in list(found):
+            found.setdefault(os.path.dirname(folder))
+        return list(found)
+
+    @property
+    def bytes(self):
+        return sum(file.size for file in self.files)
+
+
+def list_records(entry):
+    """The Listing of a path, a folder or a glob."""
+    files, skipped = [], []
+    root, paths = _paths(entry)
+    for path in paths:
+        reason = _no_records(path)
+        if reason:
+            skipped.append((path, reason))
+            continue
+        with open(path, "rb") as file:
+            compression = compression_of(file)
+            head = file.read(16)
+        if not compression and not is_header(head):
+            raise DamagedRecords(
+                f"{path}: record 0 at byte 0: it does not begin as TFRecord files do, nor gzip, nor zlib; "
+                "name the files with a glob that leaves it out, if it is something else"
+            )
+        files.append(RecordFile(path, os.path.relpath(path, root), os.path.getsize(path), compression))
+    if not files:
+        why = "; ".join(f"{os.path.basename(path)}: {reason}" for path, reason in skipped[:4])
+        raise DigitwiseError(f"--records={entry}: no file of records is there" + (f" ({why})" if why else ""))
+    return Listing(entry, tuple(files), tuple(skipped))
+
+
+def _paths(entry):
+    """(the folder that names are counted from, sorted paths of files)."""
+    if os.path.isdir(entry):
+        paths = [os.path.join(folder, name) for folder, _, names in os.walk(entry) for name in names]
+        return entry, _bounded(entry, sorted(paths))
+    if os.path.exists(entry):
+        return os.path.dirname(entry) or ".", [entry]
+    paths = []
+    for path in glob.iglob(entry, recursive=True):
+        if os.path.isdir(path):
+            paths += _paths(path)[1]
+        else:
+            paths.append(path)
+        _bounded(entry, paths)
+    if not paths:
+        raise DigitwiseError(f"--records={entry}: there is no such file or folder, and no file fits it as a glob")
+    fixed = re.split(r"[*?\[]", entry)[0]
+    return os.path.dirname(fixed) or ".", sorted(set(paths))
+
+
+def _bounded(entry, paths):
+    if len(paths) > MAX_FILES:
+        raise DigitwiseError(f"--records={entry}: it stands for more than {MAX_FILES:,} files")
+    return paths
+
+
+def _no_records(path):
+    """Why a file is passed over, or None."""
+    name = os.path.basename(path)
+    if not os.path.isfile(path):
+        return "no plain file"
+    if name.startswith((".", "_")):
+        return "its name marks it as something beside the data"
+    if os.path.getsize(path) == 0:
+        return "zero bytes"
+    if name.lower().endswith(_OTHER_ENDINGS):
+        return "its ending is that of another kind of file"
+    with open(path, "rb") as file:
+        if _INDEX.fullmatch(file.read(4096)):
+            return "an index of a file of records"
+    return None

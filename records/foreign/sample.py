@@ -1,0 +1,224 @@
+"""A sample of records: enough to tell what they are, in seconds, however large the files are.
+
+Samples come from many files and, in plain files, from many places: a search for the next right header finds a record
+in the middle, so data sorted by label do not look like data with one label.
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from records.errors import DamagedRecords
+from records.tfrecord import example
+from records.tfrecord.framing import (
+    OVERHEAD,
+    next_record,
+    read_open_records,
+    read_record_at,
+    read_records,
+    record_offsets,
+)
+
+MAX_RECORD = 1 << 27
+_RECORDS = 512
+_BYTES = 48 << 20
+_FILES = 32
+_PLACES = 8
+_COUNTED_HEADERS = 200_000
+_UNPACKED = 64 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampled:
+    """One record of the sample. `number` is None where it was found in the middle of a file."""
+
+    path: str
+    number: int | None
+    offset: int
+    record: example.Record
+
+    @property
+    def where(self):
+        number = "a record" if self.number is None else f"record {self.number}"
+        return f"{self.path}: {number} at byte {self.offset}"
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyFacts:
+    """What the sample shows of one key."""
+
+    kind: str
+    present: int
+    lengths: tuple
+    byte_lengths: tuple
+    example: str
+    in_steps: bool
+
+
+def take_sample(listing, num_records=_RECORDS):
+    """Records from all over the files."""
+    chosen = _spread(listing.files, _FILES)
+    each = max(1, -(-num_records // len(chosen)))
+    sample, size = [], 0
+    for file in chosen:
+        reader = _from_start(file, each) if file.compression else _from_places(file, each)
+        for number, offset, data in reader:
+            sample.append(Sampled(file.path, number, offset, decode_record(file.path, number, offset, data)))
+            size += memory_of(sample[-1].record)
+            if size > _BYTES * (1 + chosen.index(file)) / len(chosen) and len(sample) > 1:
+                break
+        if len(sample) >= num_records:
+            break
+    if not sample:
+        raise DamagedRecords(f"{listing.files[0].path}: it holds no record")
+    return sample
+
+
+def count_records(listing):
+    """(how many records, whether that is exact): counted by headers where they are few, else by their mean size."""
+    counted, counted_bytes, left = 0, 0, _COUNTED_HEADERS
+    files = _spread(listing.files, len(listing.files))
+    for file in _evenly(files):
+        if left <= 0:
+            break
+        count, size = _count_file(file, left)
+        counted, counted_bytes, left = counted + count, counted_bytes + size, left - count
+    total = listing.bytes
+    if counted_bytes >= total or not counted_bytes:
+        return counted, True
+    return round(counted * total / counted_bytes), False
+
+
+def key_facts(sample):
+    """{key: KeyFacts}, in the order of names."""
+    facts = {}
+    for key in sorted({key for sampled in sample for key in sampled.record.values}):
+        values = [s.record.values[key] for s in sample if s.record.values.get(key) is not None]
+        strings = [len(item) for value in values if isinstance(value, list) for item in value]
+        lengths = [len(value) for value in values] or [0]
+        facts[key] = KeyFacts(
+            kind=" or ".join(sorted({kind_of(value) for value in values})) or "empty",
+            present=len(values),
+            lengths=(min(lengths), max(lengths)),
+            byte_lengths=(min(strings), max(strings)) if strings else (),
+            example=shown(values[0]) if values else "",
+            in_steps=any(key in sampled.record.steps for sampled in sample),
+        )
+    return facts
+
+
+def kind_of(value):
+    return "bytes" if isinstance(value, list) else "int64" if value.dtype.kind == "i" else "float"
+
+
+def shown(value, most=40):
+    """A value in a few printable characters."""
+    if isinstance(value, np.ndarray):
+        numbers = ", ".join(f"{number:g}" for number in value.ravel()[:6].tolist())
+        return numbers + (", ..." if value.size > 6 else "")
+    items = []
+    for item in value[:6]:
+        try:
+            text = item[:most].decode("utf-8")
+        except UnicodeDecodeError:
+            text = ""
+        if text.isprintable() and (text or not item):
+            items.append(repr(text) + ("..." if len(item) > most else ""))
+        else:
+            items.append(f"{item[:8].hex(' ')}" + (" ..." if len(item) > 8 else ""))
+    return ", ".join(items) + (", ..." if len(value) > 6 else "")
+
+
+def memory_of(record):
+    """About how many bytes the values of a record take."""
+    size = 0
+    for value in record.values.values():
+        if isinstance(value, list):
+            size += sum(map(len, value)) + 60 * len(value)
+        elif value is not None:
+            size += value.nbytes
+    return size
+
+
+def decode_record(path, number, offset, data):
+    """The Record of these bytes; DamagedRecords where they are no Example."""
+    try:
+        return example.read(data)
+    except ValueError as error:
+        number = "a record" if number is None else f"record {number}"
+        raise DamagedRecords(
+            f"{path}: {number} at byte {offset}: it is neither an Example nor a SequenceExample ({error})"
+        ) from None
+
+
+def _spread(files, most):
+    """Files from all over the list, the first and the last among them."""
+    if len(files) <= most:
+        return list(files)
+    return [files[number * (len(files) - 1) // (most - 1)] for number in range(most)]
+
+
+def _evenly(files):
+    """The first, the last, the middle ...: a count that is broken off has seen all parts of the list."""
+    done = set()
+    step = len(files)
+    while step:
+        for number in range(0, len(files), step):
+            if number not in done:
+                done.add(number)
+                yield files[number]
+        step //= 2
+
+
+def _from_start(file, count):
+    unpacked = 0
+    for number, (offset, data) in enumerate(read_records(file.path, MAX_RECORD)):
+        yield number, offset, data
+        unpacked += len(data)
+        if number + 1 >= count or unpacked > _UNPACKED:
+            return
+
+
+def _from_places(file, count):
+    """Records in a row from several places of a plain file."""
+    with open(file.path, "rb") as opened:
+        size = os.fstat(opened.fileno()).st_size
+        each = -(-count // _PLACES)
+        end = number = given = 0
+        for place in range(_PLACES):
+            start = max(end, size * place // _PLACES)
+            if place and start > end:
+                found = next_record(opened, size, start)
+                if found is None:
+                    continue
+                start, number = found, None
+            for _ in range(each):
+                if start >= size or given >= count:
+                    return
+                data = read_record_at(file.path, opened, start, MAX_RECORD, number)
+                yield number, start, data
+                given += 1
+                start += OVERHEAD + len(data)
+                number = None if number is None else number + 1
+            end = start
+
+
+def _count_file(file, most):
+    """(records, bytes of the file that they took); DamagedRecords where a file that is counted whole ends wrongly."""
+    count = end = 0
+    with open(file.path, "rb") as opened:
+        if file.compression:
+            for offset, data in read_open_records(file.path, opened, MAX_RECORD):
+                count += 1
+                if offset > _UNPACKED or count >= most:
+                    return count, opened.tell()
+            return count, file.size
+        for offset, length in record_offsets(opened, file.size):
+            count += 1
+            end = offset + OVERHEAD + length
+            if count >= most:
+                return count, end
+        if end < file.size:
+            read_record_at(file.path, opened, end, MAX_RECORD, count)
+    return count, file.size

@@ -1,0 +1,301 @@
+"""Bare numbers as pictures: item types, shapes, axes, channel orders and ranges of values.
+
+shape = Layout((3, 60, 160), "CHW")
+picture(values, shape, "bgr", (0.0, 1.0))
+"""
+
+import dataclasses
+
+import numpy as np
+from PIL import Image
+
+from records.images.files import MAX_PIXELS
+
+TYPES = {
+    "uint8": "u1", "int8": "i1", "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4", "int64": "<i8",
+    "uint64": "<u8", "float16": "<f2", "float32": "<f4", "float64": "<f8", "bool": "?",
+}  # fmt: skip
+AXES = ("HW", "HWC", "CHW")
+CHANNEL_ORDERS = ("rgb", "bgr")
+CHANNEL_COUNTS = (1, 3, 4)
+LEAST_SIDE, MOST_SIDE = 8, 4096
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_WIDEST, _NARROWEST = 16, 1 / 4
+_BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The sizes of an image as they lie in memory, and what each of them is."""
+
+    sizes: tuple
+    axes: str
+
+    @classmethod
+    def of(cls, sizes):
+        """By where the channels stand; ValueError where three sizes have no channels, or two places for them."""
+        sizes = tuple(sizes)
+        while len(sizes) > 3 and sizes[0] == 1:
+            sizes = sizes[1:]
+        if len(sizes) == 2:
+            return cls(sizes, "HW").checked()
+        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= LEAST_SIDE:
+            return cls(sizes, "HWC").checked()
+        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= LEAST_SIDE:
+            return cls(sizes, "CHW").checked()
+        raise ValueError(f"{shown(sizes)} is not the shape of an image")
+
+    def checked(self):
+        if not (1 <= min(self.sizes) and self.height * self.width <= MAX_PIXELS):
+            raise ValueError(f"{shown(self.sizes)} is not the shape of an image that is read")
+        return self
+
+    @property
+    def count(self):
+        return int(np.prod(self.sizes, dtype=np.int64))
+
+    @property
+    def height(self):
+        return self.sizes[self.axes.index("H")]
+
+    @property
+    def width(self):
+        return self.sizes[self.axes.index("W")]
+
+    @property
+    def channels(self):
+        return self.sizes[self.axes.index("C")] if "C" in self.axes else 1
+
+    def rows_first(self, values):
+        """The values as an array [height, width, channels]."""
+        values = values.reshape(self.sizes)
+        if self.axes == "CHW":
+            return values.transpose(1, 2, 0)
+        return values if self.axes == "HWC" else values[:, :, None]
+
+    def __str__(self):
+        return shown(self.sizes)
+
+
+def shown(sizes):
+    return "x".join(map(str, sizes))
+
+
+def picture(values, layout, channel_order, value_range):
+    """A Pillow image; ValueError where a value is beyond the range."""
+    pixels = layout.rows_first(as_bytes(values, value_range))
+    if channel_order == "bgr" and layout.channels >= 3:
+        pixels = np.concatenate([pixels[:, :, 2::-1], pixels[:, :, 3:]], axis=2)
+    if layout.channels == 1:
+        return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]))
+    return Image.fromarray(np.ascontiguousarray(pixels), _MODES[layout.channels])
+
+
+def as_bytes(values, value_range):
+    """Numbers as uint8: the range's lower end becomes 0, its upper end 255."""
+    low, high = value_range
+    if values.dtype == np.uint8 and (low, high) == _BYTES:
+        return values
+    least, most = values.min(), values.max()
+    if not (least >= low and most <= high):  # so that NaN is refused too
+        raise ValueError(f"its values run from {least:g} to {most:g}, {low:g} to {high:g} was expected")
+    if (low, high) == _WORDS:
+        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    if (low, high) == _BYTES and values.dtype.kind in "iu":
+        return values.astype(np.uint8)
+    return np.rint((values.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
+
+
+def item_types(data, size=None):
+    """The item types that sampled strings of bytes can be made of; more than one where the bytes do not tell.
+
+    `size` is the size of an item where that is known.
+    """
+    if all(not any(item) for item in data):
+        return ["uint8"] if size in (None, 1) else []
+    for width, names in ((8, ("int64", "float64")), (4, ("int32", "float32"))):
+        if size in (None, width) and not any(len(item) % width for item in data):
+            fitting = [name for name in names if _looks_like(name, data)]
+            if fitting:
+                return fitting[:1]
+    if size in (None, 2) and not any(len(item) % 2 for item in data):
+        words = _words(data, size)
+        if words:
+            return words
+    return _single_bytes(data) if size in (None, 1) else []
+
+
+def _single_bytes(data):
+    """Bytes with a sign, read as bytes without, jump from one end of the range to the other."""
+    plain = np.mean(
+        [np.abs(np.diff(np.frombuffer(item, "u1").astype(np.int16))).mean() for item in data if len(item) > 1]
+    )
+    signed = np.mean(
+        [np.abs(np.diff(np.frombuffer(item, "i1").astype(np.int16))).mean() for item in data if len(item) > 1]
+    )
+    return ["int8", "uint8"] if plain > 1.3 * signed else ["uint8"]
+
+
+def _looks_like(name, data):
+    for item in data:
+        values = np.frombuffer(item, TYPES[name])
+        if name.startswith("int"):
+            if values.min() < 0 or values.max() > _WORDS[1]:
+                return False
+        elif not _sane(values):
+            return False
+    if name == "float64":
+        # Two floats of four bytes make a sane float of eight; in a true one the first four bytes are noise or nothing.
+        halves = [np.frombuffer(item, "<f4") for item in data]
+        return not all(_sane(half) for half in halves) or all(not half[::2].any() for half in halves)
+    return True
+
+
+def _sane(values):
+    """Whether floats are what pixels are made into: finite, neither huge nor next to nothing."""
+    if not np.isfinite(values).all():
+        return False
+    sizes = np.abs(values[values != 0])
+    return not len(sizes) or (sizes.max() <= 70000 and float(np.quantile(sizes, 0.02)) >= 1e-6)
+
+
+def _words(data, size):
+    """Types of two bytes, for which nothing but their look speaks."""
+    words = [np.frombuffer(item, "<u2") for item in data]
+    if max(int(values.max()) for values in words) <= 255:
+        return ["uint16"]
+    halves = [np.frombuffer(item, "<f2").astype(np.float32) for item in data]
+    floats = ["float16"] if all(_sane(half) for half in halves) else []
+    signed = ["int16"] if any((values >= 1 << 15).any() for values in words) else []
+    if size == 2:
+        return ["uint16", *signed, *floats]
+    low, high = (
+        np.mean([np.abs(np.diff(np.frombuffer(item, "u1")[first::2].astype(np.int16))).mean() for item in data])
+        for first in (0, 1)
+    )
+    return ["uint16", *signed, *floats, "uint8"] if low > 2 * high else []
+
+
+def value_ranges(values, is_byte):
+    """The ranges that sampled numbers can be meant to have, the likelier first; one where it is clear."""
+    least = min(float(item.min()) for item in values)
+    most = max(float(item.max()) for item in values)
+    if not np.isfinite((least, most)).all():
+        return []
+    whole = all(item.dtype.kind in "iub" for item in values)
+    seen = (least, most) if most > least else (least, least + 1)
+    if least >= 0 and most <= 1:
+        return [(0.0, 1.0)] if most > 0.5 else [(0.0, 1.0), _BYTES]
+    if least >= 0 and most <= 255:
+        return [_BYTES] if is_byte or most > 64 else [_BYTES, (0.0, most)]
+    if least >= 0 and most <= 65535 and whole:
+        return [_WORDS] if most >= 1 << 15 else [(0.0, 2.0 ** int(most).bit_length() - 1), _WORDS]
+    if least >= -1 and most <= 1:
+        return [(-1.0, 1.0)] if least < -0.9 and most > 0.9 else [(-1.0, 1.0), seen]
+    other = (-128.0, 127.0) if least >= -128 and most <= 127 else (-max(most, -least), max(most, -least))
+    return list(dict.fromkeys([seen, other]))
+
+
+def possible_layouts(counts):
+    """Every layout that an image of so many numbers could have, likelier sizes first."""
+    if len(set(counts)) != 1:
+        return []
+    (count,) = set(counts)
+    found = []
+    for channels in CHANNEL_COUNTS:
+        pixels = count // channels
+        if count % channels or pixels > MAX_PIXELS:
+            continue
+        for height in range(LEAST_SIDE, min(MOST_SIDE, pixels // LEAST_SIDE) + 1):
+            width = pixels // height
+            if pixels % height or width > MOST_SIDE or not _NARROWEST <= width / height <= _WIDEST:
+                continue
+            if channels == 1:
+                found.append(Layout((height, width), "HW"))
+            else:
+                found.append(Layout((height, width, channels), "HWC"))
+            if channels == 3:
+                found.append(Layout((channels, height, width), "CHW"))
+    return sorted(found, key=_rarity)
+
+
+def _rarity(layout):
+    """Sizes that people choose come first: squares, round numbers, pictures not too long."""
+    height, width = layout.height, layout.width
+    round_sizes = sum(
+        side in (28, 32, 48, 50, 60, 64, 80, 100, 128, 160, 200, 224, 256, 299) for side in (height, width)
+    )
+    return (width != height) - round_sizes, abs(np.log(max(width, 1) / height) - np.log(2)), layout.axes
+
+
+def roughness(images, layout):
+    """How much neighbouring pixels differ in such a reading: least where rows and channels are where they were."""
+    total = 0.0
+    for values in images:
+        pixels = layout.rows_first(values).astype(np.float32)
+        total += float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
+    return total / len(images)
+
+
+def likely_layouts(images, layouts):
+    """The layouts that the look of the pictures leaves: rows that follow on each other, then channels side by side
+    or plane after plane. Pictures of noise leave several."""
+    images = [values.ravel().astype(np.float32) for values in images]
+    strides = {}
+    for layout in layouts:
+        strides.setdefault(layout.width * (layout.channels if layout.axes == "HWC" else 1), []).append(layout)
+    steps = {
+        stride: np.mean([np.abs(image[stride:] - image[:-stride]).mean() for image in images]) for stride in strides
+    }
+    least = min(steps.values(), default=0)
+    near = [stride for stride, step in steps.items() if step <= _CLEAR * least]
+    if not least > 0 or len(near) > 1:
+        kept = near if least > 0 else list(strides)
+        return [layout for layout in layouts if any(layout in strides[stride] for stride in kept)]
+    return _by_channels(images, strides[near[0]])
+
+
+_CLEAR = 1.12  # A row further on differs 1.25 times as much as the next one in drawn codes, and as much in noise.
+_ALIKE, _UNLIKE = 0.8, 0.5
+_NEARER, _FARTHER = 0.8, 1.2
+
+
+def _by_channels(images, layouts):
+    """Of layouts with rows of one length."""
+    marks = {layout: _marks(images, layout) for layout in layouts if layout.axes != "HW"}
+    clear = [layout for layout, mark in marks.items() if mark == "yes"]
+    flat = [layout for layout in layouts if layout.axes == "HW"]
+    if len(clear) > 1:  # What repeats every third number also repeats every twelfth.
+        return clear
+    if clear:
+        return clear
+    return flat + [layout for layout, mark in marks.items() if mark == "perhaps"] if flat else layouts
+
+
+def _marks(images, layout):
+    """Whether the numbers have the marks of channels: an uneven beat, or planes that are alike."""
+    if layout.axes == "HWC":
+        return _beat(images, layout.channels)
+    alike = []
+    for image in images:
+        planes = image.reshape(layout.channels, -1)[:3]
+        with np.errstate(all="ignore"):
+            alike.append(np.abs(np.corrcoef(planes)[np.triu_indices(len(planes), 1)]).mean())
+    alike = float(np.nan_to_num(np.mean(alike), nan=_ALIKE - 0.01))
+    return "yes" if alike > _ALIKE else "no" if alike < _UNLIKE else "perhaps"
+
+
+def _beat(images, channels):
+    """Whether the number `channels` places on is nearer than the next one, or grey is written as equal colours."""
+    beats, next_steps, far_steps = np.zeros(channels), 0.0, 0.0
+    for image in images:
+        pixels = image[: image.size // channels * channels]
+        steps = np.abs(np.diff(np.append(pixels, pixels[-1:])))
+        beats += steps.reshape(-1, channels).mean(axis=0)
+        next_steps += float(steps.mean())
+        far_steps += float(np.abs(pixels[channels:] - pixels[:-channels]).mean())
+    still = beats < 0.05 * beats.max()
+    grey = still[:2].all() and not still[2:].any()
+    if grey or far_steps < _NEARER * next_steps:
+        return "yes"
+    return "no" if far_steps > _FARTHER * next_steps and not still.any() else "perhaps"
