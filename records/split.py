@@ -1,0 +1,78 @@
+"""The rule that decides which split a code belongs to: a pure function of the code.
+
+rule = SplitRule(validation_fraction=0.04, test_fraction=0.1)
+rule.split("4071")      # "train"
+"""
+
+import dataclasses
+import hashlib
+from typing import Any, Self
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST)
+
+
+def fraction_of(text: str, salt: str) -> float:
+    """A number in [0, 1) that depends on `text` and `salt` alone, the same on every machine."""
+    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8, salt=salt.encode("ascii")).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitRule:
+    """It looks at the code alone, so no code is ever in two splits.
+
+    `rotation` says from where in the order of all codes the test split is taken: with a test_fraction of 1/5, the
+    rotations 0, 1/5 ... 4/5 test every code once. With `only` every code goes to that split. With `held_out_only` codes
+    for training belong to no split: a training that draws its own images needs none stored.
+    """
+
+    validation_fraction: float
+    test_fraction: float
+    rotation: float = 0.0
+    only: str = ""
+    held_out_only: bool = False
+
+    def split(self, code: str) -> str | None:
+        """The split of a code, or None where it is left out."""
+        found = self.only or self.by_hash(code)
+        return None if found == TRAIN and self.held_out_only else found
+
+    def by_hash(self, code: str) -> str:
+        """The split of a code where none is left out and none is forced."""
+        fraction = (fraction_of(code, salt="split") - self.rotation) % 1.0
+        if fraction < self.test_fraction:
+            return TEST
+        if fraction < self.test_fraction + self.validation_fraction:
+            return VALIDATION
+        return TRAIN
+
+    @property
+    def separates_codes(self) -> bool:
+        """Whether the code decides, so that another program can tell which codes were held out."""
+        return not self.only
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of a manifest's settings; those at their defaults are left out, as manifests always had it."""
+        content: dict[str, Any] = {
+            "validation_fraction": self.validation_fraction,
+            "test_fraction": self.test_fraction,
+        }
+        if self.only:
+            content["only_split"] = self.only
+        if self.held_out_only:
+            content["held_out_only"] = True
+        if self.rotation:
+            content["rotation"] = self.rotation
+        return content
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """From a manifest's settings; KeyError where they do not say how codes were split."""
+        return cls(
+            validation_fraction=content["validation_fraction"],
+            test_fraction=content["test_fraction"],
+            rotation=content.get("rotation", 0.0),
+            only=content.get("only_split", ""),
+            held_out_only=content.get("held_out_only", False),
+        )
