@@ -1,12 +1,16 @@
-"""Every flag, grouped by the stage that it serves, and the settings that the flags add up to.
+"""Every flag, grouped by the stage it belongs to, and the settings that they add up to.
 
 config = options.config_from_flags()
 """
 
 import dataclasses
+import textwrap
+from collections.abc import Callable
+from typing import Any
 
 from absl import flags
 
+from pipeline import values
 from pipeline.config import (
     CHANNEL_ORDERS,
     CLEANINGS,
@@ -23,6 +27,7 @@ from pipeline.config import (
     SOURCES,
     STAGES,
     STRATEGIES,
+    CodeConfig,
     DrawingConfig,
     ForeignConfig,
     GenerateConfig,
@@ -35,215 +40,272 @@ from pipeline.config import (
 
 FLAGS = flags.FLAGS
 
-# (title, settings class, {field: help}); a flag has the name, the default and the type of its field.
-GROUPS = (
-    (
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """The flags of one settings class: a flag has the name, the default and the type of its field."""
+
+    title: str
+    settings: type
+    helps: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class TextForm:
+    """How the text of a flag becomes the value of its field, and the other way round."""
+
+    parse: Callable[[str, str], Any]
+    format: Callable[[Any], str] = str
+
+
+# The flags whose text stands for something else.
+TEXT_FORMS: dict[str, TextForm] = {
+    "alphabet": TextForm(values.parse_alphabet),
+    "code_length": TextForm(values.parse_lengths, values.format_lengths),
+    "image_size": TextForm(values.parse_size, values.format_size),
+    "rotation": TextForm(values.parse_degrees, values.format_degrees),
+    "warp_x": TextForm(values.parse_range, values.format_range),
+    "warp_y": TextForm(values.parse_range, values.format_range),
+    "font_sizes": TextForm(values.parse_whole_numbers, values.format_whole_numbers),
+    "foreground": TextForm(values.parse_color, values.format_color),
+    "background": TextForm(values.parse_color, values.format_color),
+    "first_id": TextForm(values.parse_whole_number),
+    "padding": TextForm(values.parse_padding),
+    "image_shape": TextForm(values.parse_shape, values.format_size),
+    "image_range": TextForm(values.parse_black_and_white, values.format_black_and_white),
+}
+
+GROUPS: tuple[Group, ...] = (
+    Group(
         "What to run, and where",
         RunConfig,
         {
-            "stage": f"one or several of {', '.join(STAGES)}, comma separated, or all; they run in this order",
-            "workdir": "the folder that holds everything a run makes; nothing is written elsewhere",
-            "overwrite": "make anew what was made with other settings, instead of stopping there; what was made with "
-            "these stays",
-            "workers": "worker processes; 0 takes one for each core. No byte of any result depends on it",
+            "stage": f"one or more of {', '.join(STAGES)}, comma separated, or all; they run in this order",
+            "workdir": "folder for everything that a run writes",
+            "overwrite": "replace results made with different settings instead of stopping; results made with the same "
+            "settings are kept",
+            "workers": "number of worker processes; 0: one per core. Results do not depend on it",
         },
     ),
-    (
-        "generate: draw images of codes",
+    Group(
+        "Codes and image size",
+        CodeConfig,
+        {
+            "alphabet": "characters that codes may have: digits, lower, upper, alnum, several of these joined with + "
+            "(digits+upper), or the characters themselves. Default: digits",
+            "code_length": "characters per code: 4, or a range such as 3-6. Default: 4 for synthetic images, any length "
+            "for --images and --records",
+            "image_size": "WIDTHxHEIGHT in pixels. Default: 160x60 for synthetic images, the size of the first image for "
+            "--images and --records",
+        },
+    ),
+    Group(
+        "generate: make synthetic images",
         GenerateConfig,
         {
-            "num_images": "how many images; a greater number later goes on from the images that are there (records and "
-            "training then need --overwrite)"
+            "num_images": "number of images. A larger number later adds to the existing images (records and train then "
+            "need --overwrite)"
         },
     ),
-    (
-        "generate: what the images show",
+    Group(
+        "generate: what synthetic images look like",
         DrawingConfig,
         {
-            "alphabet": "characters of the codes: digits, lower, upper, alnum, names joined with + "
-            "(digits+upper), or the characters themselves; also what the labels of --images may hold. None: digits",
-            "code_length": "characters of a code: 4, or a range such as 3-6 (4 when drawing; any when reading --images)",
-            "image_size": "WIDTHxHEIGHT (160x60 when drawing; the first image's when reading --images)",
-            "fonts": "font files (TrueType or OpenType), comma separated; none: the captcha package's own",
-            "seed": "image i is a function of the seed and i alone",
-            "distortion": f"{' or '.join(DISTORTIONS)}: how strongly characters are bent, as that version of the "
-            "captcha package does; 0.7.0 and older bend more",
-            "rotation": "degrees that a character is turned at most, either way; or a range such as -10:20",
-            "warp_x": "how far the corners of a character move sideways, in parts of its width",
-            "warp_y": "how far the corners of a character move up or down, in parts of its height",
-            "font_sizes": "sizes in pixels to choose from, comma separated",
-            "overlap": "how far characters may slide over each other, in parts of their mean width",
-            "space_probability": "the chance of a gap before a character",
-            "noise_dots": "dots over the image",
-            "noise_curves": "curves over the image",
-            "foreground": "colour of characters and noise, such as #406080; none: by chance",
-            "background": "colour behind them, such as #ffffff; none: a light one by chance",
+            "fonts": "font files (TrueType or OpenType), comma separated. Default: the font of the captcha package",
+            "seed": "random seed; image i depends only on the settings, the seed and i",
+            "distortion": f"{' or '.join(DISTORTIONS)}: distort characters as this version of the captcha package does; "
+            "0.7.0 distorts more",
+            "rotation": "largest rotation of a character in degrees, either way; or a range such as -10:20",
+            "warp_x": "how far the corners of a character move sideways, as a fraction of its width",
+            "warp_y": "how far the corners of a character move up or down, as a fraction of its height",
+            "font_sizes": "font sizes in pixels, comma separated; each character gets one of them",
+            "overlap": "how far neighbouring characters may overlap, as a fraction of their average width",
+            "space_probability": "probability of a gap before each character",
+            "noise_dots": "number of dots over each image",
+            "noise_curves": "number of curves over each image",
+            "foreground": "colour of characters and noise, such as #406080. Default: random",
+            "background": "background colour, such as #ffffff. Default: a random light colour",
         },
     ),
-    (
-        "records: serialize into TFRecord shards",
+    Group(
+        "records: write TFRecord shards",
         RecordsConfig,
         {
-            "source": f"{' or '.join(SOURCES)}: the files in --images or of the generate stage, or images drawn "
-            "straight into records, and while training, with no files in between",
-            "images": "a folder of labelled images of your own, read instead of generated ones: <code>.png, "
-            "<code>_anything.png, or a labels.csv with columns file,text",
-            "label_pattern": "regular expression whose first group is the code in a file's name (without ending)",
-            "name": "the name that the shards begin with: <name>-<split>.tfrecord-00000-of-00008",
-            "validation_fraction": "part of the codes kept for validation, chosen by a hash of the code",
-            "test_fraction": "part of the codes kept for the test, chosen by a hash of the code (folds: its parts)",
-            "images_per_shard": "images that a shard holds at most",
-            "image_format": f"{', '.join(IMAGE_FORMATS)}: how pixels are stored; auto carries PNG and JPEG files "
-            "over as they are and makes PNG of the rest",
-            "colors": f"{', '.join(COLORS)}; auto does as the first image does",
-            "compression": f"{' or '.join(COMPRESSIONS)}: pack whole shards (PNG and JPEG hardly get smaller)",
-            "resize": "make images of other sizes fit, instead of stopping there",
-            "fold_case": "codes that differ only in case are one: labels and alphabet in upper case where --alphabet has "
-            "upper-case letters only, else in lower case",
+            "source": f"{' or '.join(SOURCES)}: read image files (those in --images, or those of the generate stage), or "
+            "render synthetic images directly into records and during training, without image files",
+            "images": "folder of your own labelled images, named <code>.png or <code>_anything.png, or listed in a "
+            "labels.csv with the columns file,text",
+            "label_pattern": "regular expression whose first group is the code in a file name (without its extension)",
+            "name": "prefix of the shard files: <name>-<split>.tfrecord-00000-of-00008",
+            "validation_fraction": "fraction of the codes for the validation split, chosen by a hash of the code",
+            "test_fraction": "fraction of the codes for the test split, chosen by a hash of the code (folds sets its own)",
+            "images_per_shard": "largest number of images in a shard",
+            "image_format": f"{', '.join(IMAGE_FORMATS)}: how images are stored; auto copies PNG and JPEG files unchanged "
+            "and converts all others to PNG",
+            "colors": f"{', '.join(COLORS)}: colour mode of the stored images; auto: that of the first image",
+            "compression": f"{' or '.join(COMPRESSIONS)}: compress shards (saves little with PNG and JPEG images)",
+            "resize": "resize images of other sizes instead of stopping",
+            "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where --alphabet "
+            "has upper-case letters only, and lower case otherwise",
         },
     ),
-    (
-        "inspect, records, train, test: records as they are, of any project",
+    Group(
+        "inspect, records, train, test: TFRecords of other projects",
         ForeignConfig,
         {
-            "records": "files, folders or globs of TFRecords, comma separated, read instead of images or of the "
-            "workdir's records; how (image, text) lies in them is found out",
-            "mapping": "how it lies in them: the file that inspect wrote, edited or not; one for all of --records, or "
-            "one for each",
-            "image_key": "the key that holds the image",
-            "text_key": "the key, or the first of indexed keys, or the folder key=, that holds the text; a+b joins two",
-            "charset": "the characters that ids stand for, the first id's first: as --alphabet takes them, or a table "
-            "file; number or number:4 where one number is the code itself, of 4 digits",
-            "first_id": "the id of the first character of --charset, mostly 0 or 1",
-            "padding": "the id that fills lists up to one length, or none",
-            "separator": "what stands between the characters of a text and is no part of it, such as a space; or none",
-            "image_shape": "the sizes of raw images as they lie in memory: 32x100, 32x100x3, or 3x32x100",
-            "image_type": f"{', '.join(IMAGE_TYPES)}: of the numbers of raw images",
-            "image_range": "the numbers that are black and white: 0:1, -1:1, 0:255",
-            "channel_order": f"{' or '.join(CHANNEL_ORDERS)}: of raw images in colour",
-            "views": "how many views lie side by side in each image, of which the first is read",
-            "full_check": "inspect reads every record, not a sample only",
+            "records": "files, folders or globs of TFRecords, comma separated, to use instead of images or of the "
+            "records in the workdir; how images and codes are stored in them is detected",
+            "mapping": "mapping.json files that say how to read --records, as written by inspect and possibly edited: one "
+            "for all entries, or one per entry",
+            "image_key": "key of the image",
+            "text_key": "key of the code, the first of several numbered keys, or a folder name key=; a+b joins two keys",
+            "charset": "characters that ids stand for, starting with the first id: as for --alphabet, or a table file; "
+            "number, or number:4 for 4 digits, if the code is stored as a number",
+            "first_id": "id of the first character of --charset, usually 0 or 1",
+            "padding": "id that pads lists to the same length, or none",
+            "separator": "text between the characters of a code that is not part of it, such as a space; or none",
+            "image_shape": "shape of raw images in memory order: 32x100, 32x100x3 or 3x32x100",
+            "image_type": f"{', '.join(IMAGE_TYPES)}: number type of raw images",
+            "image_range": "values of black and white in raw images: 0:1, -1:1 or 0:255",
+            "channel_order": f"{' or '.join(CHANNEL_ORDERS)}: channel order of raw colour images",
+            "views": "number of views side by side in each image; the first one is used. 0: detect",
+            "full_check": "inspect reads all records instead of a sample",
         },
     ),
-    (
-        "train: what is learned",
+    Group(
+        "train: train the network",
         TrainConfig,
         {
-            "network": f"{' or '.join(NETWORKS)}",
-            "readout": f"{' or '.join(READOUTS)}: how logits become a code; ctc reads columns from left to right",
-            "channels": "1: the network sees grey, 3: colours",
-            "cleaning": f"{', '.join(CLEANINGS)}: what is done to each image before the network sees it, here and "
-            "wherever the checkpoint reads; threshold makes it black and white, median takes out specks",
-            "augmentation": "how strongly training images are varied: moved, turned, brighter, darker, noisy, blurred; "
-            "0: not at all, 1: as small images of codes bear, at most 3; none: 1 where there are fewer than 10,000, "
-            "else 0",
-            "dropout": "the share of features left out while training; none: the network's own",
-            "batch_size": "images of a step, over all devices",
-            "epochs": "passes over the train split; 0: at least 3, and more where images are few, so that each training "
-            "sees about as many",
-            "synthetic_share": "the part of each batch that is drawn while training, without end and without files; "
-            "none: 1 with --source=synthetic, else 0",
-            "initialize_from": "a folder of checkpoints, or a workdir: the training begins with their weights, as far as "
-            "they fit",
-            "optimizer": f"{' or '.join(OPTIMIZERS)}: how weights follow the gradient",
-            "schedule": f"{' or '.join(SCHEDULES)}: how the learning rate runs",
-            "learning_rate": "the highest rate of the schedule",
-            "weight_decay": "how strongly weights are pulled to zero at each step, in parts of the learning rate",
-            "precision": f"{', '.join(PRECISIONS)}: of the network's arithmetic",
-            "xla": "compile the step with XLA",
-            "train_seed": "decides the first weights, the order of the images, how they are varied, and dropout",
-            "validation_steps": "steps between two looks at the validation split; 0: an epoch, or more where epochs are short",
-            "patience": "looks at the validation split without a better one, after which the training ends; 0: never",
-            "target_accuracy": "ends the training when whole-code accuracy on the validation split is this high",
-            "checkpoint_seconds": "seconds between two checkpoints",
-            "strategy": f"{', '.join(STRATEGIES)}: auto takes all GPUs, else the CPU; multi_worker reads TF_CONFIG",
-            "devices": "how many devices, or their names, such as GPU:0,GPU:1; none: all",
-            "logical_devices": "split the CPU into so many devices, to try several replicas on any machine",
-            "peer_seconds": "seconds to wait for the other workers of multi_worker",
-            "profile": "write a profile of some steps for TensorBoard",
+            "network": f"{', '.join(NETWORKS)}",
+            "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or columns "
+            "from left to right (CTC)",
+            "channels": "1: the network gets grey images, 3: colour images",
+            "cleaning": f"{', '.join(CLEANINGS)}: preprocessing of every image, in training and whenever the checkpoint "
+            "is used; threshold: black and white, median: remove specks",
+            "augmentation": "strength of random changes to training images (shift, rotation, brightness, noise, blur): "
+            "0: none, 1: normal, up to 3. Default: 1 below 10,000 training images, otherwise 0",
+            "dropout": "fraction of features dropped in training. Default: depends on the network",
+            "batch_size": "images per step over all devices together",
+            "epochs": "passes over the train split; 0: at least 3, and more with few images, so that the number of "
+            "training steps stays about the same",
+            "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
+            "Default: 1 with --source=synthetic, otherwise 0",
+            "initialize_from": "checkpoint folder or workdir to take initial weights from, as far as they fit",
+            "optimizer": f"{' or '.join(OPTIMIZERS)}",
+            "schedule": f"{' or '.join(SCHEDULES)}: learning-rate schedule",
+            "learning_rate": "highest learning rate of the schedule",
+            "weight_decay": "weight decay per step, as a multiple of the learning rate",
+            "precision": f"{', '.join(PRECISIONS)}: number format of the network; auto: bfloat16 where the hardware "
+            "supports it, otherwise float32",
+            "xla": "compile training steps with XLA",
+            "train_seed": "random seed for initial weights, image order, augmentation and dropout",
+            "validation_steps": "steps between validations; 0: one epoch, or more if epochs are short",
+            "patience": "stop after this many validations without improvement; 0: never",
+            "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
+            "checkpoint_seconds": "seconds between checkpoints",
+            "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "
+            "TF_CONFIG",
+            "devices": "number of devices, or their names, such as GPU:0,GPU:1. Default: all",
+            "logical_devices": "split the CPU into this many devices, to try several replicas on one machine; 0: do not",
+            "peer_seconds": "seconds to wait for the other workers with multi_worker",
+            "profile": "write a profile of a few steps for TensorBoard",
         },
     ),
-    (
-        "folds, cleanings: several trainings, to compare",
+    Group(
+        "folds, cleanings: compare several trainings",
         TrialsConfig,
-        {"folds": "how many parts the codes are cut into; each is tested by a training on the others"},
+        {"folds": "number of parts that the codes are divided into; each part is tested by a training on the others"},
     ),
-    (
-        "test: how well it reads",
+    Group(
+        "test: measure accuracy",
         TestConfig,
         {
-            "checkpoint": "a folder of checkpoints, or a workdir, to test; none: that of --workdir",
-            "split": "the split to read; train and validation had a part in the training, and the report says so",
-            "shown_predictions": "images in the printed table, up to half of them mistakes",
+            "checkpoint": "checkpoint folder or workdir to test. Default: --workdir",
+            "split": "split to read; the report warns if it is train or validation, which took part in training",
+            "shown_predictions": "number of images in the printed table; up to half of them are errors",
         },
     ),
 )
 
-# A field and its flag have one name, but for this one: a flag takes one value or several of the same thing.
+# The one field whose flag has another name: a flag is singular even if it takes several values.
 _FIELD_OF_FLAG = {(RunConfig, "stage"): "stages"}
 
 
-def field_of_flag(settings, name):
+def field_of_flag(settings: type, name: str) -> str:
     return _FIELD_OF_FLAG.get((settings, name), name)
 
 
-def define(values=FLAGS):
+def define(flag_values: flags.FlagValues = FLAGS) -> None:
     """Defines each flag once, with its field's default."""
-    for _, settings, helps in GROUPS:
-        defaults = {field.name: field.default for field in dataclasses.fields(settings)}
-        for name, text in helps.items():
-            _define(name, defaults[field_of_flag(settings, name)], text, values)
+    for group in GROUPS:
+        defaults = {field.name: field.default for field in dataclasses.fields(group.settings)}
+        for name, text in group.helps.items():
+            _define(name, defaults[field_of_flag(group.settings, name)], text, flag_values)
 
 
-def config_from_flags(values=FLAGS):
+def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
     """The settings of a run; SettingError names a flag that cannot be used."""
-    given = {settings: _values(settings, helps, values) for _, settings, helps in GROUPS}
-    drawing = DrawingConfig(**given[DrawingConfig])
+    given = {
+        group.settings: {
+            field_of_flag(group.settings, name): value_of_flag(name, flag_values[name].value) for name in group.helps
+        }
+        for group in GROUPS
+    }
     return RunConfig(
         **given[RunConfig],
+        code=CodeConfig(**given[CodeConfig]),
+        generate=GenerateConfig(drawing=DrawingConfig(**given[DrawingConfig]), **given[GenerateConfig]),
+        foreign=ForeignConfig(**given[ForeignConfig]),
+        records=RecordsConfig(**given[RecordsConfig]),
         train=TrainConfig(**given[TrainConfig]),
         test=TestConfig(**given[TestConfig]),
         trials=TrialsConfig(**given[TrialsConfig]),
-        generate=GenerateConfig(drawing=drawing, **given[GenerateConfig]),
-        foreign=ForeignConfig(**given[ForeignConfig]),
-        records=RecordsConfig(**given[RecordsConfig]),
     )
 
 
-def help_text(program):
+def value_of_flag(name: str, value: Any) -> Any:
+    """What a field holds where its flag has `value`: text, a number, a boolean or a list."""
+    if name in TEXT_FORMS:
+        return _UNSET[name] if not value and name in _UNSET else TEXT_FORMS[name].parse(f"--{name}", value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def help_text(program: str) -> str:
     """What --help prints: the flags by stage, each with its default."""
     lines = []
-    for title, settings, helps in GROUPS:
-        lines.append(f"\n{title}")
-        for name, text in helps.items():
+    for group in GROUPS:
+        lines.append(f"\n{group.title}")
+        for name, text in group.helps.items():
             lines += _help_lines(name, FLAGS[name].default, text)
     lines.append(
-        f"\n{program} --helpfull lists the flags of the libraries too; --flagfile=FILE reads flags from a file"
+        f"\n{program} --helpfull also lists the flags of the libraries; --flagfile=FILE reads flags from a file"
     )
     return "\n".join(lines)
 
 
-def _define(name, default, text, values):
-    if isinstance(default, bool):
-        flags.DEFINE_boolean(name, default, text, flag_values=values)
+def _define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -> None:
+    if name in TEXT_FORMS:
+        written = TEXT_FORMS[name].format(default) if default not in (None, ()) else ""
+        flags.DEFINE_string(name, written, text, flag_values=flag_values)
+    elif isinstance(default, bool):
+        flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
     elif isinstance(default, int):
-        flags.DEFINE_integer(name, default, text, flag_values=values)
+        flags.DEFINE_integer(name, default, text, flag_values=flag_values)
     elif isinstance(default, float) or default is None:
-        flags.DEFINE_float(name, default, text, flag_values=values)
+        flags.DEFINE_float(name, default, text, flag_values=flag_values)
     elif isinstance(default, tuple):
-        flags.DEFINE_list(name, list(default), text, flag_values=values)
+        flags.DEFINE_list(name, list(default), text, flag_values=flag_values)
     else:
-        flags.DEFINE_string(name, default, text, flag_values=values)
+        flags.DEFINE_string(name, default, text, flag_values=flag_values)
 
 
-def _values(settings, helps, values):
-    given = {field_of_flag(settings, name): values[name].value for name in helps}
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+def _unset() -> dict[str, Any]:
+    """What the fields in TEXT_FORMS that need not be set hold where their flag is empty."""
+    fields = {field.name: field.default for group in GROUPS for field in dataclasses.fields(group.settings)}
+    return {name: fields[name] for name in TEXT_FORMS if fields[name] in (None, ())}
 
 
-def _help_lines(name, default, text, width=100):
-    import textwrap
-
+def _help_lines(name: str, default: Any, text: str, width: int = 100) -> list[str]:
     shown = ",".join(default) if isinstance(default, list) else str(default).lower() if default is not None else ""
     head = f"  --{name}={shown}"
     body = textwrap.wrap(text, width - 34)
@@ -252,4 +314,5 @@ def _help_lines(name, default, text, width=100):
     return [f"{head:<34}{body[0]}", *(" " * 34 + line for line in body[1:])]
 
 
+_UNSET = _unset()
 define()

@@ -1,298 +1,352 @@
-"""What each stage is asked to do: frozen settings, checked when they are built.
+"""What each stage is asked to do: frozen, typed settings, checked when they are built.
 
-The defaults here are the defaults of the flags; only this file knows them. SettingError names the flag to mend.
+The defaults here are the defaults of the flags, and no other file knows them. SettingError names the flag to correct.
 """
 
 import dataclasses
 import os
 import re
+from typing import Any, Literal, get_args
 
 from pipeline.values import (
+    MAX_FONT_SIZE,
+    MIN_FONT_SIZE,
+    Color,
     SettingError,
+    check_alphabet,
+    check_choice,
+    check_contrast,
+    check_degrees,
+    check_entries,
+    check_lengths,
+    check_number,
     check_pattern,
-    check_shows,
-    number,
-    one_of,
-    parse_color,
-    parse_degrees,
-    parse_lengths,
-    parse_range,
-    parse_range_of_values,
-    parse_size,
-    parse_sizes,
-    whole_number,
+    check_range,
+    check_size,
+    check_visible,
+    format_color,
+    format_degrees,
+    format_range,
 )
 
-STAGES = ("check", "inspect", "generate", "records", "train", "test", "folds", "cleanings")
-ALL_STAGES = ("check", "generate", "records", "train", "test")  # what `all` stands for
-SOURCES = ("images", "synthetic")
-DISTORTIONS = ("0.7.1", "0.7.0")
-IMAGE_FORMATS = ("auto", "png", "jpeg", "raw")
-COLORS = ("auto", "grey", "rgb")
-COMPRESSIONS = ("none", "gzip")
-STRATEGIES = ("auto", "one", "mirrored", "multi_worker")
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-NETWORKS = ("alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vgg", "crnn")
-COLUMN_NETWORKS = ("alexnet", "crnn")  # ctc reads columns; the others have one head for each position
-READOUTS = ("positions", "ctc")
-CLEANINGS = ("none", "threshold", "median", "median_threshold")
-OPTIMIZERS = ("adamw", "adadelta")
-SCHEDULES = ("one_cycle", "constant")
-CHANNEL_ORDERS = ("rgb", "bgr")
-IMAGE_TYPES = ("uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64")
+STAGES: tuple[str, ...] = ("check", "inspect", "generate", "records", "train", "test", "folds", "cleanings")
+ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
+
+Source = Literal["images", "synthetic"]
+Distortion = Literal["0.7.1", "0.7.0"]
+ImageFormat = Literal["auto", "png", "jpeg", "raw"]
+Colors = Literal["auto", "grey", "rgb"]
+Compression = Literal["none", "gzip"]
+Strategy = Literal["auto", "one", "mirrored", "multi_worker"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Network = Literal["alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vgg", "crnn"]
+Readout = Literal["positions", "ctc"]
+Cleaning = Literal["none", "threshold", "median", "median_threshold"]
+Optimizer = Literal["adamw", "adadelta"]
+Schedule = Literal["one_cycle", "constant"]
+
+SOURCES: tuple[str, ...] = get_args(Source)
+DISTORTIONS: tuple[str, ...] = get_args(Distortion)
+IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
+COLORS: tuple[str, ...] = get_args(Colors)
+COMPRESSIONS: tuple[str, ...] = get_args(Compression)
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+NETWORKS: tuple[str, ...] = get_args(Network)
+COLUMN_NETWORKS: tuple[str, ...] = ("alexnet", "crnn")  # ctc reads columns; the others have one head per position
+READOUTS: tuple[str, ...] = get_args(Readout)
+CLEANINGS: tuple[str, ...] = get_args(Cleaning)
+OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+SCHEDULES: tuple[str, ...] = get_args(Schedule)
+CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
+IMAGE_TYPES: tuple[str, ...] = (
+    "uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64",
+)  # fmt: skip
+
+_DIGITS = "0123456789"
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeConfig:
+    """What codes are made of and how large their images are; None leaves it to the images that are read.
+
+    `alphabet` holds the characters themselves, in order; `code_length` is (minimum, maximum); `image_size` is (width,
+    height).
+    """
+
+    alphabet: str | None = None
+    code_length: tuple[int, int] | None = None
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.alphabet is not None:
+            check_alphabet("--alphabet", self.alphabet)
+        if self.code_length is not None:
+            check_lengths("--code_length", self.code_length)
+        if self.image_size is not None:
+            check_size("--image_size", self.image_size)
+
+    @property
+    def characters(self) -> str:
+        """The alphabet, or the default where it is left open."""
+        return self.alphabet or _DIGITS
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """(minimum, maximum) characters of a synthetic code."""
+        return self.code_length or (4, 4)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of a synthetic image in pixels."""
+        return self.image_size or (160, 60)
 
 
 @dataclasses.dataclass(frozen=True)
 class DrawingConfig:
-    """How a synthetic image looks. Image i is a function of these and i alone."""
+    """What synthetic images look like. Image i depends on these settings, the codes' and i, and on nothing else."""
 
-    alphabet: str = ""
-    code_length: str = ""
-    image_size: str = ""
-    fonts: tuple = ()
+    fonts: tuple[str, ...] = ()
     seed: int = 0
-    distortion: str = "0.7.1"
-    rotation: str = "30"
-    warp_x: str = "0.1-0.3"
-    warp_y: str = "0.2-0.3"
-    font_sizes: tuple = ("42", "50", "56")
+    distortion: Distortion = "0.7.1"
+    rotation: tuple[float, float] = (-30.0, 30.0)
+    warp_x: tuple[float, float] = (0.1, 0.3)
+    warp_y: tuple[float, float] = (0.2, 0.3)
+    font_sizes: tuple[int, ...] = (42, 50, 56)
     overlap: float = 0.25
     space_probability: float = 0.5
     noise_dots: int = 30
     noise_curves: int = 1
-    foreground: str = ""
-    background: str = ""
+    foreground: Color | None = None
+    background: Color | None = None
 
-    def __post_init__(self):
-        one_of("--distortion", self.distortion, DISTORTIONS)
-        self.lengths, self.size, self.warp_ranges, self.sizes_of_font  # each raises where it cannot be read
-        number("--seed", self.seed, 0, 2**63 - 1)
-        number("--overlap", self.overlap, 0, 1)
-        number("--space_probability", self.space_probability, 0, 1)
-        number("--noise_dots", self.noise_dots, 0, 10_000)
-        number("--noise_curves", self.noise_curves, 0, 100)
-        parse_color("--background", self.background)
-        check_shows("--foreground", parse_color("--foreground", self.foreground))
-        parse_degrees("--rotation", self.rotation)
+    def __post_init__(self) -> None:
+        check_entries("--fonts", self.fonts, "font files")
+        check_number("--seed", self.seed, 0, 2**63 - 1)
+        check_choice("--distortion", self.distortion, DISTORTIONS)
+        check_degrees("--rotation", self.rotation)
+        check_range("--warp_x", self.warp_x, 2)
+        check_range("--warp_y", self.warp_y, 2)
+        for size in self.font_sizes:
+            check_number("--font_sizes", size, MIN_FONT_SIZE, MAX_FONT_SIZE)
+        check_number("--overlap", self.overlap, 0, 1)
+        check_number("--space_probability", self.space_probability, 0, 1)
+        check_number("--noise_dots", self.noise_dots, 0, 10_000)
+        check_number("--noise_curves", self.noise_curves, 0, 100)
+        if self.foreground is not None:
+            check_visible("--foreground", self.foreground)
+            if self.background is not None:
+                check_contrast("--foreground", self.foreground, self.background)
 
-    @property
-    def characters(self):
-        """What codes are made of, as --alphabet takes it."""
-        return self.alphabet or "digits"
+    def to_json(self) -> dict[str, Any]:
+        """The settings as they are stored beside images and records, where equal JSON means equal images.
 
-    @property
-    def lengths(self):
-        """(least, most) characters of a code."""
-        return parse_lengths(self.code_length or "4")
-
-    @property
-    def size(self):
-        """(width, height) in pixels."""
-        return parse_size(self.image_size or "160x60")
-
-    @property
-    def warp_ranges(self):
-        return parse_range("--warp_x", self.warp_x), parse_range("--warp_y", self.warp_y)
-
-    @property
-    def sizes_of_font(self):
-        return tuple(whole_number("--font_sizes", size, 4, 1000) for size in self.font_sizes)
+        Ranges, sizes and colours are text there because they were when the first of these files was written, and
+        images that exist must be recognized.
+        """
+        return dataclasses.asdict(self) | {
+            "fonts": list(self.fonts),
+            "rotation": format_degrees(self.rotation),
+            "warp_x": format_range(self.warp_x),
+            "warp_y": format_range(self.warp_y),
+            "font_sizes": [str(size) for size in self.font_sizes],
+            "foreground": format_color(self.foreground) if self.foreground else "",
+            "background": format_color(self.background) if self.background else "",
+        }
 
 
 @dataclasses.dataclass(frozen=True)
 class GenerateConfig:
-    """Draw image files and labels.csv."""
+    """Generate synthetic images as files, with a labels.csv."""
 
     drawing: DrawingConfig = DrawingConfig()
     num_images: int = 25_000
 
-    def __post_init__(self):
-        number("--num_images", self.num_images, 1, 1_000_000_000)
+    def __post_init__(self) -> None:
+        check_number("--num_images", self.num_images, 1, 1_000_000_000)
 
 
 @dataclasses.dataclass(frozen=True)
 class RecordsConfig:
-    """Serialize labelled images into TFRecord shards."""
+    """Write labelled images into TFRecord shards."""
 
-    source: str = "images"
+    source: Source = "images"
     images: str = ""
     label_pattern: str = ""
     name: str = "codes"
     validation_fraction: float = 0.04
     test_fraction: float = 0.1
     images_per_shard: int = 2_500
-    image_format: str = "auto"
-    colors: str = "auto"
-    compression: str = "none"
+    image_format: ImageFormat = "auto"
+    colors: Colors = "auto"
+    compression: Compression = "none"
     resize: bool = False
     fold_case: bool = False
 
-    def __post_init__(self):
-        one_of("--source", self.source, SOURCES)
-        one_of("--image_format", self.image_format, IMAGE_FORMATS)
-        one_of("--colors", self.colors, COLORS)
-        one_of("--compression", self.compression, COMPRESSIONS)
-        number("--validation_fraction", self.validation_fraction, 0, 1)
-        number("--test_fraction", self.test_fraction, 0, 1)
+    def __post_init__(self) -> None:
+        check_choice("--source", self.source, SOURCES)
+        check_choice("--image_format", self.image_format, IMAGE_FORMATS)
+        check_choice("--colors", self.colors, COLORS)
+        check_choice("--compression", self.compression, COMPRESSIONS)
+        check_number("--validation_fraction", self.validation_fraction, 0, 1)
+        check_number("--test_fraction", self.test_fraction, 0, 1)
         if self.validation_fraction + self.test_fraction >= 1:
             raise SettingError(
                 f"--validation_fraction={self.validation_fraction} and --test_fraction={self.test_fraction} "
-                "leave nothing to train on: their sum must stay below 1"
+                "leave nothing to train on: their sum must be below 1"
             )
-        number("--images_per_shard", self.images_per_shard, 1, 10_000_000)
+        check_number("--images_per_shard", self.images_per_shard, 1, 10_000_000)
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
-            raise SettingError(f"--name={self.name!r}: a name is lower-case letters, digits and _, a letter first")
+            raise SettingError(
+                f"--name={self.name!r}: expected lower-case letters, digits and underscores, starting with a letter"
+            )
         if self.source == "synthetic" and self.images:
-            raise SettingError("--images is a folder to read, --source=synthetic draws the images: give one of them")
+            raise SettingError("--images and --source=synthetic cannot be used together: give only one of them")
         if self.label_pattern:
             check_pattern("--label_pattern", self.label_pattern)
 
 
 @dataclasses.dataclass(frozen=True)
 class ForeignConfig:
-    """Read records as they are, whoever wrote them. What is left empty is found out, or asked for."""
+    """Read TFRecords that another project wrote. What is left open is detected, or asked for."""
 
-    records: tuple = ()
-    mapping: tuple = ()
+    records: tuple[str, ...] = ()
+    mapping: tuple[str, ...] = ()
     image_key: str = ""
     text_key: str = ""
     charset: str = ""
-    first_id: str = ""
-    padding: str = ""
+    first_id: int | None = None
+    padding: int | Literal["none"] | None = None
     separator: str = ""
-    image_shape: str = ""
+    image_shape: tuple[int, ...] = ()
     image_type: str = ""
-    image_range: str = ""
+    image_range: tuple[float, float] | None = None
     channel_order: str = ""
     views: int = 0
     full_check: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.channel_order:
-            one_of("--channel_order", self.channel_order, CHANNEL_ORDERS)
+            check_choice("--channel_order", self.channel_order, CHANNEL_ORDERS)
         if self.image_type:
-            one_of("--image_type", self.image_type, IMAGE_TYPES)
-        if self.first_id:
-            whole_number("--first_id", self.first_id, 0, 1_000_000)
-        if self.padding and not re.fullmatch(r"-?\d{1,9}|none", self.padding):
-            raise SettingError(f"--padding={self.padding}: it takes the id that fills lists up, or none")
-        number("--views", self.views, 0, 64)
-        if "" in self.records:
-            raise SettingError("--records has an empty entry: it takes files, folders or globs, comma separated")
+            check_choice("--image_type", self.image_type, IMAGE_TYPES)
+        if self.first_id is not None:
+            check_number("--first_id", self.first_id, 0, 1_000_000)
+        check_number("--views", self.views, 0, 64)
+        check_entries("--records", self.records, "files, folders or globs")
         if len(set(self.records)) < len(self.records):
             raise SettingError("--records names the same entry twice")
         if self.mapping and not self.records:
-            raise SettingError("--mapping says how --records are read: give --records too")
-        parse_sizes("--image_shape", self.image_shape)
-        parse_range_of_values("--image_range", self.image_range)
+            raise SettingError("--mapping describes how to read --records: give --records too")
 
 
 @dataclasses.dataclass(frozen=True)
 class TestConfig:
-    """Read a split that was held out, and report how well."""
+    """Read a held-out split and report how well that went."""
 
-    __test__ = False  # pytest takes what is called Test... for a test
+    __test__ = False  # pytest would collect a class named Test... as a test
 
     checkpoint: str = ""
     split: str = "test"
     shown_predictions: int = 8
 
-    def __post_init__(self):
-        number("--shown_predictions", self.shown_predictions, 0, 1_000)
+    def __post_init__(self) -> None:
+        check_number("--shown_predictions", self.shown_predictions, 0, 1_000)
         if not self.split:
-            raise SettingError("--split is empty: it takes the name of a split, such as test or validation")
+            raise SettingError("--split is empty: expected the name of a split, such as test or validation")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrialsConfig:
-    """Train several times, to compare."""
+    """Train several times and compare."""
 
     folds: int = 5
 
-    def __post_init__(self):
-        number("--folds", self.folds, 2, 100)
+    def __post_init__(self) -> None:
+        check_number("--folds", self.folds, 2, 100)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Train a network on records."""
+    """Train a network on records, on synthetic images, or on both."""
 
-    network: str = "alexnet"
-    readout: str = "positions"
+    network: Network = "alexnet"
+    readout: Readout = "positions"
     channels: int = 1
-    cleaning: str = "none"
+    cleaning: Cleaning = "none"
     augmentation: float | None = None
     dropout: float | None = None
     batch_size: int = 64
     epochs: int = 0
     synthetic_share: float | None = None
     initialize_from: str = ""
-    optimizer: str = "adamw"
-    schedule: str = "one_cycle"
+    optimizer: Optimizer = "adamw"
+    schedule: Schedule = "one_cycle"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
-    precision: str = "auto"
+    precision: Precision = "auto"
     xla: bool = False
     train_seed: int = 0
     validation_steps: int = 0
     patience: int = 10
     target_accuracy: float | None = None
     checkpoint_seconds: float = 30.0
-    strategy: str = "auto"
+    strategy: Strategy = "auto"
     devices: str = ""
     logical_devices: int = 0
     peer_seconds: float = 60.0
     profile: bool = False
 
-    def __post_init__(self):
-        one_of("--network", self.network, NETWORKS)
-        one_of("--readout", self.readout, READOUTS)
-        one_of("--channels", str(self.channels), ("1", "3"))
-        one_of("--cleaning", self.cleaning, CLEANINGS)
-        one_of("--optimizer", self.optimizer, OPTIMIZERS)
-        one_of("--schedule", self.schedule, SCHEDULES)
-        one_of("--precision", self.precision, PRECISIONS)
-        one_of("--strategy", self.strategy, STRATEGIES)
+    def __post_init__(self) -> None:
+        check_choice("--network", self.network, NETWORKS)
+        check_choice("--readout", self.readout, READOUTS)
+        check_choice("--channels", str(self.channels), ("1", "3"))
+        check_choice("--cleaning", self.cleaning, CLEANINGS)
+        check_choice("--optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("--schedule", self.schedule, SCHEDULES)
+        check_choice("--precision", self.precision, PRECISIONS)
+        check_choice("--strategy", self.strategy, STRATEGIES)
         if self.readout == "ctc" and self.network not in COLUMN_NETWORKS:
             raise SettingError(
-                f"--network={self.network} has no columns for --readout=ctc: take --network={' or '.join(COLUMN_NETWORKS)}"
+                f"--readout=ctc does not work with --network={self.network}: use --network={' or '.join(COLUMN_NETWORKS)}"
             )
         if self.network == "crnn" and self.readout != "ctc":
-            raise SettingError(f"--network=crnn has columns and no positions for --readout={self.readout}: take ctc")
+            raise SettingError(f"--network=crnn does not work with --readout={self.readout}: use --readout=ctc")
         if self.augmentation is not None:
-            number("--augmentation", self.augmentation, 0, 3)
+            check_number("--augmentation", self.augmentation, 0, 3)
         if self.dropout is not None:
-            number("--dropout", self.dropout, 0, 0.95)
-        number("--batch_size", self.batch_size, 1, 1_000_000)
-        number("--epochs", self.epochs, 0, 1_000_000)
+            check_number("--dropout", self.dropout, 0, 0.95)
+        check_number("--batch_size", self.batch_size, 1, 1_000_000)
+        check_number("--epochs", self.epochs, 0, 1_000_000)
         if self.synthetic_share is not None:
-            number("--synthetic_share", self.synthetic_share, 0, 1)
-        number("--learning_rate", self.learning_rate, 1e-9, 100)
-        number("--weight_decay", self.weight_decay, 0, 10)
-        number("--train_seed", self.train_seed, 0, 2**32 - 1)
-        number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
-        number("--patience", self.patience, 0, 1_000_000)
+            check_number("--synthetic_share", self.synthetic_share, 0, 1)
+        check_number("--learning_rate", self.learning_rate, 1e-9, 100)
+        check_number("--weight_decay", self.weight_decay, 0, 10)
+        check_number("--train_seed", self.train_seed, 0, 2**32 - 1)
+        check_number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
+        check_number("--patience", self.patience, 0, 1_000_000)
         if self.target_accuracy is not None:
-            number("--target_accuracy", self.target_accuracy, 0, 1)
-        number("--checkpoint_seconds", self.checkpoint_seconds, 0, 1_000_000)
-        number("--logical_devices", self.logical_devices, 0, 64)
-        number("--peer_seconds", self.peer_seconds, 0, 1_000_000)
+            check_number("--target_accuracy", self.target_accuracy, 0, 1)
+        check_number("--checkpoint_seconds", self.checkpoint_seconds, 0, 1_000_000)
+        check_number("--logical_devices", self.logical_devices, 0, 64)
+        check_number("--peer_seconds", self.peer_seconds, 0, 1_000_000)
 
     @property
-    def result_settings(self):
-        """The settings that decide what a training ends in; the others say where it runs and what it leaves behind."""
-        beside = ("checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile")
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in beside}
+    def result_settings(self) -> dict[str, Any]:
+        """The settings that decide the trained weights; the others say where training runs and what it logs."""
+        others = ("checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile")
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Which stages to run, where, and with how many processes."""
+    """Which stages to run, where, and with how many processes; the settings of each stage."""
 
-    stages: tuple = ("all",)
+    stages: tuple[str, ...] = ("all",)
     workdir: str = "workdir"
     overwrite: bool = False
     workers: int = 0
+    code: CodeConfig = CodeConfig()
     generate: GenerateConfig = GenerateConfig()
     foreign: ForeignConfig = ForeignConfig()
     records: RecordsConfig = RecordsConfig()
@@ -300,47 +354,55 @@ class RunConfig:
     test: TestConfig = TestConfig()
     trials: TrialsConfig = TrialsConfig()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         allowed = (*STAGES, "all")
         for stage in self.stages:
-            one_of("--stage", stage, allowed)
+            check_choice("--stage", stage, allowed)
         if not self.stages:
-            raise SettingError(f"--stage is empty: it takes one or several of {', '.join(allowed)}")
-        number("--workers", self.workers, 0, 1024)
+            raise SettingError(f"--stage is empty: expected one or more of {', '.join(allowed)}")
+        check_number("--workers", self.workers, 0, 1024)
         if not self.workdir:
-            raise SettingError("--workdir is empty: it takes the folder that holds everything a run makes")
-        if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
-            raise SettingError("--records, --images and --source=synthetic are three things to read: give one of them")
-        alone = [stage for stage in self.ordered_stages if stage not in ("check", "train", "test")]
-        if alone and self.train.strategy == "multi_worker":
-            raise SettingError(
-                f"--stage={alone[0]} is for one process: run it once without --strategy=multi_worker, and then "
-                "--stage=train,test with it on every worker"
-            )
+            raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
+        self._check_one_source()
+        self._check_multi_worker()
         if "folds" in self.stages and self.records.validation_fraction + 1 / self.trials.folds >= 1:
             raise SettingError(
                 f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave nothing "
                 "to train on"
             )
 
+    def _check_one_source(self) -> None:
+        if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
+            raise SettingError(
+                "--records, --images and --source=synthetic cannot be used together: give only one of them"
+            )
+
+    def _check_multi_worker(self) -> None:
+        single = [stage for stage in self.ordered_stages if stage not in ("check", "train", "test")]
+        if single and self.train.strategy == "multi_worker":
+            raise SettingError(
+                f"--stage={single[0]} does not work with --strategy=multi_worker: run it once without it, then run "
+                "--stage=train,test with it on every worker"
+            )
+
     @property
-    def synthetic_share(self):
-        """The part of each training batch that is drawn while training."""
+    def synthetic_share(self) -> float:
+        """The share of each training batch that is rendered during training."""
         if self.train.synthetic_share is None:
             return 1.0 if self.records.source == "synthetic" else 0.0
         return self.train.synthetic_share
 
     @property
-    def ordered_stages(self):
-        """The stages asked for, each once, in the order in which they build on each other."""
-        asked = {*self.stages, *(ALL_STAGES if "all" in self.stages else ())}
-        return tuple(stage for stage in STAGES if stage in asked)
+    def ordered_stages(self) -> tuple[str, ...]:
+        """The requested stages, each once, in the order in which they build on each other."""
+        requested = {*self.stages, *(ALL_STAGES if "all" in self.stages else ())}
+        return tuple(stage for stage in STAGES if stage in requested)
 
     @property
-    def processes(self):
-        """How many worker processes to use: as asked, else one for each core this process may use."""
+    def processes(self) -> int:
+        """The number of worker processes: as requested, or one per core that this process may use."""
         return self.workers or available_cores()
 
 
-def available_cores():
+def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,8 +10,8 @@ import sys
 import pytest
 from absl import flags
 
-from flags import options  # noqa: F401  defines the flags
-from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig
+from flags import options  # defines the flags
+from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig
 from pipeline.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -25,22 +25,32 @@ def workdir(tmp_path):
     return workdir
 
 
+def from_text(given):
+    """The same fields with flag text, such as code_length="3-6", turned into the values that it stands for."""
+    return {
+        name: options.value_of_flag(name, value) if name in options.TEXT_FORMS and isinstance(value, str) else value
+        for name, value in given.items()
+    }
+
+
 @pytest.fixture
 def make_config():
-    """RunConfig with a few fields set: those of the drawing, generate and records groups by their bare names."""
+    """RunConfig with a few fields set: those of the code, drawing and records groups by their bare names or flag text."""
 
     def make(num_images=40, **given):
+        given = from_text(given)
+
         def of(settings, **values):
             names = {field.name for field in dataclasses.fields(settings)}
             return settings(**values, **{name: value for name, value in given.items() if name in names})
 
-        drawing = of(DrawingConfig)
         given.setdefault("validation_fraction", 0.25)
         given.setdefault("test_fraction", 0.25)
         given.setdefault("workers", 1)
         return of(
             RunConfig,
-            generate=GenerateConfig(drawing=drawing, num_images=num_images),
+            code=of(CodeConfig),
+            generate=GenerateConfig(drawing=of(DrawingConfig), num_images=num_images),
             records=of(RecordsConfig),
         )
 

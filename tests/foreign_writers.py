@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.config import DrawingConfig
+from pipeline.config import CodeConfig, DrawingConfig
 from pipeline.drawing.renderer import Drawing
+from pipeline.values import parse_lengths, parse_size
 
 COUNT = 48
 LOWER = "abcdefghijklmnopqrstuvwxyz"
@@ -49,7 +50,8 @@ def case(name, entry="", **asks):
 @functools.lru_cache(maxsize=None)
 def drawn(alphabet=DIGITS, size="160x60", length="4", count=COUNT):
     """((pixels RGB, code), ...)."""
-    drawing = Drawing.of(DrawingConfig(alphabet=alphabet, image_size=size, code_length=length, seed=7))
+    lengths, size = parse_lengths("--code_length", length), parse_size("--image_size", size)
+    drawing = Drawing.of(CodeConfig(alphabet, lengths, size), DrawingConfig(seed=7))
     return tuple((np.asarray(drawing.image(index)), drawing.text(index)) for index in range(count))
 
 

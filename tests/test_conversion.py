@@ -349,7 +349,7 @@ def test_held_out_images_are_drawn_for_a_training_that_lacks_them(workdir, make_
 def test_several_workers_do_not_convert(workdir, tmp_path, make_config):
     mine = own_folder(tmp_path / "mine", CODES)
     convert(make_config(images=mine), workdir)
-    with pytest.raises(SettingError, match="--stage=records is for one process"):
+    with pytest.raises(SettingError, match="--stage=records does not work with --strategy=multi_worker"):
         make_config(stages=("records", "train"), train=TrainConfig(strategy="multi_worker"))
     for read in (records_to_train, records_to_test):
         several = make_config(images=mine, stages=("train",), train=TrainConfig(strategy="multi_worker"))

@@ -6,14 +6,23 @@ import pytest
 from captcha.image import ImageCaptcha
 from PIL import Image
 
-from pipeline.config import DrawingConfig
+from pipeline.config import CodeConfig, DrawingConfig
 from pipeline.drawing.renderer import Captcha, Drawing, Draws, SyntheticSource, image_key, key_index
 from pipeline.values import SettingError
 from records.errors import DigitwiseError
+from tests.conftest import from_text
 
 
 def drawing(**settings):
-    return Drawing.of(DrawingConfig(**settings))
+    return Drawing.of(*configs(**settings))
+
+
+def configs(**settings):
+    """(CodeConfig, DrawingConfig) with these fields, or with what these flag texts stand for."""
+    names = {field.name for field in dataclasses.fields(CodeConfig)}
+    fields = from_text(settings)
+    code = CodeConfig(**{name: value for name, value in fields.items() if name in names})
+    return code, DrawingConfig(**{name: value for name, value in fields.items() if name not in names})
 
 
 def pixels(drawing, index):
@@ -32,7 +41,7 @@ def test_defaults_are_the_packages_own_pixels(monkeypatch, length):
     ours = drawing(seed=5, code_length=length)
     for index in range(30):
         draws = Draws(5, index)
-        draws.randbelow(ours.config.lengths[1] - ours.config.lengths[0] + 1)
+        draws.randbelow(ours.lengths[1] - ours.lengths[0] + 1)
         for _ in ours.text(index):
             draws.choice("0123456789")
         with monkeypatch.context() as patch:
@@ -120,7 +129,7 @@ def test_the_old_curve_crosses_the_image():
         {"noise_curves": 0},
         {"foreground": "#406080"},
         {"background": "#ffffff"},
-        {"font_sizes": ("30",)},
+        {"font_sizes": (30,)},
         {"distortion": "0.7.0"},
     ],
 )
@@ -187,20 +196,22 @@ def test_fonts_are_known_by_their_bytes(tmp_path):
     [
         ({"code_length": "0"}, "--code_length=0: codes have 1 to 64"),
         ({"code_length": "6-3"}, "--code_length=6-3"),
-        ({"image_size": "160"}, "--image_size=160: it takes WIDTHxHEIGHT"),
+        ({"image_size": "160"}, "--image_size=160: expected WIDTHxHEIGHT"),
         ({"image_size": "4x4"}, "each side is 8 to 4096"),
         ({"rotation": "x"}, "--rotation=x"),
         ({"warp_x": "3"}, "--warp_x=3"),
-        ({"foreground": "#101010"}, "--foreground=#101010: .* too dark to show"),
-        ({"foreground": "red"}, "--foreground=red: it takes a colour such as"),
+        ({"foreground": "#101010"}, "--foreground=#101010: .* too dark to be seen"),
+        ({"foreground": "#ffffff", "background": "#fafafa"}, "#ffffff can hardly be seen on --background=#fafafa"),
+        ({"fonts": ("a.ttf", "")}, "--fonts has an empty entry"),
+        ({"foreground": "red"}, "--foreground=red: expected a colour such as"),
         ({"overlap": 2.0}, "--overlap=2.0"),
-        ({"font_sizes": ("1",)}, "--font_sizes=1"),
-        ({"distortion": "0.8"}, "--distortion=0.8: it takes one of 0.7.1, 0.7.0"),
+        ({"font_sizes": (1,)}, "--font_sizes=1"),
+        ({"distortion": "0.8"}, "--distortion=0.8: expected one of 0.7.1, 0.7.0"),
     ],
 )
 def test_settings_that_cannot_be_used(setting, message):
     with pytest.raises(SettingError, match=message):
-        DrawingConfig(**setting)
+        configs(**setting)
 
 
 def test_settings_are_frozen():

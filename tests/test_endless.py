@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
+from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion.convert import convert
 from pipeline.drawing.renderer import Draws
 from pipeline.drawing.stream import Endless, drawn_batches
@@ -21,9 +21,11 @@ from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.dataset.shards import split_of
 from records.errors import DigitwiseError
+from tests.conftest import from_text
 from tests.training_fixtures import ALPHABET, assert_same_bits, final_arrays, make_records, settings_for_tests
 
-DRAWING = DrawingConfig(alphabet=ALPHABET, font_sizes=("14",))
+CODE = CodeConfig(alphabet=ALPHABET)
+DRAWING = DrawingConfig(font_sizes=(14,))
 
 
 @pytest.fixture
@@ -32,24 +34,27 @@ def work(tmp_path):
     return Workdir(tmp_path)
 
 
-def config_for(work, drawing=DRAWING, source="synthetic", num_images=48, workers=1, **options):
+def config_for(work, code=CODE, drawing=DRAWING, source="synthetic", num_images=48, workers=1, **options):
     return RunConfig(
         workdir=str(work.root),
         workers=workers,
+        code=code,
         generate=GenerateConfig(drawing=drawing, num_images=num_images),
         records=RecordsConfig(source=source),
         train=TrainConfig(**settings_for_tests(**options)),
     )
 
 
-def endless_for(work, channels=1, **changes):
-    config = config_for(work, dataclasses.replace(DRAWING, **changes))
+def endless_for(work, channels=1, seed=0, **changes):
+    config = config_for(
+        work, dataclasses.replace(CODE, **from_text(changes)), dataclasses.replace(DRAWING, seed=seed)
+    )
     return Endless.beside(Manifest.load(work.records), config, channels)
 
 
 def test_an_image_is_its_number_and_its_code_is_for_training(work):
     endless = endless_for(work)
-    assert endless.drawing.config.size == (32, 16) and endless.drawing.config.lengths == (2, 2)
+    assert endless.drawing.size == (32, 16) and endless.drawing.lengths == (2, 2)
     pixels, label_ids = endless.example(7)
     again, same_ids = endless_for(work).example(7)
     assert pixels.shape == (16, 32, 1) and pixels.dtype == np.uint8
@@ -93,8 +98,8 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"alphabet": "digits"}, "--alphabet=digits would draw '0123456789', but .* have the alphabet 'abcd'"),
-        ({"code_length": "3"}, "--code_length=3-3 does not fit .*, whose codes have 2 to 2 characters"),
+        ({"alphabet": "digits"}, "--alphabet=0123456789 would draw '0123456789', but .* have the alphabet 'abcd'"),
+        ({"code_length": "3"}, "--code_length=3 does not fit .*, whose codes have 2 to 2 characters"),
         ({"image_size": "40x20"}, "--image_size=40x20: the records in .* are 32x16"),
     ],
 )
@@ -104,12 +109,12 @@ def test_what_is_unlike_the_records_is_refused(work, changes, message):
 
 
 def test_the_alphabet_is_that_of_the_records_where_none_is_given(work):
-    assert endless_for(work, alphabet="").drawing.alphabet == ALPHABET
+    assert endless_for(work, alphabet=None).drawing.alphabet == ALPHABET
 
 
 def test_both_cases_are_drawn_where_they_are_one(work):
-    drawing = dataclasses.replace(DRAWING, alphabet="abcdABCD")
-    folded = dataclasses.replace(config_for(work, drawing), records=RecordsConfig(source="synthetic", fold_case=True))
+    code = CodeConfig(alphabet="abcdABCD")
+    folded = dataclasses.replace(config_for(work, code), records=RecordsConfig(source="synthetic", fold_case=True))
     manifest = Manifest.load(work.records)
     endless = Endless.beside(manifest, folded, 1)
     texts = set()
@@ -125,7 +130,7 @@ def test_both_cases_are_drawn_where_they_are_one(work):
         assert split_of(text.lower(), *endless.split) == "train"
     assert any(text != text.lower() for text in texts)
     with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
-        Endless.beside(manifest, config_for(work, drawing), 1)
+        Endless.beside(manifest, config_for(work, code), 1)
 
 
 def test_too_few_codes_are_refused(work):
@@ -150,14 +155,14 @@ def test_a_training_goes_on_with_the_images_that_come_next(work, options, capsys
     assert f"going on from step {steps[-2]}" in capsys.readouterr().out
     assert_same_bits(final_arrays(work.root), expected)
     with pytest.raises(DigitwiseError, match="drawn.noise_dots: 30 -> 2"):
-        train(config_for(work, dataclasses.replace(DRAWING, noise_dots=2), epochs=2, dropout=0.5, **options), work)
+        train(config_for(work, drawing=dataclasses.replace(DRAWING, noise_dots=2), epochs=2, dropout=0.5, **options), work)
 
 
 @pytest.mark.slow
 def test_stages_without_files(tmp_path, capsys):
     work = Workdir(tmp_path)
-    drawing = dataclasses.replace(DRAWING, image_size="32x16", code_length="2-3")
-    config = config_for(work, drawing, num_images=200, epochs=1)
+    code = CodeConfig(ALPHABET, code_length=(2, 3), image_size=(32, 16))
+    config = config_for(work, code, num_images=200, epochs=1)
     records = dataclasses.replace(config.records, validation_fraction=0.1, test_fraction=0.5)
     config = dataclasses.replace(config, records=records, stages=("records", "train", "test"))
     assert run_stages(config) == 0

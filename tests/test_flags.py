@@ -11,12 +11,10 @@ from tests.conftest import ROOT
 
 
 def test_every_setting_has_a_flag():
-    for _, settings, helps in options.GROUPS:
-        fields = {field.name for field in dataclasses.fields(settings) if not dataclasses.is_dataclass(field.default)}
-        named = {
-            options.field_of_flag(settings, name) for _, s, helps in options.GROUPS if s is settings for name in helps
-        }
-        assert named == fields, settings
+    for group in options.GROUPS:
+        fields = dataclasses.fields(group.settings)
+        names = {field.name for field in fields if not dataclasses.is_dataclass(field.default)}
+        assert {options.field_of_flag(group.settings, name) for name in group.helps} == names, group.settings
 
 
 def test_the_defaults_are_those_of_the_settings():
@@ -33,20 +31,20 @@ def test_flags_add_up_to_settings():
     assert config.generate.drawing.fonts == ("a.ttf", "b.ttf")
     assert config.records.resize
     values(["main", "--num_images=0"])
-    with pytest.raises(SettingError, match="--num_images=0: it takes a number from 1"):
+    with pytest.raises(SettingError, match="--num_images=0: expected a number from 1"):
         options.config_from_flags(values)
 
 
 @pytest.mark.parametrize("network", ["alexnet_v2", "three_conv", "nptu", "percent4", "vgg"])
 def test_ctc_takes_a_network_with_columns(network):
-    said = f"--network={network} has no columns for --readout=ctc: take --network=alexnet or crnn"
+    said = f"--readout=ctc does not work with --network={network}: use --network=alexnet or crnn"
     with pytest.raises(SettingError, match=said):
         TrainConfig(network=network, readout="ctc")
 
 
 def test_crnn_takes_ctc():
     assert TrainConfig(network="crnn", readout="ctc").network == "crnn"
-    with pytest.raises(SettingError, match="--network=crnn has columns and no positions for --readout=positions"):
+    with pytest.raises(SettingError, match="--network=crnn does not work with --readout=positions: use --readout=ctc"):
         TrainConfig(network="crnn")
 
 

@@ -9,12 +9,13 @@ from PIL import Image
 from pipeline.config import ForeignConfig, RecordsConfig, RunConfig
 from pipeline.stages.inspect import answers_of
 from records.foreign.source import Entry, ForeignSource, look_at
+from tests.conftest import from_text
 from tests.foreign_writers import CASES
 
 
 def answers(**given):
     pattern = given.pop("label_pattern", "")
-    return answers_of(RunConfig(foreign=ForeignConfig(**given), records=RecordsConfig(label_pattern=pattern)))
+    return answers_of(RunConfig(foreign=ForeignConfig(**from_text(given)), records=RecordsConfig(label_pattern=pattern)))
 
 
 def read(look):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pipeline.config import DrawingConfig, ForeignConfig, GenerateConfig, RecordsConfig, RunConfig
+from pipeline.config import CodeConfig, ForeignConfig, RecordsConfig, RunConfig
 from pipeline.conversion.convert import convert, records_to_test, records_to_train
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.stages.inspect import inspect
@@ -87,9 +87,9 @@ def test_records_of_mixed_case_are_folded(tmp_path, workdir):
     mixed = drawn(alphabet="abcdABCD")
     path = tmp_path / "mixed.tfrecord"
     write(path, [example(image=encoded(pixels), label=code) for pixels, code in mixed])
-    drawing = DrawingConfig(alphabet="ABCD")
+    code = CodeConfig(alphabet="ABCD")
     foreign, records = ForeignConfig(records=(str(path),)), RecordsConfig(fold_case=True)
-    convert(RunConfig(workers=1, foreign=foreign, records=records, generate=GenerateConfig(drawing)), workdir)
+    convert(RunConfig(workers=1, foreign=foreign, records=records, code=code), workdir)
     manifest = Manifest.load(workdir.records)
     assert manifest.alphabet == "ABCD"
     assert texts(manifest) == sorted(code.upper() for _, code in mixed)

@@ -32,7 +32,7 @@ def test_help_teaches_without_tensorflow(run_main):
     result = run_main("--help")
     assert result.returncode == 0
     assert "python main.py --stage=all" in result.stdout
-    assert "records: serialize into TFRecord shards" in result.stdout
+    assert "records: write TFRecord shards" in result.stdout
     assert "--num_images=25000" in result.stdout
     assert result.stderr == ""
     helpfull = run_main("--helpfull")
@@ -43,14 +43,14 @@ def test_help_teaches_without_tensorflow(run_main):
     "arguments, parts",
     [
         (["--stag=all"], ["Unknown command line flag 'stag'", "stage"]),
-        (["--stage=tran"], ["--stage=tran: it takes one of check, inspect, generate"]),
+        (["--stage=tran"], ["--stage=tran: expected one of check, inspect, generate"]),
         (["--num_images=many"], ["--num_images=many"]),
         (["train"], ["what is 'train'?"]),
         (["--stage=generate", "--alphabet=0110"], ["has '1' more than once"]),
         (["--stage=generate", "--fonts=none.ttf"], ["none.ttf: the font cannot be used"]),
         (["--stage=records", "--images=nowhere"], ["nowhere is not a folder"]),
         (["--stage=records"], ["run --stage=generate first"]),
-        (["--stage=records", "--label_pattern=["], ["--label_pattern=[: it is no regular expression"]),
+        (["--stage=records", "--label_pattern=["], ["--label_pattern=[: not a regular expression"]),
     ],
 )
 def test_mistakes(run_main, arguments, parts):

@@ -5,6 +5,7 @@ import json
 import pytest
 from PIL import Image
 
+from pipeline.config import CodeConfig
 from pipeline.drawing import files as synthesis
 from pipeline.drawing.files import generate
 from pipeline.drawing.renderer import Drawing, SyntheticSource
@@ -43,7 +44,7 @@ def test_images_and_their_table(workdir, make_config):
     rows = table(workdir)
     assert rows[0] == ["file", "text"]
     assert len(rows) == 26
-    source = SyntheticSource(Drawing.of(config.generate.drawing), 25)
+    source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), 25)
     assert rows[18] == ["00001/%s_0000017.png" % source.drawing.text(17), source.drawing.text(17)]
     for key, _ in rows[1:]:
         assert (workdir.images / key).read_bytes() == source.load(key)
@@ -53,7 +54,7 @@ def test_images_and_their_table(workdir, make_config):
 def test_a_sheet_shows_the_first_images(workdir, make_config):
     generate(make_config(25), workdir)
     page = Image.open(workdir.images / "sheet.png")
-    source = SyntheticSource(Drawing.of(make_config(25).generate.drawing), 25)
+    source = SyntheticSource(Drawing.of(CodeConfig(), make_config(25).generate.drawing), 25)
     assert page.size == (8 + 6 * 168, 8 + 4 * 86)
     first = page.crop((8, 8, 168, 68))
     assert first.tobytes() == source.drawing.image(0).tobytes()

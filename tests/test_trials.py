@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, TrialsConfig
+from pipeline.config import CodeConfig, RecordsConfig, RunConfig, TrainConfig, TrialsConfig
 from pipeline.stages import trials
 from pipeline.values import SettingError
 from records.dataset.shards import split_of
@@ -22,7 +22,7 @@ def config_for(workdir, **records):
     return RunConfig(
         workdir=str(workdir.root),
         workers=1,
-        generate=GenerateConfig(drawing=DrawingConfig(alphabet=ALPHABET)),
+        code=CodeConfig(alphabet=ALPHABET),
         records=RecordsConfig(**records),
         train=TrainConfig(**settings_for_tests(epochs=1, batch_size=4)),
         trials=TrialsConfig(folds=2),
@@ -185,7 +185,7 @@ def test_a_stop_reaches_the_trial_under_way(tmp_path):
 
 
 def test_several_workers_are_refused():
-    with pytest.raises(SettingError, match="--stage=folds is for one process"):
+    with pytest.raises(SettingError, match="--stage=folds does not work with --strategy=multi_worker"):
         RunConfig(stages=("folds",), train=TrainConfig(strategy="multi_worker"))
     assert dataclasses.replace(RunConfig(), stages=("folds",)).ordered_stages == ("folds",)
 

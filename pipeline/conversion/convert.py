@@ -13,7 +13,7 @@ import platform
 import shutil
 import time
 
-from pipeline.config import GenerateConfig
+from pipeline.config import CodeConfig
 from pipeline.drawing.files import read_settings, source_settings
 from pipeline.drawing.renderer import Drawing, SyntheticSource, versions
 from pipeline.machine.progress import progress
@@ -113,12 +113,10 @@ class Found:
         return cls(source, settings, drawing["alphabet"], lengths, size, tuple(map(tuple, drawing["fonts"])))
 
     @classmethod
-    def held(cls, source, kind, drawing):
+    def held(cls, source, kind, code):
         """Of images that the user holds: the settings decide what they name, the images what is left open."""
-        lengths = drawing.lengths if drawing.code_length else None
-        size = drawing.size if drawing.image_size else None
-        described = {kind: source.fingerprint(), "code_length": lengths, "image_size": size}
-        return cls(source, described, Alphabet.parse(drawing.characters).characters, lengths, size)
+        described = {kind: source.fingerprint(), "code_length": code.code_length, "image_size": code.image_size}
+        return cls(source, described, code.characters, code.code_length, code.image_size)
 
     def folded(self):
         """The same with an alphabet of one case."""
@@ -137,14 +135,14 @@ def find_source(config, workdir):
 
 
 def _find_source(config, workdir):
-    records, drawing = config.records, config.generate.drawing
+    records = config.records
     if config.foreign.records:
         return _found_foreign(config, workdir)
     if records.source == "synthetic":
-        source = SyntheticSource(Drawing.of(drawing), config.generate.num_images)
+        source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
         return Found.drawn(source, plain(source_settings(source)))
     if records.images:
-        return Found.held(LabeledFolder(records.images, records.label_pattern), "folder", drawing)
+        return Found.held(LabeledFolder(records.images, records.label_pattern), "folder", config.code)
     drawn = read_settings(workdir.images)
     if not drawn:
         raise DigitwiseError(
@@ -161,7 +159,7 @@ def _found_foreign(config, workdir):
 
     source = find_foreign(config, workdir)
     source.check_labelled()
-    return Found.held(source, "records", config.generate.drawing)
+    return Found.held(source, "records", config.code)
 
 
 def draws_all(config):
@@ -217,11 +215,8 @@ def _may_convert(config, workdir):
 def _as_it_reads(config, network):
     """The settings under which images become what a network reads."""
     height, width, _ = network["image_shape"]
-    lengths = f"{network['min_length']}-{network['max_length']}"
-    drawing = dataclasses.replace(
-        config.generate.drawing, alphabet=network["alphabet"], code_length=lengths, image_size=f"{width}x{height}"
-    )
-    return dataclasses.replace(config, overwrite=True, generate=GenerateConfig(drawing, config.generate.num_images))
+    code = CodeConfig(network["alphabet"], (network["min_length"], network["max_length"]), (width, height))
+    return dataclasses.replace(config, overwrite=True, code=code)
 
 
 def _own_folder(foreign):

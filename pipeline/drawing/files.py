@@ -48,7 +48,7 @@ class Piece:
 
 def generate(config, workdir):
     """Draws the images that are not there yet; the result is whether there were any."""
-    source = SyntheticSource(Drawing.of(config.generate.drawing), config.generate.num_images)
+    source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
     settings = source_settings(source)
     root = workdir.images
     before = read_settings(root)

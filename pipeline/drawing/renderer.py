@@ -1,6 +1,6 @@
 """Synthetic images of codes, drawn by the captcha package; image i is a function of the settings and i alone.
 
-source = SyntheticSource(Drawing.of(DrawingConfig()), num_images=100)
+source = SyntheticSource(Drawing.of(CodeConfig(), DrawingConfig()), num_images=100)
 for key, text in source.rows(): png = source.load(key)
 """
 
@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import pathlib
 import random
+from typing import Any, Self
 
 import captcha.image
 import numpy as np
@@ -19,9 +20,7 @@ import PIL.features
 from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.config import DrawingConfig
-from pipeline.values import parse_color, parse_degrees
-from records.alphabet import Alphabet
+from pipeline.config import CodeConfig, DrawingConfig
 from records.errors import DigitwiseError
 from records.images.files import encode, in_mode
 
@@ -52,37 +51,37 @@ class Draws:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """How codes are drawn: the settings, and the fonts as found on this machine."""
+    """How codes are rendered: the settings, and the fonts as found on this machine."""
 
     config: DrawingConfig
     alphabet: str
-    fonts: tuple
+    lengths: tuple[int, int]
+    size: tuple[int, int]
+    fonts: tuple[str, ...]
 
     @classmethod
-    def of(cls, config):
-        """Checks what the settings alone cannot tell: that the fonts are there and have every character."""
-        alphabet = Alphabet.parse(config.characters).characters
+    def of(cls, code: CodeConfig, config: DrawingConfig) -> Self:
+        """Checks what the settings alone cannot tell: that the fonts exist and have every character."""
         fonts = tuple(os.path.abspath(font) for font in config.fonts) or tuple(captcha.image.DEFAULT_FONTS)
         for font in fonts:
-            check_font(font, alphabet)
-        return cls(config, alphabet, fonts)
+            check_font(font, code.characters)
+        return cls(config, code.characters, code.lengths, code.size, fonts)
 
     @property
-    def settings(self):
-        """Everything that decides the bytes of an image, but its number."""
-        settings = dataclasses.asdict(self.config)
-        settings |= {
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the bytes of an image except its number; stored beside images and records."""
+        return {
             "alphabet": self.alphabet,
-            "code_length": list(self.config.lengths),
-            "image_size": list(self.config.size),
-            "fonts": [[name, digest] for name, digest in self.font_hashes.items()],
+            "code_length": list(self.lengths),
+            "image_size": list(self.size),
+            **self.config.to_json(),
+            "fonts": [list(font) for font in self.font_hashes],
         }
-        return settings
 
     @property
-    def font_hashes(self):
-        """{file name: sha256}: a font is known by its bytes, wherever it lies."""
-        return {os.path.basename(font): file_hash(font) for font in self.fonts}
+    def font_hashes(self) -> list[tuple[str, str]]:
+        """[(file name, sha256)] in order: two fonts may share a name, and a font given twice is used twice as often."""
+        return [(os.path.basename(font), file_hash(font)) for font in self.fonts]
 
     def text(self, index):
         """The code of image `index`."""
@@ -100,13 +99,13 @@ class Drawing:
         with _drawing_from(draws):
             image = _captcha_of(self).generate_image(
                 text,
-                bg_color=parse_color("--background", self.config.background),
-                fg_color=parse_color("--foreground", self.config.foreground),
+                bg_color=self.config.background,
+                fg_color=self.config.foreground,
             )
         return text, in_mode(image, 3)
 
     def _text(self, draws):
-        least, most = self.config.lengths
+        least, most = self.lengths
         length = least + draws.randbelow(most - least + 1)
         return "".join(draws.choice(self.alphabet) for _ in range(length))
 
@@ -116,10 +115,10 @@ class Captcha(ImageCaptcha):
 
     def __init__(self, drawing):
         config = drawing.config
-        width, height = config.size
-        super().__init__(width, height, fonts=list(drawing.fonts), font_sizes=config.sizes_of_font)
-        self.character_rotate = parse_degrees("--rotation", config.rotation)
-        self.character_warp_dx, self.character_warp_dy = self._warp = config.warp_ranges
+        width, height = drawing.size
+        super().__init__(width, height, fonts=list(drawing.fonts), font_sizes=config.font_sizes)
+        self.character_rotate = config.rotation
+        self.character_warp_dx, self.character_warp_dy = self._warp = config.warp_x, config.warp_y
         self.word_offset_dx = config.overlap
         # The package leaves out a space where a draw is above its figure, which is so the chance of no space.
         self.word_space_probability = 1 - config.space_probability

@@ -18,9 +18,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
-from pipeline.config import DrawingConfig
+from pipeline.config import CodeConfig
 from pipeline.drawing.renderer import Drawing, Draws
 from pipeline.machine.workers import run_in_order, worker_pool
+from pipeline.values import format_lengths, format_size
 from records.alphabet import Alphabet
 from records.dataset.shards import split_of
 from records.errors import DigitwiseError
@@ -44,21 +45,17 @@ class Endless:
     @classmethod
     def beside(cls, manifest, config, channels):
         """Images like those of the records, which hold the codes that are kept from training."""
-        asked = config.generate.drawing
-        lengths = asked.lengths if asked.code_length else (manifest.min_length, manifest.max_length)
-        size = asked.size if asked.image_size else (manifest.width, manifest.height)
-        asked = dataclasses.replace(
-            asked,
-            alphabet=asked.alphabet or manifest.alphabet,
-            code_length="-".join(map(str, lengths)),
-            image_size="x".join(map(str, size)),
+        code = CodeConfig(
+            alphabet=config.code.alphabet or manifest.alphabet,
+            code_length=config.code.code_length or (manifest.min_length, manifest.max_length),
+            image_size=config.code.image_size or (manifest.width, manifest.height),
         )
         is_folded = config.records.fold_case
-        _check_like(manifest, asked, is_folded)
+        _check_like(manifest, code, is_folded)
         split = code_split(manifest)
         if split is None:
             raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew")
-        endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, split, is_folded)
+        endless = cls(Drawing.of(code, config.generate.drawing), manifest.alphabet, manifest.max_length, channels, split, is_folded)
         endless._check_drawable()
         return endless
 
@@ -139,21 +136,21 @@ def code_split(manifest):
     return settings["validation_fraction"], settings["test_fraction"], settings.get("rotation", 0.0)
 
 
-def _check_like(manifest, asked: DrawingConfig, is_folded):
-    """Raises where what is to be drawn is unlike the records."""
+def _check_like(manifest, code: CodeConfig, is_folded):
+    """Raises where the images would not be like the records."""
     where = f"the records in {manifest.folder}"
-    alphabet = Alphabet.parse(asked.characters)
+    alphabet = Alphabet(code.characters)
     alphabet = (alphabet.folded() if is_folded else alphabet).characters
     if set(alphabet) != set(manifest.alphabet):
         raise DigitwiseError(
-            f"--alphabet={asked.alphabet} would draw {alphabet!r}, but {where} have the alphabet {manifest.alphabet!r}: "
+            f"--alphabet={code.characters} would draw {alphabet!r}, but {where} have the alphabet {manifest.alphabet!r}: "
             f"--alphabet={manifest.alphabet}"
         )
-    least, most = asked.lengths
+    least, most = code.lengths
     if least < manifest.min_length or most > manifest.max_length:
         raise DigitwiseError(
-            f"--code_length={asked.code_length} does not fit {where}, whose codes have "
+            f"--code_length={format_lengths(code.lengths)} does not fit {where}, whose codes have "
             f"{manifest.min_length} to {manifest.max_length} characters"
         )
-    if asked.size != (manifest.width, manifest.height):
-        raise DigitwiseError(f"--image_size={asked.image_size}: {where} are {manifest.width}x{manifest.height}")
+    if code.size != (manifest.width, manifest.height):
+        raise DigitwiseError(f"--image_size={format_size(code.size)}: {where} are {manifest.width}x{manifest.height}")

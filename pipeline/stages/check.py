@@ -186,13 +186,13 @@ def _given(flag, folder):
 def _need(config):
     from pipeline.drawing.renderer import Drawing, SyntheticSource, image_key
 
-    drawing = Drawing.of(config.generate.drawing)
+    drawing = Drawing.of(config.code, config.generate.drawing)
     source = SyntheticSource(drawing, _SAMPLE_IMAGES)
     sizes = [len(source.load(image_key(index, "", False))) for index in range(_SAMPLE_IMAGES)]
     records = sum(sizes) / len(sizes)
     files = sum(-(-s // _FILE_BLOCK) * _FILE_BLOCK for s in sizes) / len(sizes)
     drawn = config.records.source == "images" and not config.records.images
-    fonts = Finding("fonts", ", ".join(drawing.font_hashes))
+    fonts = Finding("fonts", ", ".join(name for name, _ in drawing.font_hashes))
     return config.generate.num_images * (records + (files if drawn else 0)), fonts
 
 

@@ -12,7 +12,6 @@ import time
 from pipeline.config import SettingError
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
-from pipeline.values import parse_range_of_values, parse_sizes
 from records.alphabet import Alphabet
 from records.atomic import atomic_file
 from records.errors import DigitwiseError
@@ -93,14 +92,14 @@ def answers_of(config):
     return Answers(
         image_key=foreign.image_key,
         text_key=foreign.text_key,
-        image_shape=parse_sizes("--image_shape", foreign.image_shape),
+        image_shape=foreign.image_shape,
         image_type=foreign.image_type,
         channel_order=foreign.channel_order,
-        image_range=parse_range_of_values("--image_range", foreign.image_range),
+        image_range=foreign.image_range or (),
         views=foreign.views,
         charset=charset,
-        first_id=int(foreign.first_id) if foreign.first_id else first_id,
-        padding=foreign.padding,
+        first_id=first_id if foreign.first_id is None else foreign.first_id,
+        padding="" if foreign.padding is None else str(foreign.padding),
         separator=foreign.separator,
         label_pattern=config.records.label_pattern,
     )
