@@ -1,46 +1,38 @@
 """digitwise learns to read short codes in images: captchas, serial numbers, meter readings.
 
-python main.py --stage=all                    draw codes, write TFRecords, train, test
-python main.py --stage=records                only serialize what is in workdir/images
-python main.py --stage=all --images=DIR       the same with labelled images of your own
-python main.py --stage=check                  what this machine has, and whether the records are sound
+python main.py --stage=all                    generate images, write TFRecords, train, test
+python main.py --stage=all --images=DIR       the same with your own labelled images
+python main.py --stage=records                only write TFRecords from the images in workdir/images
+python main.py --stage=check                  check this machine, and verify the records in the workdir
 """
 
 import contextlib
 import os
 import signal
 import sys
+from typing import NoReturn
 
 try:
     from absl import app, flags
 except ImportError:
-    sys.exit("error: the package absl-py is missing; install what this program needs with: pip install -e .")
+    sys.exit("error: the package absl-py is missing; install the dependencies with: pip install -e .")
 
 from flags import options
-from pipeline.config import SettingError
+from pipeline.config import RunConfig
+from pipeline.machine.startup import usable_streams
+from records.errors import DigitwiseError
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     if len(argv) > 1:
-        return _fail(f"what is {argv[1]!r}? Settings are flags, such as --stage=all; --help lists them")
+        return _fail(f"unexpected argument {argv[1]!r}: settings are flags, such as --stage=all; --help lists them")
     try:
         return _run(options.config_from_flags())
-    except SettingError as error:
-        return _fail(error)
-
-
-def _run(config):
-    from pipeline.stages.run import run_stages
-    from records.errors import DigitwiseError
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        return run_stages(config)
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from here", file=sys.stderr)
+        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         return 130
     except DigitwiseError as error:
-        return _fail(error)
+        return _fail(str(error))
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
@@ -48,30 +40,46 @@ def _run(config):
         return _fail(f"{error.strerror or error}{where}")
 
 
-def _fail(message):
-    """One line on stderr; the traceback too where --verbosity=1 asks for it."""
+def _run(config: RunConfig) -> int:
+    from pipeline.stages.run import run_stages
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return run_stages(config)
+
+
+def _fail(message: str) -> int:
+    """One line on stderr; with --verbosity=1 the traceback instead."""
     if flags.FLAGS.verbosity > 0 and sys.exc_info()[0]:
         raise
     print(f"error: {message}", file=sys.stderr)
     return 1
 
 
-def _parse(arguments):
-    """The flags' own parser, but for a --help that is grouped by stage and ends well."""
+def _parse(arguments: list[str]) -> list[str]:
+    """absl's own parser, except that --help is grouped by stage and exits with 0."""
     if any(argument.split("=")[0] in ("--help", "-help", "-h", "-?") for argument in arguments[1:]):
         with contextlib.suppress(BrokenPipeError):
             print(__doc__ + options.help_text(arguments[0]), flush=True)
         os._exit(0)
     try:
-        return flags.FLAGS(arguments)
+        return list(flags.FLAGS(arguments))
     except flags.Error as error:
-        said = str(error).removeprefix("ERROR:: ")  # where a file of flags cannot be opened
-        print(f"error: {said}\n{arguments[0]} --help lists the flags", file=sys.stderr)
-        sys.exit(1)
+        _refuse(arguments[0], str(error).removeprefix("ERROR:: "))  # the prefix of a --flagfile that cannot be opened
+    except UnicodeDecodeError as error:
+        _refuse(arguments[0], f"--flagfile: the file is not UTF-8 text (byte {error.start}: {error.reason})")
+    except ValueError as error:  # a NUL in the name of a --flagfile
+        _refuse(arguments[0], f"--flagfile: {error}")
 
 
-def run():
+def _refuse(program: str, message: str) -> NoReturn:
+    print(f"error: {message}\n{program} --help lists the flags", file=sys.stderr)
+    sys.exit(1)
+
+
+def run() -> None:
     """The console command."""
+    usable_streams()
+    os.environ["PYTHONSAFEPATH"] = "1"  # for child processes: the current directory holds no modules of ours
     app.run(main, flags_parser=_parse)
 
 

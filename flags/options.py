@@ -37,6 +37,7 @@ from pipeline.config import (
     TrainConfig,
     TrialsConfig,
 )
+from pipeline.values import SettingError
 
 FLAGS = flags.FLAGS
 
@@ -93,10 +94,10 @@ GROUPS: tuple[Group, ...] = (
         {
             "alphabet": "characters that codes may have: digits, lower, upper, alnum, several of these joined with + "
             "(digits+upper), or the characters themselves. Default: digits",
-            "code_length": "characters per code: 4, or a range such as 3-6. Default: 4 for synthetic images, any length "
+            "code_length": "characters per code: 4, or a range such as 3-6. Default: 4 for synthetic images, any "
+            "length for --images and --records",
+            "image_size": "WIDTHxHEIGHT in pixels. Default: 160x60 for synthetic images, the size of the first image "
             "for --images and --records",
-            "image_size": "WIDTHxHEIGHT in pixels. Default: 160x60 for synthetic images, the size of the first image for "
-            "--images and --records",
         },
     ),
     Group(
@@ -113,8 +114,8 @@ GROUPS: tuple[Group, ...] = (
         {
             "fonts": "font files (TrueType or OpenType), comma separated. Default: the font of the captcha package",
             "seed": "random seed; image i depends only on the settings, the seed and i",
-            "distortion": f"{' or '.join(DISTORTIONS)}: distort characters as this version of the captcha package does; "
-            "0.7.0 distorts more",
+            "distortion": f"{' or '.join(DISTORTIONS)}: distort characters as this version of the captcha package "
+            "does; 0.7.0 distorts more",
             "rotation": "largest rotation of a character in degrees, either way; or a range such as -10:20",
             "warp_x": "how far the corners of a character move sideways, as a fraction of its width",
             "warp_y": "how far the corners of a character move up or down, as a fraction of its height",
@@ -265,6 +266,8 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
 
 def value_of_flag(name: str, value: Any) -> Any:
     """What a field holds where its flag has `value`: text, a number, a boolean or a list."""
+    if "\0" in "".join([value] if isinstance(value, str) else value if isinstance(value, list) else []):
+        raise SettingError(f"--{name}={value!r}: expected text without NUL")
     if name in TEXT_FORMS:
         return _UNSET[name] if not value and name in _UNSET else TEXT_FORMS[name].parse(f"--{name}", value)
     return tuple(value) if isinstance(value, list) else value

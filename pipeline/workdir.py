@@ -1,4 +1,6 @@
-"""Every path under --workdir, the lock that keeps two runs apart, and the rule for work that is there already.
+"""Every path under --workdir, the lock that keeps two runs apart, and the rule for existing results.
+
+with Workdir("workdir").locked() as workdir: ...
 
 Only what the pipeline made is ever removed.
 """
@@ -7,23 +9,31 @@ import contextlib
 import json
 import os
 import pathlib
+import stat
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Self
 
+from records.atomic import write_text
 from records.errors import DigitwiseError
+from records.jsonfile import UnreadableFile, read_object
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there two runs on one folder are the user's to avoid.
-    fcntl = None
+except ImportError:  # Windows has no flock; there, users must not start two runs on one folder.
+    fcntl = None  # type: ignore[assignment]
+
+_LOCK_BYTES = 1000
 
 
 class Workdir:
-    """The folder that holds everything a run makes."""
+    """The folder for everything that a run writes."""
 
-    def __init__(self, root):
+    def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = pathlib.Path(root)
         self.lock_file = self.root / ".lock"
+        self.cache = self.root / ".cache"
         self.images = self.root / "images"
         self.records = self.root / "records"
         self.unfinished_records = self.root / ".records-unfinished"
@@ -39,37 +49,73 @@ class Workdir:
         self.tested = self.root / "tested"
         self.seconds = self.root / "seconds.json"
 
-    def create(self):
+    def create(self) -> None:
+        if self.root.is_symlink() and not self.root.exists():
+            raise DigitwiseError(
+                f"--workdir={self.root} is a link to {os.readlink(self.root)}, which does not exist: create that folder, "
+                "or remove the link"
+            )
         if self.root.exists() and not self.root.is_dir():
-            raise DigitwiseError(f"--workdir={self.root} is a file; it must be a folder, or a name not taken yet")
+            raise DigitwiseError(
+                f"--workdir={self.root} is a file: expected a folder, or a name that does not exist yet"
+            )
         self.root.mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
-    def locked(self):
+    def locked(self) -> Iterator[Self]:
         """Holds the folder for this process; a second run is told at once who has it."""
         self.create()
         if fcntl is None:
-            yield
+            yield self
             return
-        with open(self.lock_file, "a+", encoding="utf-8") as file:
+        with self._open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
+                holder = file.read(_LOCK_BYTES).decode("utf-8", "replace").strip()
                 raise DigitwiseError(
-                    f"{self.root} is in use by {file.read().strip() or 'another process'}; "
+                    f"{self.root} is in use by {holder or 'another process'}; "
                     "wait for it, end it, or choose another --workdir"
                 ) from None
+            command = " ".join(sys.argv)
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
             file.truncate(0)
-            file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}: {' '.join(sys.argv)}\n")
-            file.flush()
+            # Arguments may hold bytes that are not UTF-8.
+            file.write(f"process {os.getpid()} since {since}: {command}\n".encode("utf-8", "backslashreplace"))
             try:
-                yield
+                yield self
             finally:
                 file.truncate(0)
 
+    def read_seconds(self) -> dict[str, float]:
+        """{stage: seconds} of the results in the folder; a damaged file is reported and counts as empty."""
+        try:
+            content = read_object(self.seconds, {})
+        except FileNotFoundError:
+            return {}
+        except UnreadableFile as error:
+            print(f"warning: {error}; the times of earlier stages are lost", file=sys.stderr)
+            return {}
+        return {stage: value for stage, value in content.items() if isinstance(value, (int, float))}
 
-def differing_settings(old, new, prefix=""):
+    def write_seconds(self, stage: str, seconds: float) -> None:
+        """Adds the time that the result of a stage took."""
+        write_text(self.seconds, json.dumps(self.read_seconds() | {stage: round(seconds, 2)}) + "\n")
+
+    def _open_lock(self) -> BinaryIO:
+        """A regular file, never what a link leads to: the lock truncates it. Opening a FIFO would wait for a reader."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        if self.lock_file.is_symlink():
+            raise DigitwiseError(f"{self.lock_file} is a link: remove it, as the lock must be a file of its own")
+        descriptor = os.open(self.lock_file, flags, 0o666)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise DigitwiseError(f"{self.lock_file} is not a regular file: remove it")
+        return open(descriptor, "a+b", buffering=0)  # closed by the caller's with
+
+
+def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
     """[(name, old value, new value)] of two nested dicts of settings, in the order of the new one."""
     differing = []
     for name in [*new, *(name for name in old if name not in new)]:
@@ -81,20 +127,20 @@ def differing_settings(old, new, prefix=""):
     return differing
 
 
-def refuse_other_settings(what, differing):
-    """Raises the error that lists what differs between finished work and the work asked for."""
+def refuse_other_settings(what: str, differing: list[tuple[str, Any, Any]]) -> None:
+    """Raises the error that lists how existing results differ from those that were requested."""
     lines = [f"  {name}: {_shown(old)} -> {_shown(new)}" for name, old, new in differing]
     raise DigitwiseError(
-        f"{what} was made with other settings:\n"
+        f"{what} was made with different settings:\n"
         + "\n".join(lines)
-        + "\nrun with --overwrite to make it anew, with the old settings to keep it, or in another --workdir"
+        + "\nuse --overwrite to replace it, the old settings to keep it, or another --workdir"
     )
 
 
-def plain(settings):
-    """Settings as JSON gives them back, so that what was written compares equal to what is asked for."""
+def plain(settings: Any) -> Any:
+    """Settings as JSON gives them back, so that stored settings compare equal to the requested ones."""
     return json.loads(json.dumps(settings))
 
 
-def _shown(value):
+def _shown(value: Any) -> str:
     return "nothing" if value in (None, "", []) else json.dumps(value, ensure_ascii=False)

@@ -14,7 +14,14 @@ from typing import Any
 from records.errors import DigitwiseError
 
 _MAX_BYTES = 64 << 20  # the largest of our JSON files, a manifest of 100,000 shards, has a quarter of this
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list", dict: "an object"}
+_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+}
 
 
 class UnreadableFile(DigitwiseError):

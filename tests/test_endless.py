@@ -46,9 +46,7 @@ def config_for(work, code=CODE, drawing=DRAWING, source="synthetic", num_images=
 
 
 def endless_for(work, channels=1, seed=0, **changes):
-    config = config_for(
-        work, dataclasses.replace(CODE, **from_text(changes)), dataclasses.replace(DRAWING, seed=seed)
-    )
+    config = config_for(work, dataclasses.replace(CODE, **from_text(changes)), dataclasses.replace(DRAWING, seed=seed))
     return Endless.beside(Manifest.load(work.records), config, channels)
 
 
@@ -155,7 +153,9 @@ def test_a_training_goes_on_with_the_images_that_come_next(work, options, capsys
     assert f"going on from step {steps[-2]}" in capsys.readouterr().out
     assert_same_bits(final_arrays(work.root), expected)
     with pytest.raises(DigitwiseError, match="drawn.noise_dots: 30 -> 2"):
-        train(config_for(work, drawing=dataclasses.replace(DRAWING, noise_dots=2), epochs=2, dropout=0.5, **options), work)
+        train(
+            config_for(work, drawing=dataclasses.replace(DRAWING, noise_dots=2), epochs=2, dropout=0.5, **options), work
+        )
 
 
 @pytest.mark.slow

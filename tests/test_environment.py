@@ -30,7 +30,7 @@ def test_the_requirements_are_those_of_setup_cfg():
 
 
 def test_what_is_here(workdir, make_config, capsys, monkeypatch):
-    monkeypatch.setattr(environment, "_start_probe", lambda: None)
+    monkeypatch.setattr(environment, "_start_tensorflow", lambda: None)
     assert check(make_config(stages=("check", "generate")), workdir) == 0
     found = lines(capsys)
     assert importlib.metadata.version("pillow") in found["pillow"]
@@ -48,12 +48,12 @@ def test_a_missing_package_is_told_with_its_mend(workdir, make_config, capsys, m
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     failed = types.SimpleNamespace(communicate=lambda timeout=None: ("", ""), kill=lambda: None)
-    monkeypatch.setattr(environment, "_start_probe", lambda: failed)
+    monkeypatch.setattr(environment, "_start_tensorflow", lambda: failed)
     assert check(make_config(stages=("check",)), workdir) == 1
     out = capsys.readouterr().out
     assert "tensorflow: pip install 'tensorflow>=" in out
     assert "captcha: pip install 'captcha>=" in out
-    assert "TensorFlow runs: pip install" in out
+    assert "TensorFlow: pip install" in out
 
 
 def test_tensorflow_may_be_missing_where_nothing_is_trained(workdir, make_config, capsys, monkeypatch):

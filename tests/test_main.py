@@ -45,7 +45,11 @@ def test_help_teaches_without_tensorflow(run_main):
         (["--stag=all"], ["Unknown command line flag 'stag'", "stage"]),
         (["--stage=tran"], ["--stage=tran: expected one of check, inspect, generate"]),
         (["--num_images=many"], ["--num_images=many"]),
-        (["train"], ["what is 'train'?"]),
+        (["train"], ["unexpected argument 'train'"]),
+        (["--stage=all", "--alphabet=digits+uper"], ["'uper' is not a named alphabet; expected digits, lower, upper"]),
+        (["--stage=generate", "--fonts=a.ttf,"], ["--fonts has an empty entry: expected font files"]),
+        (["--stage=all", "--foreground=#fff"], ["--foreground=#fff: expected a colour such as #1a2b3c"]),
+        (["--stage=generate", "--images=a\udcff", "--rotation="], ["--rotation=: expected degrees such as 30"]),
         (["--stage=generate", "--alphabet=0110"], ["has '1' more than once"]),
         (["--stage=generate", "--fonts=none.ttf"], ["none.ttf: the font cannot be used"]),
         (["--stage=records", "--images=nowhere"], ["nowhere is not a folder"]),
@@ -55,6 +59,18 @@ def test_help_teaches_without_tensorflow(run_main):
 )
 def test_mistakes(run_main, arguments, parts):
     assert_one_line(run_main(*arguments), *parts)
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"--stage=generate\n# Gr\xfc\xdfe\n", "--flagfile: the file is not UTF-8 text (byte 21"),
+        (b"--stage=generate\n--workdir=a\0b\n", "--workdir='a\\x00b': expected text without NUL"),
+    ],
+)
+def test_flag_files_that_are_not_text(run_main, tmp_path, content, message):
+    (tmp_path / "some.flags").write_bytes(content)
+    assert_one_line(run_main("--flagfile=some.flags", env=os.environ | {"PYTHONUTF8": "1"}), message)
 
 
 def test_a_traceback_is_there_when_asked_for(run_main):

@@ -1,49 +1,143 @@
+"""The order of the stages, what each leaves in seconds.json, and what is checked before any of them works."""
+
 import dataclasses
+import errno
 import json
+import shutil
+import sys
+import types
 
 import pytest
 
+from pipeline.config import STAGES as STAGE_NAMES
 from pipeline.stages import run as stages
-from pipeline.stages.run import read_seconds, run_stages
+from pipeline.stages.run import STAGES, run_stages
+from pipeline.stages.train import check_splits
 from pipeline.workdir import Workdir
+from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
+from tests.small_records import make_records
 
 
-def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, monkeypatch):
+@pytest.fixture
+def fakes(monkeypatch):
+    """Functions that stand for the stages: what a test puts here is run in their place, and all others fail."""
+    chosen = {}
+    monkeypatch.setattr(
+        stages, "_function", lambda name: chosen.get(name) or (lambda *_: pytest.fail(f"{name} was run"))
+    )
+    return chosen
+
+
+def seconds_of(workdir):
+    return json.loads(workdir.seconds.read_text())
+
+
+def test_every_stage_has_a_function():
+    assert tuple(STAGES) == STAGE_NAMES
+    for name in STAGES:
+        assert callable(stages._function(name))
+
+
+def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, fakes):
     ran = []
-    fakes = {name: lambda config, workdir, name=name: ran.append(name) for name in ("generate", "records", "train")}
-    monkeypatch.setattr(stages, "_RUN", fakes)
+    for name in ("generate", "records", "train"):
+        fakes[name] = lambda config, workdir, name=name: ran.append(name)
     config = make_config(stages=("train", "generate", "records"), workdir=str(workdir.root))
     assert run_stages(config) == 0
     assert ran == ["generate", "records", "train"]
-    assert list(read_seconds(workdir)) == ran
-    before = read_seconds(workdir)
-    monkeypatch.setitem(fakes, "generate", lambda *_: False)
+    before = seconds_of(workdir)
+    assert list(before) == ran
+    fakes["generate"] = lambda *_: False
     run_stages(make_config(stages=("generate",), workdir=str(workdir.root)))
-    assert read_seconds(workdir) == before, "a stage that had nothing to do keeps the time of its work"
+    assert seconds_of(workdir) == before, "a stage that had nothing to do keeps the time of its work"
 
 
-def test_seconds_that_cannot_be_read_are_none(workdir):
-    assert read_seconds(workdir) == {}
-    workdir.seconds.write_text("{")
-    assert read_seconds(workdir) == {}
-    workdir.seconds.write_text(json.dumps({"generate": 2.5}))
-    assert read_seconds(workdir) == {"generate": 2.5}
+def test_a_training_and_a_test_that_are_repeated_keep_their_seconds(workdir, make_config, monkeypatch):
+    make_records(workdir.records)
+    workdir.checkpoints.mkdir()
+    said = {"seconds": {"test": 2.0}, "images_per_second": 5, "sequence_accuracy": 0.5}
+
+    def train(config, workdir, records):
+        if not list(workdir.checkpoints.iterdir()):
+            (workdir.checkpoints / "step-1.json").write_text("{}")
+
+    def test(config, workdir, seconds, records):
+        workdir.report.mkdir(exist_ok=True)
+        said["images_per_second"] += 1
+        (workdir.report / "report.json").write_text(json.dumps(said))
+
+    monkeypatch.setattr("pipeline.stages.train.import_tensorflow", lambda: None)
+    monkeypatch.setattr("pipeline.stages.run.import_tensorflow", lambda: None)
+    monkeypatch.setitem(sys.modules, "pipeline.training.loop", types.SimpleNamespace(train=train))
+    monkeypatch.setitem(sys.modules, "pipeline.stages.test", types.SimpleNamespace(test=test))
+    config = make_config(stages=("train", "test"), workdir=str(workdir.root))
+    run_stages(config)
+    first = seconds_of(workdir)
+    assert list(first) == ["train", "test"]
+    workdir.write_seconds("train", 99)
+    workdir.write_seconds("test", 88)
+    run_stages(config)
+    assert seconds_of(workdir) == {"train": 99, "test": 88}
+    said["sequence_accuracy"] = 0.6
+    run_stages(config)
+    assert seconds_of(workdir)["test"] != 88
 
 
-def test_a_failing_check_stops_the_run(tmp_path, make_config, monkeypatch):
+def test_seconds_that_cannot_be_read_are_none(workdir, capsys):
+    assert workdir.read_seconds() == {}
+    for content in ("{", "[1]"):
+        workdir.seconds.write_text(content)
+        assert workdir.read_seconds() == {}
+        assert f"warning: {workdir.seconds} is damaged" in capsys.readouterr().err
+    workdir.write_seconds("generate", 2.504)
+    assert workdir.read_seconds() == {"generate": 2.5}
+
+
+def test_a_failing_check_stops_the_run(tmp_path, make_config, monkeypatch, fakes):
     from pipeline.stages import check as environment
 
     monkeypatch.setattr(environment, "check", lambda config, workdir: 1)
-    monkeypatch.setattr(stages, "_RUN", {name: lambda *_: pytest.fail("it ran") for name in stages._RUN})
     assert run_stages(make_config(stages=("all",), workdir=str(tmp_path / "w"))) == 1
     assert not Workdir(tmp_path / "w").root.exists()
 
 
 @pytest.mark.parametrize("flag, settings", [("initialize_from", "train"), ("checkpoint", "test")])
-def test_a_folder_that_a_later_stage_takes_is_looked_at_first(tmp_path, make_config, monkeypatch, flag, settings):
-    monkeypatch.setattr(stages, "_RUN", {name: lambda *_: pytest.fail("it ran") for name in stages._RUN})
+def test_a_folder_that_a_later_stage_needs_is_checked_first(tmp_path, make_config, fakes, flag, settings):
     config = make_config(stages=("generate", "train", "test"), workdir=str(tmp_path / "w"))
-    asked = dataclasses.replace(getattr(config, settings), **{flag: str(tmp_path)})
+    requested = dataclasses.replace(getattr(config, settings), **{flag: str(tmp_path)})
     with pytest.raises(DigitwiseError, match=f"--{flag}=.* holds no checkpoints"):
-        run_stages(dataclasses.replace(config, **{settings: asked}))
+        run_stages(dataclasses.replace(config, **{settings: requested}))
+
+
+def test_empty_splits_are_reported_before_training(tmp_path, make_config, capsys):
+    empty = make_records(tmp_path / "empty", validation=[], test=[])
+    assert isinstance(empty, Manifest)
+    with pytest.raises(DigitwiseError, match="the test split of .*empty has no images, so the test could measure noth"):
+        check_splits(make_config(stages=("train", "test")), empty)
+    check_splits(make_config(stages=("train",)), empty)
+    assert "warning: the validation split of" in capsys.readouterr().out
+    check_splits(make_config(stages=("train", "test")), make_records(tmp_path / "full"))
+    assert capsys.readouterr().out == ""
+
+
+def raising(error):
+    def stage(*_):
+        raise error
+
+    return stage
+
+
+def test_a_full_disk_is_named_with_its_stage(workdir, make_config, monkeypatch, fakes):
+    config = make_config(stages=("records",), workdir=str(workdir.root))
+    fakes["records"] = raising(OSError(errno.ENOSPC, "No space left on device", "w/x"))
+    message = "records: cannot write to w/x: No space left on device. .* run the same command again to continue"
+    with pytest.raises(DigitwiseError, match=message):
+        run_stages(config)
+    # What a library makes of a full disk: an error of its own.
+    fakes["records"] = raising(ValueError("flush failed"))
+    with pytest.raises(ValueError):
+        run_stages(config)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=0))
+    with pytest.raises(DigitwiseError, match=f"records: cannot write to {workdir.root}: No space left"):
+        run_stages(config)

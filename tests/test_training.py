@@ -195,7 +195,7 @@ def test_other_settings_are_refused(work):
     with pytest.raises(DigitwiseError) as refused:
         train_here(work, epochs=2, learning_rate=1e-3)
     first, *differing, last = str(refused.value).splitlines()
-    assert first == f"the training in {work.checkpoints} (step 6) was made with other settings:"
+    assert first == f"the training in {work.checkpoints} (step 6) was made with different settings:"
     assert differing == ["  epochs: 1 -> 2", "  learning_rate: 0.003 -> 0.001"]
     assert "--overwrite" in last
     make_records(work.records, seed=1)

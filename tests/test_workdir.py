@@ -21,10 +21,10 @@ def test_the_refusal_shows_old_and_new():
     with pytest.raises(DigitwiseError) as error:
         refuse_other_settings("records", [("seed", 0, 1), ("fonts", None, "b")])
     assert str(error.value).splitlines() == [
-        "records was made with other settings:",
+        "records was made with different settings:",
         "  seed: 0 -> 1",
         '  fonts: nothing -> "b"',
-        "run with --overwrite to make it anew, with the old settings to keep it, or in another --workdir",
+        "use --overwrite to replace it, the old settings to keep it, or another --workdir",
     ]
 
 
@@ -50,4 +50,33 @@ def test_a_second_run_is_told_who_has_the_folder(tmp_path):
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "work").write_text("")
     with pytest.raises(DigitwiseError, match="work is a file"):
+        Workdir(tmp_path / "work").create()
+
+
+def test_the_lock_does_not_follow_a_link(workdir, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    workdir.lock_file.symlink_to(victim)
+    with pytest.raises(DigitwiseError, match=".lock is a link: remove it"):
+        with workdir.locked():
+            pass
+    assert victim.read_text() == "precious"
+
+
+def test_the_lock_is_a_regular_file(workdir):
+    os.mkfifo(workdir.lock_file)
+    with pytest.raises(DigitwiseError, match=".lock is not a regular file: remove it"):
+        with workdir.locked():
+            pass
+
+
+def test_the_lock_takes_arguments_that_are_not_text(workdir, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["main.py", "--images=\udcff"])
+    with workdir.locked():
+        assert "main.py --images=\\udcff" in workdir.lock_file.read_text()
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "work").symlink_to(tmp_path / "gone")
+    with pytest.raises(DigitwiseError, match="work is a link to .*gone, which does not exist"):
         Workdir(tmp_path / "work").create()

@@ -31,7 +31,7 @@ def test_an_error_of_a_piece_comes_through():
 
 
 def test_a_killed_worker_is_told():
-    with pytest.raises(DigitwiseError, match="a worker process was killed .*go on"):
+    with pytest.raises(DigitwiseError, match="a worker process was killed .*continue"):
         list(run_pieces(die, range(3), 1))
 
 
@@ -42,7 +42,7 @@ def test_workers_end_with_their_parent(tmp_path):
     from tests.conftest import ROOT
 
     script = (
-        "import os, sys, time\nfrom tests.test_workers import linger\nfrom pipeline.workers import run_pieces\n"
+        "import os, sys, time\nfrom tests.test_workers import linger\nfrom pipeline.machine.workers import run_pieces\n"
         "if __name__ == '__main__':\n    list(run_pieces(linger, [sys.argv[1]], 1))\n"
     )
     (tmp_path / "parent.py").write_text(script)

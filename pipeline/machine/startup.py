@@ -1,36 +1,85 @@
-"""The import of TensorFlow, without the page of notes that it writes on every machine that has no GPU."""
+"""What a process sets up before it works: its own environment, its streams, and the import of TensorFlow."""
 
 import contextlib
 import glob
 import os
+import pathlib
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO
 
 
-def import_tensorflow():
-    """Imports TensorFlow and wakes its devices; what it says is shown only where a GPU is there and not found."""
-    if "tensorflow" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with tempfile.TemporaryFile() as said:
-        try:
-            with _errors_into(said):
-                import tensorflow as tf
+def own_environment(cache: pathlib.Path) -> None:
+    """Makes results independent of the user's settings for libraries, and keeps what libraries store in `cache`.
 
-                found = tf.config.list_physical_devices("GPU")
-                tf.get_logger().setLevel("WARNING")  # several workers tell of every exchange
-        except BaseException:
-            _show(said)
-            raise
-        if glob.glob("/dev/nvidia[0-9]*") and not found:
-            _show(said)
+    Call it before Keras or Matplotlib is imported. Child processes inherit it.
+    """
+    # Networks and checkpoints are made for this backend and for channels last, whatever ~/.keras/keras.json says. No file
+    # can be below os.devnull, so Keras finds no settings there and leaves none.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["KERAS_HOME"] = os.devnull
+    # Matplotlib lists all fonts of the machine once, which takes seconds, and stores the list here.
+    os.environ.setdefault("MPLCONFIGDIR", str((cache / "matplotlib").absolute()))
+
+
+def usable_streams() -> None:
+    """Lets any text be printed: where the terminal or file cannot hold a character, its escape is printed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the program
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
-def _errors_into(file):
-    """What the process writes to its standard error, in C++ too, goes into `file`."""
+def safe_path() -> Iterator[None]:
+    """Child processes started in the block do not import modules from the current directory.
+
+    Python puts that directory first for `python -c`, which is how child processes are started, so a tensorflow.py or
+    json.py beside the user's images would be run.
+    """
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and initializes its devices, without the page of notes that it prints on machines without a
+    GPU; its notes are shown only if there is a GPU that it did not find, or if the import fails."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryFile() as notes:
+        try:
+            with _errors_into(notes):
+                import tensorflow as tf
+
+                found = tf.config.list_physical_devices("GPU")
+                tf.get_logger().setLevel("WARNING")  # several workers report every exchange
+        except BaseException:
+            _show(notes)
+            raise
+        if glob.glob("/dev/nvidia[0-9]*") and not found:
+            _show(notes)
+
+
+@contextlib.contextmanager
+def _errors_into(file: BinaryIO) -> Iterator[None]:
+    """What the process writes to its standard error goes into `file`, from C++ too."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # standard error is closed
+        yield
+        return
     os.dup2(file.fileno(), 2)
     try:
         yield
@@ -39,6 +88,6 @@ def _errors_into(file):
         os.close(kept)
 
 
-def _show(file):
+def _show(file: BinaryIO) -> None:
     file.seek(0)
     sys.stderr.write(file.read().decode(errors="replace"))

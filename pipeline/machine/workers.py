@@ -1,5 +1,7 @@
 """Independent pieces of work in worker processes.
 
+for piece, result in run_pieces(function, pieces, processes=4): ...
+
 Processes are spawned, so a worker has no thread or lock of its parent's; each ends by itself when its parent is gone.
 """
 
@@ -11,70 +13,85 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
+from pipeline.machine.startup import safe_path
 from records.errors import DigitwiseError
 
-_AHEAD = 2  # pieces under way for each process
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+_AHEAD = 2  # pieces submitted per process: one in work, one that waits so that no process does
 
 
-def run_pieces(function, pieces, processes):
-    """Yields (piece, function(piece)) as they finish. Few are under way at once, so memory stays level."""
-    under_way = {}
+def run_pieces(
+    function: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int
+) -> Iterator[tuple[Piece, Result]]:
+    """Yields (piece, function(piece)) as they finish. Few are submitted at a time, so memory does not grow."""
+    submitted: dict[concurrent.futures.Future[Result], Piece] = {}
     with worker_pool(processes) as executor:
         for piece in pieces:
-            under_way[executor.submit(function, piece)] = piece
-            if len(under_way) >= _AHEAD * processes:
-                yield from _finished(under_way, concurrent.futures.FIRST_COMPLETED)
-        while under_way:
-            yield from _finished(under_way, concurrent.futures.FIRST_COMPLETED)
+            submitted[executor.submit(function, piece)] = piece
+            if len(submitted) >= _AHEAD * processes:
+                yield from _finished(submitted)
+        while submitted:
+            yield from _finished(submitted)
 
 
-def run_in_order(executor, function, pieces, processes):
-    """Yields function(piece) in the order of the pieces, which may have no end."""
-    under_way = collections.deque()
+def run_in_order(
+    executor: concurrent.futures.Executor,
+    function: Callable[[Piece], Result],
+    pieces: Iterable[Piece],
+    processes: int,
+) -> Iterator[Result]:
+    """Yields function(piece) in the order of the pieces, of which there may be infinitely many."""
+    submitted: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     for piece in pieces:
-        under_way.append(executor.submit(function, piece))
-        if len(under_way) > _AHEAD * processes:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
+        submitted.append(executor.submit(function, piece))
+        if len(submitted) > _AHEAD * processes:
+            yield submitted.popleft().result()
+    while submitted:
+        yield submitted.popleft().result()
 
 
 @contextlib.contextmanager
-def worker_pool(processes):
-    """Processes that work, until the block is left; where one is killed, that is said in one line."""
+def worker_pool(processes: int) -> Iterator[concurrent.futures.Executor]:
+    """Processes that work until the block is left; if one is killed, the error is one line."""
     context = multiprocessing.get_context("spawn")
     executor = concurrent.futures.ProcessPoolExecutor(processes, context, _start_worker, (os.getpid(),))
-    try:
-        yield executor
-    except BrokenProcessPool:
-        raise DigitwiseError(
-            "a worker process was killed (the system may be out of memory: try fewer --workers); "
-            "run the same command again to go on from here"
-        ) from None
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
+    with safe_path():  # processes are started when work is submitted
+        try:
+            yield executor
+        except BrokenProcessPool:
+            raise DigitwiseError(
+                "a worker process was killed (the system may be out of memory: try fewer --workers); "
+                "run the same command again to continue"
+            ) from None
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _finished(under_way, when):
-    done, _ = concurrent.futures.wait(under_way, return_when=when)
+def _finished(submitted: dict[concurrent.futures.Future[Result], Piece]) -> Iterator[tuple[Piece, Result]]:
+    """Waits for one piece or more, and removes what has finished."""
+    done, _ = concurrent.futures.wait(submitted, return_when=concurrent.futures.FIRST_COMPLETED)
     for future in done:
-        piece = under_way.pop(future)
-        yield piece, future.result()
+        yield submitted.pop(future), future.result()
 
 
-def _start_worker(parent):
+def _start_worker(parent: int) -> None:
     """Leaves Ctrl-C to the parent, and ends when the parent has been killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     end_with_parent(parent)
 
 
-def end_with_parent(parent):
-    """Ends this process soon after its parent, however that came to its end."""
+def end_with_parent(parent: int) -> None:
+    """Ends this process soon after its parent, however that ended."""
 
-    def watch():
+    def watch() -> None:
+        # A process whose parent is gone gets another parent.
         while os.getppid() == parent:
             time.sleep(0.2)
         os._exit(1)

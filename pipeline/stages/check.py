@@ -1,10 +1,11 @@
-"""The check stage: what this machine has, what a run of these settings needs, and whether the records are sound.
+"""The check stage: what this machine has, what a run with these settings needs, and whether the records are intact.
 
-It works where packages are missing, TensorFlow among them: telling so is its purpose.
+It must work where packages are missing, TensorFlow among them: reporting that is its purpose.
 """
 
 import configparser
 import dataclasses
+import errno
 import importlib.metadata
 import json
 import os
@@ -16,19 +17,22 @@ import subprocess
 import sys
 import tempfile
 
+from pipeline.config import RunConfig
 from pipeline.machine.memory import available_memory, total_memory
+from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
 _MARKS = {OK: "ok", WARNING: "!", MISSING: "MISSING"}
 _OLDEST_PYTHON = (3, 11)
-_PROBE_SECONDS = 120
+_TENSORFLOW_SECONDS = 120
 _SAMPLE_IMAGES = 8
-_FILE_BLOCK = 4096
+_FILE_BLOCK = 4096  # bytes that a file takes at least, on most file systems
 _TRAINING_MEMORY = 2 << 30
 _TRAINING_STAGES = {"train", "test", "folds", "cleanings"}
+_ONLY_FOR_TRAINING = ("tensorflow", "tensorboard", "matplotlib")
 
-_PROBE = """
+_LIST_DEVICES = """
 import json, os
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import tensorflow as tf
@@ -37,56 +41,58 @@ devices = [[d.device_type, tf.config.experimental.get_device_details(d).get("dev
 print(json.dumps({"version": tf.__version__, "devices": devices, "cuda": tf.test.is_built_with_cuda()}))
 """
 
+TensorFlowProcess = subprocess.Popen[str]
+
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One row of the table: what was looked at, what was found, and how to mend it."""
+    """One row of the table: what was checked, what was found, and how to fix it."""
 
     what: str
     found: str
     state: str = OK
-    mend: str = ""
+    fix: str = ""
 
 
-def check(config, workdir):
+def check(config: RunConfig, workdir: Workdir) -> int:
     """Prints the table; the result is the exit code."""
-    needs_training = bool(_TRAINING_STAGES & set(config.ordered_stages)) or config.ordered_stages == ("check",)
-    probe = _start_probe() if needs_training else None
+    alone = config.ordered_stages == ("check",)
+    needs_training = alone or bool(_TRAINING_STAGES & set(config.ordered_stages))
+    process = _start_tensorflow() if needs_training else None
     findings = [_python(), *_packages(needs_training)]
     findings += [_cores(config), _memory(), *_disk(config, workdir), _writable(workdir), *_inputs(config)]
-    findings += _tensorflow(probe)
+    findings += _tensorflow(process)
     for line in table(findings):
         print(line)
-    sound = config.ordered_stages != ("check",) or _records_are_sound(config, workdir)
+    intact = not alone or _records_are_intact(config, workdir)
     missing = [finding for finding in findings if finding.state == MISSING]
     if missing:
-        print(f"check: {len(missing)} of {len(findings)} must be mended first:")
+        print(f"check: fix {len(missing)} of {len(findings)} first:")
         for finding in missing:
-            print(f"  {finding.what}: {finding.mend}")
-        return 1
-    return 0 if sound else 1
+            print(f"  {finding.what}: {finding.fix}")
+    return 1 if missing or not intact else 0
 
 
-def table(findings):
+def table(findings: list[Finding]) -> list[str]:
     """The rows as aligned lines."""
     width = max(len(finding.what) for finding in findings)
     lines = []
     for finding in findings:
-        mend = f"  ({finding.mend})" if finding.mend and finding.state == WARNING else ""
-        lines.append(f"  {finding.what:<{width}}  {_MARKS[finding.state]:<7}  {finding.found}{mend}")
+        fix = f"  ({finding.fix})" if finding.fix and finding.state == WARNING else ""
+        lines.append(f"  {finding.what:<{width}}  {_MARKS[finding.state]:<7}  {finding.found}{fix}")
     return lines
 
 
-def requirements():
+def requirements() -> list[str]:
     """The core dependencies as the project's own files name them."""
-    setup = pathlib.Path(__file__).parent.parent / "setup.cfg"
+    setup = pathlib.Path(__file__).parents[2] / "setup.cfg"
     parser = configparser.ConfigParser()
     if parser.read(setup, encoding="utf-8"):
         return parser["options"]["install_requires"].split()
     return [line for line in importlib.metadata.requires("digitwise") or () if "extra ==" not in line]
 
 
-def _python():
+def _python() -> Finding:
     found = f"{platform.python_version()} ({platform.system()} {platform.machine()})"
     if sys.version_info < _OLDEST_PYTHON:
         wanted = ".".join(map(str, _OLDEST_PYTHON))
@@ -94,77 +100,78 @@ def _python():
     return Finding("Python", found)
 
 
-def _packages(needs_training):
+def _packages(needs_training: bool) -> list[Finding]:
     """A row for each dependency."""
     findings = []
     for requirement in requirements():
         match = re.match(r"([A-Za-z0-9._-]+)(?:>=([0-9.]+))?", requirement)
-        name, least = match[1], match[2]
+        assert match, f"setup.cfg has the requirement {requirement!r}"
+        name, oldest = match[1], match[2]
+        install = f"pip install '{requirement}'"
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            optional = name in ("tensorflow", "tensorboard", "matplotlib") and not needs_training
-            state = WARNING if optional else MISSING
-            findings.append(Finding(name, "not installed", state, f"pip install '{requirement}'"))
+            state = WARNING if name in _ONLY_FOR_TRAINING and not needs_training else MISSING
+            findings.append(Finding(name, "not installed", state, install))
             continue
-        too_old = least and _numbers(version) < _numbers(least)
-        state = MISSING if too_old else OK
-        found = f"{version}, older than {least}" if too_old else version
-        findings.append(Finding(name, found, state, f"pip install '{requirement}'" if too_old else ""))
+        if oldest and _numbers(version) < _numbers(oldest):
+            findings.append(Finding(name, f"{version}, older than {oldest}", MISSING, install))
+        else:
+            findings.append(Finding(name, version))
     return findings
 
 
-def _numbers(version):
+def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
-def _cores(config):
+def _cores(config: RunConfig) -> Finding:
     return Finding("cores", f"{os.cpu_count()}, worker processes: {config.processes}")
 
 
-def _memory():
+def _memory() -> Finding:
     total, free = total_memory(), available_memory()
     if total is None:
-        return Finding("memory", "not known on this system")
+        return Finding("memory", "unknown on this system")
     found = f"{size(free)} free of {size(total)}"
     if free < _TRAINING_MEMORY:
-        return Finding("memory", found, WARNING, f"training takes about {size(_TRAINING_MEMORY)}")
+        return Finding("memory", found, WARNING, f"training needs about {size(_TRAINING_MEMORY)}")
     return Finding("memory", found)
 
 
-def _disk(config, workdir):
-    """Rows for the fonts and for the disk, whose need is reckoned from a few images drawn for it, where any are."""
+def _disk(config: RunConfig, workdir: Workdir) -> list[Finding]:
+    """Rows for the fonts and the disk; the space needed is estimated from a few rendered images, if any are needed."""
     free = shutil.disk_usage(_existing(workdir.root)).free
-    if not _draws(config):
+    if not _renders(config):
         return [Finding("disk", f"{size(free)} free")]
     try:
         needed, fonts = _need(config)
     except DigitwiseError as error:
         return [Finding("fonts", str(error), MISSING, str(error)), Finding("disk", f"{size(free)} free")]
     except ImportError as error:
-        return [Finding("disk", f"{size(free)} free; the need is not known without {error.name}", WARNING)]
+        return [Finding("disk", f"{size(free)} free; how much is needed is unknown without {error.name}", WARNING)]
     found = f"{size(free)} free, about {size(needed)} needed for {config.generate.num_images:,} images"
     if free < needed:
-        mend = "free some space, or give another --workdir or fewer --num_images"
-        return [fonts, Finding("disk", found, MISSING, mend)]
+        fix = "make room, or use another --workdir or fewer --num_images"
+        return [fonts, Finding("disk", found, MISSING, fix)]
     return [fonts, Finding("disk", found)]
 
 
-def _draws(config):
-    """Whether the run would draw images; the check alone looks at all that a run may need."""
+def _renders(config: RunConfig) -> bool:
+    """Whether the run would render images; check alone covers everything that a run may need."""
     if config.records.images or config.foreign.records:
         return config.synthetic_share > 0
     stages = set(config.ordered_stages)
     return stages == {"check"} or "generate" in stages or config.synthetic_share > 0
 
 
-def _inputs(config):
+def _inputs(config: RunConfig) -> list[Finding]:
     """Rows for the folders that the settings name."""
     findings = []
     if config.records.images:
         state = OK if os.path.isdir(config.records.images) else MISSING
         found = config.records.images if state == OK else f"{config.records.images} is not a folder"
-        findings.append(Finding("images", found, state, "give --images a folder of labelled images"))
+        findings.append(Finding("images", found, state, "set --images to a folder of labelled images"))
     checkpoints = {"--checkpoint": config.test.checkpoint, "--initialize_from": config.train.initialize_from}
     for flag, folder in checkpoints.items():
         if folder:
@@ -172,80 +179,86 @@ def _inputs(config):
     return findings
 
 
-def _given(flag, folder):
+def _given(flag: str, folder: str) -> Finding:
     try:
         from pipeline.model.checkpoints import Checkpoints
 
         return Finding("checkpoints", str(Checkpoints.given(flag, folder).folder))
     except DigitwiseError as error:
-        return Finding("checkpoints", str(error), MISSING, f"give {flag} a folder of checkpoints, or a workdir")
+        return Finding("checkpoints", str(error), MISSING, f"set {flag} to a checkpoint folder or a workdir")
     except ImportError as error:
-        return Finding("checkpoints", f"{folder}, not looked at without {error.name}", WARNING)
+        return Finding("checkpoints", f"{folder}, not checked without {error.name}", WARNING)
 
 
-def _need(config):
+def _need(config: RunConfig) -> tuple[float, Finding]:
+    """(bytes needed for images and records, the row for the fonts)."""
     from pipeline.drawing.renderer import Drawing, SyntheticSource, image_key
 
     drawing = Drawing.of(config.code, config.generate.drawing)
     source = SyntheticSource(drawing, _SAMPLE_IMAGES)
     sizes = [len(source.load(image_key(index, "", False))) for index in range(_SAMPLE_IMAGES)]
-    records = sum(sizes) / len(sizes)
-    files = sum(-(-s // _FILE_BLOCK) * _FILE_BLOCK for s in sizes) / len(sizes)
-    drawn = config.records.source == "images" and not config.records.images
+    in_records = sum(sizes) / len(sizes)
+    in_files = sum(-(-s // _FILE_BLOCK) * _FILE_BLOCK for s in sizes) / len(sizes)
+    has_files = config.records.source == "images" and not config.records.images
     fonts = Finding("fonts", ", ".join(name for name, _ in drawing.font_hashes))
-    return config.generate.num_images * (records + (files if drawn else 0)), fonts
+    return config.generate.num_images * (in_records + (in_files if has_files else 0)), fonts
 
 
-def _writable(workdir):
+def _writable(workdir: Workdir) -> Finding:
     folder = _existing(workdir.root)
     try:
         with tempfile.TemporaryFile(dir=folder):
-            return Finding("workdir", f"{workdir.root} can be written")
+            return Finding("workdir", f"{workdir.root} is writable")
     except OSError as error:
-        found = f"{folder} cannot be written ({error.strerror})"
-        return Finding("workdir", found, MISSING, f"chmod u+w {folder}, or give another --workdir")
+        found = f"{folder} is not writable ({error.strerror})"
+        fix = "use another --workdir"
+        if error.errno in (errno.EACCES, errno.EPERM):
+            fix = f"chmod u+w {folder}, or {fix}"
+        elif error.errno == errno.EROFS:
+            fix = f"mount the file system of {folder} writable, or {fix}"
+        return Finding("workdir", found, MISSING, fix)
 
 
-def _existing(path):
+def _existing(path: pathlib.Path) -> pathlib.Path:
+    """The folder itself, or the first one above it that exists."""
     path = path.absolute()
     while not path.is_dir():
         path = path.parent
     return path
 
 
-def _start_probe():
-    """TensorFlow is imported in a process of its own: it takes seconds, and can end the process that tries."""
+def _start_tensorflow() -> TensorFlowProcess:
+    """Lists TensorFlow's devices in another process: the import takes seconds and can crash the process that tries."""
+    # -P: a tensorflow.py or json.py in the current directory is not ours to run.
     return subprocess.Popen(
-        [sys.executable, "-c", _PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-P", "-c", _LIST_DEVICES], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
 
 
-def _tensorflow(probe):
+def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
     """Rows for the devices that TensorFlow sees, beside those that the driver sees."""
     gpus = _driver_gpus()
-    if probe is None:
+    if process is None:
         return [Finding("GPUs", ", ".join(gpus) or "none")]
     try:
-        output, _ = probe.communicate(timeout=_PROBE_SECONDS)
+        output, _ = process.communicate(timeout=_TENSORFLOW_SECONDS)
         seen = json.loads(output.splitlines()[-1])
     except (subprocess.TimeoutExpired, ValueError, IndexError):
-        probe.kill()
-        probe.communicate()
-        return [
-            Finding("TensorFlow runs", "it could not be imported", MISSING, "pip install --force-reinstall tensorflow")
-        ]
+        process.kill()
+        process.communicate()
+        return [Finding("TensorFlow", "it could not be imported", MISSING, "pip install --force-reinstall tensorflow")]
     devices = [f"{kind} {name}" for kind, name in seen["devices"]]
-    findings = [Finding("TensorFlow runs", f"{seen['version']} on {', '.join(devices)}")]
+    findings = [Finding("TensorFlow", f"{seen['version']} on {', '.join(devices)}")]
     if not gpus:
-        return [*findings, Finding("GPUs", "none; training takes the CPU")]
+        return [*findings, Finding("GPUs", "none; training uses the CPU")]
     usable = sum(kind == "GPU" for kind, _ in seen["devices"])
     if usable < len(gpus):
-        mend = "pip install 'tensorflow[and-cuda]'"
-        return [*findings, Finding("GPUs", f"{', '.join(gpus)}; TensorFlow sees {usable}", WARNING, mend)]
+        fix = "pip install 'tensorflow[and-cuda]'"
+        return [*findings, Finding("GPUs", f"{', '.join(gpus)}; TensorFlow sees {usable}", WARNING, fix)]
     return [*findings, Finding("GPUs", ", ".join(gpus))]
 
 
-def _driver_gpus():
+def _driver_gpus() -> list[str]:
     try:
         result = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
@@ -253,8 +266,8 @@ def _driver_gpus():
     return [line.split(" (")[0] for line in result.stdout.splitlines() if line.startswith("GPU ")]
 
 
-def _records_are_sound(config, workdir):
-    """Verifies the records in the workdir, where there are any."""
+def _records_are_intact(config: RunConfig, workdir: Workdir) -> bool:
+    """Verifies the records in the workdir, if there are any."""
     if not workdir.records.exists():
         return True
     from pipeline.stages.verification import verify
@@ -262,7 +275,7 @@ def _records_are_sound(config, workdir):
     return verify(workdir.records, config.processes)
 
 
-def size(count):
+def size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

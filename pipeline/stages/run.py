@@ -1,134 +1,138 @@
-"""Runs stages in order, each imported only when its turn comes, and notes how long it took."""
+"""Runs stages in order and notes how long each took. What a stage does is in the module named after it."""
 
 import contextlib
-import json
+import errno
+import importlib
+import shutil
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from pipeline.machine.startup import import_tensorflow
+from pipeline.config import RunConfig
+from pipeline.machine.devices import is_chief
+from pipeline.machine.startup import import_tensorflow, own_environment
 from pipeline.workdir import Workdir
-from records.atomic import write_text
+from records.errors import DigitwiseError
+from records.jsonfile import UnreadableFile, read_json
+
+# A stage returns False where it had nothing to do.
+Stage = Callable[[RunConfig, Workdir], bool | None]
+
+# Modules are imported only when their stage runs: that of train takes seconds, and check must work without packages.
+STAGES: dict[str, str] = {
+    "check": "pipeline.stages.check:check",
+    "inspect": "pipeline.stages.run:_inspect",
+    "generate": "pipeline.stages.generate:generate",
+    "records": "pipeline.stages.run:_records",
+    "train": "pipeline.stages.train:train",
+    "test": "pipeline.stages.run:_test",
+    "folds": "pipeline.stages.trials:folds",
+    "cleanings": "pipeline.stages.trials:cleanings",
+}
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_BELOW = 1 << 16  # free bytes, below which a failed write of any library is taken for a full disk
 
 
-def run_stages(config):
+def run_stages(config: RunConfig) -> int:
     """Runs the stages that the settings name; the result is the exit code."""
     workdir = Workdir(config.workdir)
-    stages = config.ordered_stages
-    if "check" in stages:
+    own_environment(workdir.cache)
+    if "check" in config.ordered_stages:
         from pipeline.stages.check import check
 
         code = check(config, workdir)
-        if code or stages == ("check",):
+        if code or config.ordered_stages == ("check",):
             return code
     _check_inputs(config)
-    with workdir.locked() if _is_chief(config) else contextlib.nullcontext():
-        for stage in stages:
+    chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
+    with workdir.locked() if chief else contextlib.nullcontext():
+        for stage in config.ordered_stages:
             if stage != "check":
-                _time_stage(stage, config, workdir)
+                _run_stage(stage, config, workdir, chief)
     return 0
 
 
-def _check_inputs(config):
-    """Raises before any work is done where a folder that a later stage takes is not what it must be."""
+def _check_inputs(config: RunConfig) -> None:
+    """Raises before any work is done if a folder that a later stage needs is not what it must be."""
     trains = {"train", "folds", "cleanings"} & set(config.ordered_stages)
-    taken = {
+    needed = {
         "--initialize_from": config.train.initialize_from if trains else "",
         "--checkpoint": config.test.checkpoint if "test" in config.ordered_stages else "",
     }
-    for flag, folder in taken.items():
+    for flag, folder in needed.items():
         if folder:
             from pipeline.model.checkpoints import Checkpoints
 
             Checkpoints.given(flag, folder)
 
 
-def _is_chief(config):
-    """Of the workers that train together on one workdir, only the first holds it."""
-    from pipeline.machine.devices import is_chief
-
-    return is_chief(config.train.strategy)
-
-
-def _time_stage(stage, config, workdir):
-    """A stage that finds its work done leaves the time that the work took."""
+def _run_stage(stage: str, config: RunConfig, workdir: Workdir, chief: bool) -> None:
+    """A stage that finds its results complete leaves the time that they took."""
     began = time.monotonic()
-    worked = _RUN[stage](config, workdir)
-    if worked is not False:
-        seconds = read_seconds(workdir) | {stage: round(time.monotonic() - began, 2)}
-        write_text(workdir.seconds, json.dumps(seconds) + "\n")
+    with _full_disk_named(stage, workdir):
+        worked = _function(stage)(config, workdir)
+    if chief and worked is not False:
+        workdir.write_seconds(stage, time.monotonic() - began)
 
 
-def read_seconds(workdir):
-    """{stage: seconds} of the work in the folder."""
+def _function(stage: str) -> Stage:
+    module, name = STAGES[stage].split(":")
+    function: Stage = getattr(importlib.import_module(module), name)
+    return function
+
+
+@contextlib.contextmanager
+def _full_disk_named(stage: str, workdir: Workdir) -> Iterator[None]:
+    """Turns a failure caused by a full disk into one line; libraries report it in their own words, or in none."""
     try:
-        return json.loads(workdir.seconds.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        yield
+    except DigitwiseError:
+        raise
+    except Exception as error:
+        where = error.filename if isinstance(error, OSError) and error.filename else workdir.root
+        if isinstance(error, OSError) and error.errno in _FULL_DISK:
+            reason = error.strerror
+        elif shutil.disk_usage(workdir.root).free < _FULL_BELOW:
+            reason = "No space left on device"
+        else:
+            raise
+        raise DigitwiseError(
+            f"{stage}: cannot write to {where}: {reason}. Make room, then run the same command again to continue"
+        ) from error
 
 
-def _inspect(config, workdir):
+def _measured(workdir: Workdir) -> Any:
+    """What the report in the folder says, except how fast it was made: a test that is repeated gives the same."""
+    try:
+        report = read_json(workdir.report / "report.json")
+    except (FileNotFoundError, UnreadableFile):
+        return None
+    volatile = ("seconds", "images_per_second")
+    return {key: value for key, value in report.items() if key not in volatile} if isinstance(report, dict) else None
+
+
+def _inspect(config: RunConfig, workdir: Workdir) -> bool:
     from pipeline.stages.inspect import inspect
 
     inspect(config, workdir)
     return False
 
 
-def _generate(config, workdir):
-    if config.foreign.records:
-        print(f"generate: nothing to draw, the images are in {', '.join(config.foreign.records)}")
-        return False
-    if config.records.source == "synthetic" or config.records.images:
-        where = f"in {config.records.images}" if config.records.images else "drawn straight into records"
-        print(f"generate: nothing to draw, the images are {where}")
-        return False
-    from pipeline.drawing.files import generate
-
-    return generate(config, workdir)
-
-
-def _records(config, workdir):
+def _records(config: RunConfig, workdir: Workdir) -> bool:
     from pipeline.conversion.convert import convert, draws_all
 
     return convert(config, workdir, held_out_only=draws_all(config) and "train" in config.ordered_stages)
 
 
-def _train(config, workdir):
-    from pipeline.conversion.convert import records_to_train
-
-    records = records_to_train(config, workdir)
-    import_tensorflow()
-    from pipeline.training.loop import train
-
-    train(config, workdir, records)
-
-
-def _test(config, workdir):
+def _test(config: RunConfig, workdir: Workdir) -> bool:
     from pipeline.conversion.convert import records_to_test
 
     records = records_to_test(config, workdir)
     import_tensorflow()
     from pipeline.stages.test import test
 
-    test(config, workdir, read_seconds(workdir), records)
-
-
-def _folds(config, workdir):
-    from pipeline.stages.trials import folds
-
-    folds(config, workdir)
-
-
-def _cleanings(config, workdir):
-    from pipeline.stages.trials import cleanings
-
-    cleanings(config, workdir)
-
-
-_RUN = {
-    "inspect": _inspect,
-    "generate": _generate,
-    "records": _records,
-    "train": _train,
-    "test": _test,
-    "folds": _folds,
-    "cleanings": _cleanings,
-}
+    before = _measured(workdir)
+    others = {stage: seconds for stage, seconds in workdir.read_seconds().items() if stage != "test"}
+    test(config, workdir, others, records)
+    return _measured(workdir) != before

@@ -1,0 +1,87 @@
+"""A process of ours does not depend on the user's settings for libraries, nor on what lies in the current directory."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.machine.startup import own_environment, safe_path
+from pipeline.machine.workers import run_pieces
+from tests.conftest import ROOT
+
+
+def run_python(code, *options, cwd, **environment):
+    command = [sys.executable, *options, "-c", code]
+    given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    result = subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_the_environment_is_our_own(tmp_path, monkeypatch):
+    for name in ("KERAS_BACKEND", "KERAS_HOME", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "theirs")
+    own_environment(tmp_path / ".cache")
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+    assert os.environ["MPLCONFIGDIR"] == "theirs", "a folder that the user chose for caches is used"
+    monkeypatch.delenv("MPLCONFIGDIR")
+    own_environment(tmp_path / ".cache")
+    assert os.environ["MPLCONFIGDIR"] == str(tmp_path / ".cache" / "matplotlib")
+
+
+@pytest.mark.slow
+def test_keras_reads_and_writes_no_settings_in_the_home_folder(tmp_path):
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"backend": "jax", "image_data_format": "channels_first"}')
+    code = (
+        "import pathlib\nfrom pipeline.machine.startup import import_tensorflow, own_environment\n"
+        "own_environment(pathlib.Path('w/.cache')); import_tensorflow(); import keras\n"
+        "print(keras.config.backend(), keras.config.image_data_format())"
+    )
+    assert run_python(code, cwd=tmp_path, HOME=str(tmp_path), KERAS_BACKEND="jax") == "tensorflow channels_last\n"
+    (tmp_path / "new").mkdir()
+    run_python(code, cwd=tmp_path, HOME=str(tmp_path / "new"))
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["json", "tensorflow", "multiprocessing"])
+def test_modules_in_the_current_directory_are_not_run(tmp_path, monkeypatch, name):
+    (tmp_path / f"{name}.py").write_text("open('was_run', 'w')\nraise SystemExit('hijacked')\n")
+    monkeypatch.chdir(tmp_path)
+    assert list(run_pieces(abs, [-1], 1)) == [(-1, 1)]
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_check_does_not_run_a_module_of_the_current_directory(tmp_path, monkeypatch):
+    from pipeline.stages import check
+
+    (tmp_path / "json.py").write_text("open('was_run', 'w')\nraise SystemExit('hijacked')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(check, "_LIST_DEVICES", 'import json; print(json.dumps({"version": "2", "devices": []}))')
+    found = check._tensorflow(check._start_tensorflow())
+    assert found[0].state == check.OK
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_the_safe_path_ends_with_its_block(monkeypatch):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    with safe_path():
+        assert os.environ["PYTHONSAFEPATH"] == "1"
+    assert "PYTHONSAFEPATH" not in os.environ
+
+
+def test_any_text_can_be_printed(run_main):
+    result = run_main(
+        "--stage=generate", "--alphabet=äö\N{COMBINING ACUTE ACCENT}", env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: --alphabet=\\xe4\\xf6")
+
+
+def test_standard_error_may_be_closed(tmp_path):
+    command = f"cd {tmp_path} && exec {sys.executable} {ROOT / 'main.py'} --stage=generate --num_images=2 2>&-"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0
+    assert "generate: 2 images in workdir/images" in result.stdout
