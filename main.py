@@ -49,13 +49,14 @@ def _run(config: RunConfig) -> int:
 
 def _fail(message: str) -> int:
     """One line on stderr; with --verbosity=1 the traceback instead."""
-    if flags.FLAGS.verbosity > 0 and sys.exc_info()[0]:
-        raise
+    error = sys.exc_info()[1]
+    if error and flags.FLAGS.verbosity > 0:
+        raise error
     print(f"error: {message}", file=sys.stderr)
     return 1
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def parse(arguments: list[str]) -> list[str]:
     """absl's own parser, except that --help is grouped by stage and exits with 0."""
     if any(argument.split("=")[0] in ("--help", "-help", "-h", "-?") for argument in arguments[1:]):
         with contextlib.suppress(BrokenPipeError):
@@ -80,7 +81,7 @@ def run() -> None:
     """The console command."""
     usable_streams()
     os.environ["PYTHONSAFEPATH"] = "1"  # for child processes: the current directory holds no modules of ours
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=parse)
 
 
 if __name__ == "__main__":

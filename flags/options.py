@@ -195,7 +195,7 @@ GROUPS: tuple[Group, ...] = (
             "optimizer": f"{' or '.join(OPTIMIZERS)}",
             "schedule": f"{' or '.join(SCHEDULES)}: learning-rate schedule",
             "learning_rate": "highest learning rate of the schedule",
-            "weight_decay": "weight decay per step, as a multiple of the learning rate",
+            "weight_decay": "weight decay: each step shrinks weights by this times the learning rate",
             "precision": f"{', '.join(PRECISIONS)}: number format of the network; auto: bfloat16 where the hardware "
             "supports it, otherwise float32",
             "xla": "compile training steps with XLA",
@@ -229,7 +229,7 @@ GROUPS: tuple[Group, ...] = (
 )
 
 # The one field whose flag has another name: a flag is singular even if it takes several values.
-_FIELD_OF_FLAG = {(RunConfig, "stage"): "stages"}
+_FIELD_OF_FLAG: dict[tuple[type, str], str] = {(RunConfig, "stage"): "stages"}
 
 
 def field_of_flag(settings: type, name: str) -> str:

@@ -57,8 +57,8 @@ def test_help_teaches_without_tensorflow(run_main):
         (["--stage=records", "--label_pattern=["], ["--label_pattern=[: not a regular expression"]),
     ],
 )
-def test_mistakes(run_main, arguments, parts):
-    assert_one_line(run_main(*arguments), *parts)
+def test_mistakes(call_main, arguments, parts):
+    assert_one_line(call_main(*arguments), *parts)
 
 
 @pytest.mark.parametrize(
@@ -79,32 +79,32 @@ def test_a_traceback_is_there_when_asked_for(run_main):
     assert "Traceback" in result.stderr and "DigitwiseError" in result.stderr
 
 
-def test_images_of_ones_own(run_main, tmp_path):
+def test_images_of_ones_own(call_main, tmp_path):
     folder = draw(tmp_path / "own", *[f"{n:02d}_{n}.png" for n in range(40)])
-    result = run_main("--stage=records", "--images=own", "--workdir=out")
+    result = call_main("--stage=records", "--images=own", "--workdir=out", "--workers=1")
     assert result.returncode == 0, result.stderr
     assert "records: 40 images in out/records" in result.stdout
     draw(folder, "98_wide.png", size=(41, 20))
-    assert_one_line(run_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png is 41x20", "--resize")
+    assert_one_line(call_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png is 41x20", "--resize")
     (folder / "98_wide.png").write_bytes((folder / "00_0.png").read_bytes()[:-9])
-    assert_one_line(run_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png", "cut short")
+    assert_one_line(call_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png", "cut short")
     os.remove(folder / "98_wide.png")
     Image.new("L", (8000, 8000)).save(folder / "97_bomb.png")
-    assert_one_line(run_main("--stage=records", "--images=own", "--workdir=new"), "97_bomb.png claims 8000x8000")
+    assert_one_line(call_main("--stage=records", "--images=own", "--workdir=new"), "97_bomb.png claims 8000x8000")
     assert not (tmp_path / "new" / "records").exists()
 
 
-def test_an_empty_folder(run_main, tmp_path):
+def test_an_empty_folder(call_main, tmp_path):
     (tmp_path / "own").mkdir()
-    assert_one_line(run_main("--stage=records", "--images=own"), "own has no image in it")
+    assert_one_line(call_main("--stage=records", "--images=own"), "own has no image in it")
 
 
-def test_a_folder_that_cannot_be_written(run_main, tmp_path):
+def test_a_folder_that_cannot_be_written(call_main, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
     if is_root:  # root may write in any folder, but for those of the kernel
         locked = pathlib.Path("/sys")
-    result = run_main("--stage=generate", "--num_images=5", f"--workdir={locked}/w")
+    result = call_main("--stage=generate", "--num_images=5", f"--workdir={locked}/w")
     assert_one_line(result, f"({locked}/w)")
     assert "denied" in result.stderr or "not permitted" in result.stderr or "Read-only" in result.stderr
 
@@ -124,25 +124,26 @@ def test_a_full_disk(run_main, tmp_path):
     assert not list((tmp_path / "w").rglob(".partial-*"))
 
 
-def test_check_verifies_the_records(run_main, tmp_path):
+def test_check_verifies_the_records(call_main, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.stages.check._start_tensorflow", lambda: None)
     draw(tmp_path / "own", *[f"{n:02d}_{n}.png" for n in range(40)])
-    thirds = ("--validation_fraction=0.3", "--test_fraction=0.3")
-    assert run_main("--stage=records", "--images=own", "--workdir=w", *thirds).returncode == 0
-    sound = run_main("--stage=check", "--workdir=w")
+    thirds = ("--validation_fraction=0.3", "--test_fraction=0.3", "--workers=1")
+    assert call_main("--stage=records", "--images=own", "--workdir=w", *thirds).returncode == 0
+    sound = call_main("--stage=check", "--workdir=w", "--workers=1")
     assert sound.returncode == 0, sound.stdout
     assert "40 records in 3 shards of w/records are sound" in sound.stdout
     shard = next((tmp_path / "w" / "records").glob("*train*"))
     damaged = bytearray(shard.read_bytes())
     damaged[3] ^= 1
     shard.write_bytes(damaged)
-    result = run_main("--stage=check", "--workdir=w")
+    result = call_main("--stage=check", "--workdir=w", "--workers=1")
     assert result.returncode == 1
     assert f"{shard.relative_to(tmp_path)}: record 0 at byte 0: the checksum of the record's length" in result.stdout
     assert "make the records anew" in result.stdout
 
 
-def test_several_stages_run_in_their_order(run_main, tmp_path):
-    result = run_main("--stage=records,generate", "--num_images=30", "--workdir=w")
+def test_several_stages_run_in_their_order(call_main, tmp_path):
+    result = call_main("--stage=records,generate", "--num_images=30", "--workdir=w", "--workers=1")
     assert result.returncode == 0, result.stderr
     assert result.stdout.index("generate: 30 images") < result.stdout.index("records: 30 images")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w"]

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 def run_python(code, *options, cwd, **environment):
     command = [sys.executable, *options, "-c", code]
     given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    result = subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, cwd=cwd, env=given, check=False, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -82,6 +82,6 @@ def test_any_text_can_be_printed(run_main):
 
 def test_standard_error_may_be_closed(tmp_path):
     command = f"cd {tmp_path} && exec {sys.executable} {ROOT / 'main.py'} --stage=generate --num_images=2 2>&-"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    result = subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0
     assert "generate: 2 images in workdir/images" in result.stdout

@@ -1,45 +1,67 @@
-"""A progress bar for people, and a line now and then where the output goes to a file."""
+"""A progress bar on a terminal, and a line now and then where the output goes to a file."""
 
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 _LINE_SECONDS = 10
 
+Advance = Callable[[int], object]
+
 
 @contextlib.contextmanager
-def progress(what, total, done=0, unit="images", stream=None, clock=time.monotonic):
-    """Yields `advance(count)`. The rate counts only what was done in this run, so a resumed run shows a true time."""
+def progress(
+    what: str,
+    total: int,
+    done: int = 0,
+    unit: str = "images",
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Advance]:
+    """Yields `advance(count)`. The rate counts only what was done in this run, so a continued run shows a true one."""
     stream = stream or sys.stderr
     if stream.isatty():
         with _bar(what, total, done, unit, stream) as advance:
             yield advance
         return
-    state = {"done": done, "said": clock()}
-    began = clock()
+    yield _Lines(what, total, done, unit, stream, clock).advance
 
-    def advance(count):
-        state["done"] += count
-        now = clock()
-        if now - state["said"] >= _LINE_SECONDS:
-            state["said"] = now
-            rate = (state["done"] - done) / max(now - began, 1e-9)
-            left = (total - state["done"]) / rate if rate else 0
-            stream.write(f"{what}: {state['done']:,} of {total:,} {unit}, {rate:,.0f}/s, {left:.0f} s left\n")
-            stream.flush()
 
-    yield advance
+class _Lines:
+    """Prints how far it is, once in a while."""
+
+    def __init__(
+        self, what: str, total: int, done: int, unit: str, stream: TextIO, clock: Callable[[], float]
+    ) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._stream, self._clock = stream, clock
+        self._done = self._done_before = done
+        self._began = self._printed = clock()
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        now = self._clock()
+        if now - self._printed < _LINE_SECONDS:
+            return
+        self._printed = now
+        rate = (self._done - self._done_before) / max(now - self._began, 1e-9)
+        left = (self._total - self._done) / rate if rate else 0
+        self._stream.write(
+            f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s, {left:.0f} s left\n"
+        )
+        self._stream.flush()
 
 
 @contextlib.contextmanager
-def _bar(what, total, done, unit, stream):
+def _bar(what: str, total: int, done: int, unit: str, stream: TextIO) -> Iterator[Advance]:
     from rich import progress as bars
     from rich.console import Console
+    from rich.text import Text
 
     class Rate(bars.ProgressColumn):
-        def render(self, task):
-            from rich.text import Text
-
+        def render(self, task: bars.Task) -> Text:
             seconds = task.finished_time or task.elapsed or 0
             return Text(f"{(task.completed - done) / seconds:,.0f} {unit}/s" if seconds else "", style="cyan")
 

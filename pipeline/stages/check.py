@@ -260,7 +260,7 @@ def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
 
 def _driver_gpus() -> list[str]:
     try:
-        result = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
+        result = subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.split(" (")[0] for line in result.stdout.splitlines() if line.startswith("GPU ")]
