@@ -192,7 +192,7 @@ def records_to_test(config, workdir):
     if config.test.split not in SPLITS:
         raise DigitwiseError(f"--split={config.test.split}: there are {', '.join(SPLITS)}")
     checkpoint = Checkpoints.to_test(config.test, workdir)
-    asked = _as_it_reads(config, checkpoint.best_settings()["network"])
+    asked = _as_it_reads(config, checkpoint.best_state().spec)
     tested = Workdir(workdir.tested)
     tested.create()
     convert(asked, tested, only_split=config.test.split, reader=f"the checkpoint in {checkpoint.folder}")
@@ -214,12 +214,12 @@ def _may_convert(config, workdir):
     return "records" not in config.ordered_stages and config.train.strategy != "multi_worker"
 
 
-def _as_it_reads(config, network):
+def _as_it_reads(config, spec):
     """The settings under which images become what a network reads."""
-    height, width, _ = network["image_shape"]
-    lengths = f"{network['min_length']}-{network['max_length']}"
+    height, width, _ = spec.image_shape
+    lengths = f"{spec.min_length}-{spec.max_length}"
     drawing = dataclasses.replace(
-        config.generate.drawing, alphabet=network["alphabet"], code_length=lengths, image_size=f"{width}x{height}"
+        config.generate.drawing, alphabet=spec.alphabet, code_length=lengths, image_size=f"{width}x{height}"
     )
     return dataclasses.replace(config, overwrite=True, generate=GenerateConfig(drawing, config.generate.num_images))
 

@@ -96,7 +96,7 @@ def _train(config, workdir):
 
     records = records_to_train(config, workdir)
     import_tensorflow()
-    from pipeline.training.loop import train
+    from pipeline.training.train import train
 
     train(config, workdir, records)
 
