@@ -6,14 +6,27 @@ readout.check_fits(network.output_shape)
 loss = readout.loss(network(images, training=True), label_ids)
 """
 
-from alexnet import alexnet, alexnet_v2, crnn, nptu, percent4, three_conv, vgg
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-NETWORKS = {
-    "alexnet": alexnet.build,
-    "alexnet_v2": alexnet_v2.build,
-    "three_conv": three_conv.build,
-    "nptu": nptu.build,
-    "percent4": percent4.build,
-    "vgg": vgg.build,
-    "crnn": crnn.build,
-}
+from alexnet.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    import keras
+
+
+class _Networks(Mapping[str, "Callable[..., keras.Model]"]):
+    """{name: build}. A module, and TensorFlow with it, is imported only when its network is looked up."""
+
+    def __getitem__(self, name: str) -> "Callable[..., keras.Model]":
+        return importlib.import_module(CATALOGUE[name].module).build
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(CATALOGUE)
+
+    def __len__(self) -> int:
+        return len(CATALOGUE)
+
+
+NETWORKS: Mapping[str, "Callable[..., keras.Model]"] = _Networks()

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-PADDING = -1  # of label_ids, after the end of a code
+from alexnet.labels import PADDING
 
 
 class Decoded(NamedTuple):

@@ -13,6 +13,7 @@ import time
 
 from pipeline.config import available_cores
 from pipeline.machine.startup import import_tensorflow
+from pipeline.model.spec import ModelSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ def measure(name, recipe, precision, toy=False):
 
     from pipeline.model.recognizer import Recognizer
 
-    recognizer = Recognizer({"network": _settings(name, recipe, precision)})
+    recognizer = Recognizer(_spec(name, recipe, precision))
     batch_size = TOY_BATCH if toy else recipe.batch_size
     count, rounds = (1, 1) if toy else (STEPS_PER_CALL, ROUNDS)
     random = np.random.default_rng(0)
@@ -89,17 +90,17 @@ def _recurrent_layers(network):
     return [loop for layer in both_ways for loop in (layer.forward_layer, layer.backward_layer)]
 
 
-def _settings(name, recipe, precision):
-    return {
-        "network": name,
-        "readout": recipe.readout,
-        "alphabet": recipe.alphabet,
-        "min_length": recipe.length,
-        "max_length": recipe.length,
-        "image_shape": [recipe.height, recipe.width, recipe.channels],
-        "dropout": None,
-        "precision": precision,
-    }
+def _spec(name: str, recipe: Recipe, precision: str) -> ModelSpec:
+    return ModelSpec(
+        network=name,
+        readout=recipe.readout,
+        alphabet=recipe.alphabet,
+        min_length=recipe.length,
+        max_length=recipe.length,
+        image_shape=(recipe.height, recipe.width, recipe.channels),
+        dropout=None,
+        precision=precision,
+    )
 
 
 def _training(recognizer, images, label_ids, count):
@@ -107,8 +108,8 @@ def _training(recognizer, images, label_ids, count):
     import tensorflow as tf
 
     from pipeline.machine.devices import make_strategy
-    from pipeline.training.loop import Steps
     from pipeline.training.optimizer import make_optimizer
+    from pipeline.training.steps import Steps
 
     strategy = make_strategy("one")
     optimizer = make_optimizer("constant", learning_rate=1e-5, weight_decay=0.1, num_steps=1)

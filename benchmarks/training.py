@@ -43,7 +43,7 @@ NUM_IMAGES, TOY_IMAGES = 10_000, 300
 
 def measure(config, workdir):
     """The figures of one network."""
-    from pipeline.training.loop import train
+    from pipeline.training.train import train
 
     clock, cpu = time.perf_counter(), time.process_time()
     with contextlib.redirect_stdout(sys.stderr):
@@ -52,7 +52,7 @@ def measure(config, workdir):
         cpu_seconds = round(time.process_time() - cpu, 1)
         summary = test(config, workdir)
     return {
-        "steps": state["num_steps"],
+        "steps": state.num_steps,
         "batch_size": config.train.batch_size,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,

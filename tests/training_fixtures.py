@@ -176,7 +176,7 @@ def _die_at(number):
 def _main(arguments):
     """What main.py does with the stage, without its flags."""
     from pipeline.config import RunConfig, TrainConfig
-    from pipeline.training.loop import train
+    from pipeline.training.train import train
     from pipeline.workdir import Workdir
     from records.errors import DigitwiseError
 

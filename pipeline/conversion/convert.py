@@ -190,7 +190,7 @@ def records_to_test(config, workdir):
     if config.test.split not in SPLITS:
         raise DigitwiseError(f"--split={config.test.split}: there are {', '.join(SPLITS)}")
     checkpoint = Checkpoints.to_test(config.test, workdir)
-    asked = _as_it_reads(config, checkpoint.best_settings()["network"])
+    asked = _as_it_reads(config, checkpoint.best_state().spec)
     tested = Workdir(workdir.tested)
     tested.create()
     convert(asked, tested, only_split=config.test.split, reader=f"the checkpoint in {checkpoint.folder}")
@@ -212,10 +212,10 @@ def _may_convert(config, workdir):
     return "records" not in config.ordered_stages and config.train.strategy != "multi_worker"
 
 
-def _as_it_reads(config, network):
+def _as_it_reads(config, spec):
     """The settings under which images become what a network reads."""
-    height, width, _ = network["image_shape"]
-    code = CodeConfig(network["alphabet"], (network["min_length"], network["max_length"]), (width, height))
+    height, width, _ = spec.image_shape
+    code = CodeConfig(spec.alphabet, (spec.min_length, spec.max_length), (width, height))
     return dataclasses.replace(config, overwrite=True, code=code)
 
 

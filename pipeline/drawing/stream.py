@@ -19,16 +19,17 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 
 from pipeline.config import CodeConfig
+from alexnet.labels import PADDING
 from pipeline.drawing.renderer import Drawing, Draws
 from pipeline.machine.workers import run_in_order, worker_pool
 from pipeline.values import format_lengths, format_size
 from records.alphabet import Alphabet
-from records.dataset.shards import split_of
+from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from records.images.files import in_mode
+from records.split import TRAIN, SplitRule
 
 _TRIED_CODES = 10_000
-_PADDING = -1  # of label_ids, after the end of a code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Endless:
     alphabet: str
     max_length: int
     channels: int
-    split: tuple  # validation_fraction, test_fraction, rotation
+    split: SplitRule
     is_folded: bool = False  # whether codes that differ only in case are one
 
     @classmethod
@@ -69,7 +70,7 @@ class Endless:
         return Alphabet(self.alphabet).fold(text) if self.is_folded else text
 
     def is_for_training(self, text):
-        return split_of(self.code(text), *self.split) == "train"
+        return self.split.by_hash(self.code(text)) == TRAIN
 
     def example(self, index):
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
@@ -77,7 +78,7 @@ class Endless:
         text, image = self.drawing.draw(draws, self.is_for_training)
         pixels = np.asarray(in_mode(image, self.channels)).reshape(image.height, image.width, self.channels)
         ids = Alphabet(self.alphabet).ids(self.code(text))
-        return pixels, np.array(ids + [_PADDING] * (self.max_length - len(ids)), np.int32)
+        return pixels, np.array(ids + [PADDING] * (self.max_length - len(ids)), np.int32)
 
     def _check_drawable(self):
         if not any(self.is_for_training(self.drawing.text(index)) for index in range(_TRIED_CODES)):
@@ -127,13 +128,13 @@ def drawn_batches(endless, batch_size, processes):
             raise
 
 
-def code_split(manifest):
-    """(validation_fraction, test_fraction, rotation): what split_of was given for the codes of these records; None where
-    they do not say, or have all images in one split, whatever their codes."""
-    settings = manifest.settings
-    if settings.get("only_split") or not {"validation_fraction", "test_fraction"} <= settings.keys():
+def code_split(manifest: Manifest) -> SplitRule | None:
+    """The rule by which the codes of these records were split; None where they do not say, or have all images in one
+    split, whatever their codes."""
+    if not {"validation_fraction", "test_fraction"} <= manifest.settings.keys():
         return None
-    return settings["validation_fraction"], settings["test_fraction"], settings.get("rotation", 0.0)
+    rule = SplitRule.from_json(manifest.settings)
+    return rule if rule.separates_codes else None
 
 
 def _check_like(manifest, code: CodeConfig, is_folded):

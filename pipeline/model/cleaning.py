@@ -5,6 +5,8 @@
 TensorFlow alone, so that it can be part of a graph that is saved; and of its operations those which LiteRT has too.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from records.dataset.reader import match_channels
@@ -12,18 +14,18 @@ from records.dataset.reader import match_channels
 _LEVELS = 256
 
 
-def keep(images):
+def keep(images: tf.Tensor) -> tf.Tensor:
     return images
 
 
-def threshold(images):
+def threshold(images: tf.Tensor) -> tf.Tensor:
     """Black and white, cut at the grey level of Otsu: where the two sides differ most. Colours count as their grey."""
     grey = match_channels(images, 1)
     light = tf.cast(grey, tf.int64) > otsu_levels(grey)[:, None, None, None]
     return match_channels(tf.cast(255 * tf.cast(light, tf.int32), tf.uint8), images.shape[-1])
 
 
-def otsu_levels(grey):
+def otsu_levels(grey: tf.Tensor) -> tf.Tensor:
     """int64 [batch]: the last level of the dark side, the lowest such where several are equally good."""
     counts = _histograms(grey)
     dark, dark_sum = tf.cumsum(counts, -1), tf.cumsum(counts * tf.range(_LEVELS, dtype=tf.int64), -1)
@@ -34,7 +36,7 @@ def otsu_levels(grey):
     return tf.argmax(between, -1)
 
 
-def _histograms(grey):
+def _histograms(grey: tf.Tensor) -> tf.Tensor:
     """int64 [batch, levels]: how many pixels of each image have each grey level."""
     batch = tf.shape(grey)[0]
     places = tf.reshape(tf.cast(grey, tf.int32), [batch, -1]) + _LEVELS * tf.range(batch)[:, None]
@@ -42,29 +44,30 @@ def _histograms(grey):
     return tf.cast(tf.reshape(counts, [batch, _LEVELS]), tf.int64)
 
 
-def median(images):
+def median(images: tf.Tensor) -> tf.Tensor:
     """The median of 3x3 pixels; the border is repeated outwards."""
     padded = tf.pad(tf.cast(images, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-    # Each column of three is sorted; of the columns' least, middle and greatest pixels only three can be the median.
-    least, middle, greatest = _sorted(padded[:, :-2], padded[:, 1:-1], padded[:, 2:])
-    _, _, a = _sorted(*_neighbours(least))
+    # Each column of three is sorted. The median of all nine is the median of three of them: the largest of the columns'
+    # smallest pixels, the middle one of their middle pixels, and the smallest of their largest pixels.
+    low, middle, high = _sorted(padded[:, :-2], padded[:, 1:-1], padded[:, 2:])
+    _, _, a = _sorted(*_neighbours(low))
     _, b, _ = _sorted(*_neighbours(middle))
-    c, _, _ = _sorted(*_neighbours(greatest))
+    c, _, _ = _sorted(*_neighbours(high))
     return tf.cast(_sorted(a, b, c)[1], tf.uint8)
 
 
-def _neighbours(values):
+def _neighbours(values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return values[:, :, :-2], values[:, :, 1:-1], values[:, :, 2:]
 
 
-def _sorted(a, b, c):
-    """(least, middle, greatest) of three, place by place."""
+def _sorted(a: tf.Tensor, b: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(smallest, middle, largest) of three, place by place."""
     low, high = tf.minimum(a, b), tf.maximum(a, b)
     rest = tf.minimum(high, c)
     return tf.minimum(low, rest), tf.maximum(low, rest), tf.maximum(high, c)
 
 
-CLEANINGS = {
+CLEANINGS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "none": keep,
     "threshold": threshold,
     "median": median,

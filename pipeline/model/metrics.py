@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-PADDING = -1
+from alexnet.labels import PADDING
 
 
 class Pair(NamedTuple):

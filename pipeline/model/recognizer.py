@@ -6,53 +6,61 @@ recognizer.text(decoded.label_ids[0])            # "4071"
 """
 
 import contextlib
-import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Self, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from alexnet import NETWORKS
-from alexnet.readout import READOUTS, Decoded
+from alexnet.readout import READOUTS, CtcReadout, Decoded, PositionReadout
 from pipeline.machine.devices import gather
-from pipeline.model.checkpoints import Checkpoints, assign_arrays
+from pipeline.model.checkpoints import Checkpoint, Checkpoints
 from pipeline.model.cleaning import CLEANINGS
-from pipeline.model.shares import Part
-from pipeline.training.batches import shares_of_batches
+from pipeline.model.provenance import Provenance
+from pipeline.model.spec import ModelSpec
+from pipeline.model.variables import assign_arrays
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+POLICIES: dict[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+Readout: TypeAlias = PositionReadout | CtcReadout
 
 
 class Recognizer:
-    """`settings` holds, among others, `network`: the dict that `network_settings` makes, from which it is built."""
+    """`step` is how far its weights were trained; `provenance` is what they were trained from, None where unknown."""
 
-    def __init__(self, settings, step=0):
-        network = settings["network"]
-        self.settings = settings
+    def __init__(self, spec: ModelSpec, step: int = 0, provenance: Provenance | None = None) -> None:
+        self.spec = spec
         self.step = step
-        self.alphabet = Alphabet(network["alphabet"])
-        self.image_shape = tuple(network["image_shape"])
-        self.readout = READOUTS[network["readout"]](len(self.alphabet), network["min_length"], network["max_length"])
-        self.network = _build_network(network, self.image_shape, self.readout)
-        self.clean = CLEANINGS[network.get("cleaning", "none")]  # what was trained before there were any has no key
+        self.provenance = provenance
+        self.alphabet = Alphabet(spec.alphabet)
+        self.image_shape = spec.image_shape
+        self.readout: Readout = READOUTS[spec.readout](len(self.alphabet), spec.min_length, spec.max_length)
+        self.network = _build_network(spec, self.readout)
+        self.clean = CLEANINGS[spec.cleaning]
         self._predict = tf.function(
             self._decode,
             input_signature=[tf.TensorSpec([None, *self.image_shape], tf.uint8)],
             autograph=False,
         )
-        self._predict_shares = None
+        self._predict_shares: tuple[tf.distribute.Strategy, Callable[..., Any]] | None = None
 
     @classmethod
-    def load(cls, checkpoint_folder, which="best"):
+    def load(cls, checkpoint_folder: str | os.PathLike[str], which: str | int = "best") -> Self:
         """From the `best` checkpoint, the `last`, or that of a step: our own code and arrays, nothing that runs."""
-        checkpoint = Checkpoints(checkpoint_folder).choose(which)
-        recognizer = cls(checkpoint.state["settings"], checkpoint.step)
+        return cls.of(Checkpoints(checkpoint_folder).choose(which))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        recognizer = cls(checkpoint.state.spec, checkpoint.step, checkpoint.state.provenance)
         assign_arrays(checkpoint.arrays, network=recognizer.network.variables)
         return recognizer
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> Decoded:
         """Decoded as numpy arrays, of images uint8 [batch, height, width, channels]."""
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
@@ -62,80 +70,50 @@ class Recognizer:
             )
         return Decoded(*(values.numpy() for values in self._predict(images)))
 
-    def text(self, label_ids):
+    def text(self, label_ids: Iterable[int]) -> str:
         return self.alphabet.text(int(i) for i in label_ids)
 
-    def _decode(self, images):
-        return self.readout.decode(self.network(self.clean(images), training=False))
-
-    def share_predictor(self, strategy):
+    def share_predictor(self, strategy: tf.distribute.Strategy) -> Callable[..., list[tf.Tensor]]:
         """One compiled function for as many passes as there will be; `predict_batches` uses it."""
         if self._predict_shares is None or self._predict_shares[0] is not strategy:
             self._predict_shares = strategy, _compile(strategy, self._decode)
         return self._predict_shares[1]
 
-
-def network_settings(manifest, network, readout, channels, dropout, precision, cleaning="none"):
-    """What a Recognizer is built from, as JSON has it."""
-    return {
-        "network": network,
-        "readout": readout,
-        "alphabet": manifest.alphabet,
-        "min_length": manifest.min_length,
-        "max_length": manifest.max_length,
-        "image_shape": [manifest.height, manifest.width, channels],
-        "dropout": dropout,
-        "precision": precision,
-        "cleaning": cleaning,
-    }
+    def _decode(self, images: tf.Tensor) -> Decoded:
+        return self.readout.decode(self.network(self.clean(images), training=False))
 
 
-def predict_batches(strategy, recognizer, batches, images=False):
-    """Yields (indices, label_ids, decoded_ids, probabilities, confidence), and the images where asked for, as numpy
-    arrays: each example of `evaluation_batches` once, whatever the number of replicas and workers."""
-    predict = recognizer.share_predictor(strategy)
-    distributed = strategy.distribute_datasets_from_function(
-        lambda context: shares_of_batches(batches, Part.of(context))
-    )
-    iterator = iter(distributed)
-    # The number of batches is known, so no worker is ever alone in asking for one more.
-    for _ in itertools.repeat(None, int(batches.cardinality())):
-        mask, *results = (values.numpy() for values in predict(next(iterator), images))
-        yield tuple(values[mask] for values in results)
-
-
-def _compile(strategy, decode):
+def _compile(
+    strategy: tf.distribute.Strategy, decode: Callable[[tf.Tensor], Decoded]
+) -> Callable[..., list[tf.Tensor]]:
     """Of one batch on all replicas: (mask, indices, label_ids, *decoded), gathered, and the images where asked for."""
 
-    def predict_share(indices, images, label_ids, mask):
+    def predict_share(
+        indices: tf.Tensor, images: tf.Tensor, label_ids: tf.Tensor, mask: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         return mask, indices, label_ids, *decode(images), images
 
     @tf.function(autograph=False)
-    def predict(batch, with_images):
+    def predict(batch: tuple[tf.Tensor, ...], with_images: bool) -> list[tf.Tensor]:
         results = strategy.run(predict_share, args=batch)
         return [gather(strategy, values) for values in (results if with_images else results[:-1])]
 
     return predict
 
 
-def _build_network(settings, image_shape, readout):
-    dropout = {} if settings["dropout"] is None else {"dropout": settings["dropout"]}
+def _build_network(spec: ModelSpec, readout: Readout) -> keras.Model:
+    dropout = {} if spec.dropout is None else {"dropout": spec.dropout}
     try:
-        with _policy(POLICIES[settings["precision"]]):
-            network = NETWORKS[settings["network"]](image_shape, readout.num_outputs, readout.num_positions, **dropout)
+        with _policy(POLICIES[spec.precision]):
+            network = NETWORKS[spec.network](spec.image_shape, readout.num_outputs, readout.num_positions, **dropout)
         readout.check_fits(network.output_shape)
     except ValueError as error:
-        raise DigitwiseError(f"--network={settings['network']} on images of {_size(image_shape)}: {error}") from None
+        raise DigitwiseError(f"--network={spec.network} on images of {spec.described_size}: {error}") from None
     return network
 
 
-def _size(image_shape):
-    height, width, channels = image_shape
-    return f"{width}x{height} ({'grey' if channels == 1 else 'colour'})"
-
-
 @contextlib.contextmanager
-def _policy(name):
+def _policy(name: str) -> Iterator[None]:
     """Keras keeps the precision for new layers in a global; here it is set for one network only."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)

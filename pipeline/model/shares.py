@@ -1,6 +1,10 @@
 """Which part of each batch a process has to make, where several replicas share it."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,7 +16,7 @@ class Part:
     last: int = 1
 
     @classmethod
-    def of(cls, context):
+    def of(cls, context: "tf.distribute.InputContext") -> Self:
         """Of a tf.distribute.InputContext."""
         count = context.num_replicas_in_sync // context.num_input_pipelines
         first = context.input_pipeline_id * count

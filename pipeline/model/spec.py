@@ -5,7 +5,18 @@ spec.image_shape, spec.alphabet
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Self
+
+from alexnet import catalogue
+from pipeline.config import CLEANINGS, PRECISIONS, TrainConfig
+from pipeline.model.fields import Fields
+from records.alphabet import Alphabet
+from records.dataset.manifest import Manifest
+from records.errors import DigitwiseError
+
+VERSION: int = 1
+_WHAT = "the model's spec"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,10 +33,76 @@ class ModelSpec:
     precision: str
     cleaning: str = "none"
 
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"image_shape": list(self.image_shape)}
+    def __post_init__(self) -> None:
+        self._check_names()
+        Alphabet(self.alphabet)  # raises where characters are missing, repeated or cannot be shown
+        if not 1 <= self.min_length <= self.max_length:
+            raise DigitwiseError(f"{_WHAT} has codes of {self.min_length} to {self.max_length} characters")
+        height, width, channels = self.image_shape
+        if min(height, width) < 1 or channels not in (1, 3):
+            raise DigitwiseError(f"{_WHAT} has images of {width}x{height} with {channels} channels, not 1 or 3")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise DigitwiseError(f"{_WHAT} has the dropout {self.dropout}, which must be from 0 up to 1")
+        problem = catalogue.problem(self.network, self.readout, height, width)
+        if problem:
+            raise DigitwiseError(f"--network={self.network} on images of {self.described_size}: {problem}")
+
+    def _check_names(self) -> None:
+        allowed = {
+            "network": tuple(catalogue.CATALOGUE),
+            "readout": catalogue.READOUTS,
+            "precision": tuple(name for name in PRECISIONS if name != "auto"),
+            "cleaning": CLEANINGS,
+        }
+        for name, values in allowed.items():
+            value = getattr(self, name)
+            if value not in values:
+                raise DigitwiseError(f"{_WHAT} has the {name} {value!r}, which must be one of {', '.join(values)}")
+
+    @property
+    def described_size(self) -> str:
+        """`160x60 (grey)`, for people."""
+        height, width, channels = self.image_shape
+        return f"{width}x{height} ({'grey' if channels == 1 else 'colour'})"
+
+    def text(self, label_ids: Iterable[int]) -> str:
+        """The code that `label_ids` stand for."""
+        return Alphabet(self.alphabet).text(int(i) for i in label_ids)
 
     @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
+    def of(cls, asked: TrainConfig, manifest: Manifest, precision: str) -> Self:
+        """What a training on these records builds."""
+        return cls(
+            network=asked.network,
+            readout=asked.readout,
+            alphabet=manifest.alphabet,
+            min_length=manifest.min_length,
+            max_length=manifest.max_length,
+            image_shape=(manifest.height, manifest.width, asked.channels),
+            dropout=asked.dropout,
+            precision=precision,
+            cleaning=asked.cleaning,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version": VERSION, **dataclasses.asdict(self), "image_shape": list(self.image_shape)}
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
         """Of this version or an earlier one: checkpoints from before there was any cleaning do not name it."""
-        return cls(**{**content, "image_shape": tuple(content["image_shape"])})
+        fields = Fields(content, _WHAT)
+        fields.check_version(VERSION)
+        shape = fields.items("image_shape")
+        if len(shape) != 3 or not all(type(size) is int for size in shape):
+            raise DigitwiseError(f"{_WHAT}: 'image_shape' is {shape}, not height, width and channels")
+        return cls(
+            network=fields.text("network"),
+            readout=fields.text("readout"),
+            alphabet=fields.text("alphabet"),
+            min_length=fields.whole("min_length"),
+            max_length=fields.whole("max_length"),
+            image_shape=(shape[0], shape[1], shape[2]),
+            dropout=fields.optional("dropout", Fields.number),
+            precision=fields.text("precision"),
+            cleaning=fields.optional("cleaning", Fields.text) or "none",
+        )

@@ -18,8 +18,8 @@ from pipeline.machine.workers import run_pieces
 from pipeline.model import metrics
 from records.dataset import schema
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
 from records.errors import DamagedRecords, DigitwiseError
+from records.split import SplitRule
 from records.tfrecord.framing import read_records
 
 _MODES = {1: "L", 3: "RGB"}
@@ -51,7 +51,7 @@ class ShardScan:
     path: str
     image_shape: tuple
     encoding: str
-    drawn: tuple = ()
+    drawn: SplitRule | None = None
     earlier: tuple = ()
 
 
@@ -78,10 +78,10 @@ class Statement:
     text: str
 
 
-def find_exposure(settings, manifest, workdir):
+def find_exposure(provenance, manifest, workdir):
     """The records the checkpoint was trained on: those tested, or those of the work folder, or none that is known."""
-    fingerprint, drew = settings.get("records", {}).get("fingerprint"), bool(settings.get("drawn"))
-    earlier = tuple(training["split"] and tuple(training["split"]) for training in settings.get("earlier", ()))
+    fingerprint, drew = provenance.records.fingerprint, bool(provenance.drawn)
+    earlier = tuple(training.split for training in provenance.earlier)
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, drew, earlier)
     try:
@@ -116,8 +116,8 @@ def scan_shard(piece):
         except Exception as error:  # damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
-        drawn += bool(piece.drawn) and split_of(text, *piece.drawn) == "train"
-        earlier += any(split_of(text, *fractions) != "test" for fractions in piece.earlier)
+        drawn += piece.drawn is not None and piece.drawn.by_hash(text) == "train"
+        earlier += any(rule.by_hash(text) != "test" for rule in piece.earlier)
     return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), drawn, earlier)
 
 
@@ -265,7 +265,7 @@ def _shard_scan(name, path, manifest, **asked):
 def _fractions(exposure):
     """By what codes were kept from drawing while training; nothing where none were drawn."""
     if not exposure.drew or exposure.manifest is None:
-        return ()
+        return None
     return code_split(exposure.manifest)
 
 

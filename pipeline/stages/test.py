@@ -69,20 +69,21 @@ def test(config, workdir, seconds=None, records=None):
     is_own = checkpoint == workdir.checkpoints
     strategy, recognizer = load_recognizer(checkpoint, config.train)
     check_fits(recognizer, manifest)
-    exposure = find_exposure(recognizer.settings, manifest, workdir)
+    exposure = find_exposure(recognizer.provenance, manifest, workdir)
     scans = scan_splits(manifest, asked.split, exposure, config.processes)
     readings, speed = read_split_with(strategy, recognizer, manifest, asked.split, _BATCH_SIZE)
     statements = rests_on(manifest, asked.split, exposure, scans, is_repeatable(recognizer))
+    training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
     summary = {
         **measure(readings, manifest),
         "images_per_second": speed,
         "claim": claim(statements),
         "records": describe_records(manifest, asked.split, scans),
         "checkpoint": {"folder": str(checkpoint), "step": int(recognizer.step)},
-        "seeds": find_seeds({"records": manifest.settings, "training": recognizer.settings}),
+        "seeds": find_seeds({"records": manifest.settings, "training": training}),
         "settings": {
             "test": dataclasses.asdict(asked),
-            "training": recognizer.settings,
+            "training": training,
             "records": manifest.settings,
         },
         "versions": versions(),
@@ -136,8 +137,7 @@ def check_fits(recognizer, manifest):
 
 def read_split_with(strategy, recognizer, manifest, split, batch_size):
     """(Readings, how fast): every record of the split once, in the order of the records."""
-    from pipeline.model.recognizer import predict_batches
-    from pipeline.training.batches import evaluation_batches
+    from pipeline.model.reading import evaluation_batches, predict_batches
 
     count, channels = manifest.count(split), recognizer.image_shape[2]
     batches = evaluation_batches(manifest, split, batch_size, channels)

@@ -16,7 +16,7 @@ def train(config: RunConfig, workdir: Workdir) -> bool:
     check_splits(config, Manifest.load(records))
     before = _files(workdir.checkpoints)
     import_tensorflow()
-    from pipeline.training.loop import train as run_training
+    from pipeline.training.train import train as run_training
 
     run_training(config, workdir, records)
     return _files(workdir.checkpoints) != before

@@ -190,7 +190,7 @@ def _cleaning(config, records):
 def _train_and_test(config, workdir, records):
     import_tensorflow()
     from pipeline.stages.test import test
-    from pipeline.training.loop import train
+    from pipeline.training.train import train
 
     train(config, workdir, records)
     quiet = dataclasses.replace(config.test, shown_predictions=0)

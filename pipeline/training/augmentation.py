@@ -1,4 +1,4 @@
-"""Training images, each a little other than it is: moved, turned, brighter or darker, with noise, blurred. Never
+"""Training images, each varied a little: moved, turned, brighter or darker, with noise, blurred. Never
 mirrored, which would make other characters of them.
 
     images = augment(images, numbers, seed=0, strength=1.0)        # uint8 [batch, height, width, channels], as before
@@ -8,11 +8,9 @@ What happens to an example is a function of the seed and of its number in the tr
 
 import tensorflow as tf
 
-FEW_EXAMPLES = 10_000
-
-# How far each goes at strength 1: either way, but for noise and blur. They are what small images of codes can bear and
-# still be read by people; no data were asked.
-RANGES = {
+# How far each goes at strength 1: either way, but for noise and blur. They are what people can still read in small
+# images of codes; nothing was tuned on data.
+RANGES: dict[str, float] = {
     "shift_x": 0.05,  # in parts of the width
     "shift_y": 0.08,  # in parts of the height
     "scale_x": 0.1,
@@ -27,12 +25,7 @@ RANGES = {
 _NOISE_MEAN, _NOISE_DEVIATION = 127.5, 73.9  # of random bytes
 
 
-def strength_for(num_examples):
-    """What `auto` stands for: few images look too much alike to learn from them as they are."""
-    return 1.0 if num_examples < FEW_EXAMPLES else 0.0
-
-
-def augment(images, numbers, seed, strength):
+def augment(images: tf.Tensor, numbers: tf.Tensor, seed: int, strength: float) -> tf.Tensor:
     """Images uint8 [batch, height, width, channels], varied `strength` times as far as RANGES says, by the `numbers`
     int64 [batch] of the examples."""
     if not strength:
@@ -50,13 +43,13 @@ def augment(images, numbers, seed, strength):
     return tf.cast(tf.clip_by_value(varied + 0.5, 0.0, 255.0), tf.uint8)
 
 
-def _draw(numbers, seed, shape):
+def _draw(numbers: tf.Tensor, seed: int, shape: tf.TensorShape) -> tuple[tf.Tensor, tf.Tensor]:
     """(numbers from -1 to 1 [batch, one for each of RANGES], random bytes uint8 [batch, *shape])."""
     count = len(RANGES)
     size = shape.num_elements()
     words = -(-size // 4)
 
-    def draw(number):
+    def draw(number: tf.Tensor) -> tf.Tensor:
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
         # The algorithm is named, because the one that TensorFlow would choose depends on the device.
         return tf.random.stateless_uniform([count + words], seeds, None, None, tf.int32, alg="philox")
@@ -66,7 +59,7 @@ def _draw(numbers, seed, shape):
     return tf.cast(drawn[:, :count], tf.float32) / 2.0**31, tf.reshape(noise, [-1, *shape])
 
 
-def _move(images, change):
+def _move(images: tf.Tensor, change: dict[str, tf.Tensor]) -> tf.Tensor:
     """Shift, scale, rotation and shear about the middle, as one transform from places in the result to places in the
     image. Angles are so small that an angle may stand for its sine; the scale hides what is lost by that."""
     height, width = images.shape[1:3]

@@ -1,4 +1,4 @@
-"""What a training leaves to be looked at: history.jsonl, network.svg, and event files for TensorBoard.
+"""What a training leaves for people to look at: history.jsonl, network.svg, and event files for TensorBoard.
 
     logs = Logs("workdir/logs", start_step=0)
     logs.scalars("train", step, loss=2.3, position_accuracy=0.1)
@@ -9,38 +9,43 @@ The event files are written with what TensorFlow itself has, so the package tens
 
 import io
 import json
+import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.training.diagram import diagram
 from records.atomic import write_text
 
-HISTORY_FILE = "history.jsonl"
-NETWORK_FILE = "network.svg"
+HISTORY_FILE: str = "history.jsonl"
+NETWORK_FILE: str = "network.svg"
 _SHEET_COLUMNS = 4
 _MARGIN = 6
 
 
 class Logs:
-    """Writers for one training; opened again after a stop, they go on where the checkpoint stands."""
+    """Writers for one training; opened again after a stop, they continue from the checkpoint."""
 
-    def __init__(self, folder, start_step):
+    def __init__(self, folder: str | os.PathLike[str], start_step: int) -> None:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._forget_after(start_step)
         self._history = open(self.folder / HISTORY_FILE, "a", encoding="utf-8")
-        self._writers = {}
+        self._writers: dict[str, Any] = {}
         self._profiling = False
 
-    def scalars(self, part, step, **values):
+    def scalars(self, part: str, step: int, **values: float) -> None:
         """`part` is train or validation; TensorBoard draws what has the same name in one picture."""
         with self._writer(part).as_default(step):
             for name, value in values.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_metadata("scalars", "SCALAR"))
 
-    def image(self, part, step, name, image):
+    def image(self, part: str, step: int, name: str, image: Image.Image) -> None:
         """A Pillow image."""
         file = io.BytesIO()
         image.save(file, "PNG")
@@ -48,39 +53,39 @@ class Logs:
         with self._writer(part).as_default(step):
             tf.summary.write(name, content, metadata=_metadata("images", "BLOB_SEQUENCE"))
 
-    def network(self, network):
+    def network(self, network: keras.Model) -> None:
         """A picture of its layers."""
         write_text(self.folder / NETWORK_FILE, diagram(network))
 
-    def graph(self, graph):
+    def graph(self, graph: Any) -> None:
         with self._writer("train").as_default(0):
             tf.summary.graph(graph)
 
-    def history(self, step, **values):
+    def history(self, step: int, **values: float) -> None:
         self._history.write(json.dumps({"step": step, **values}) + "\n")
         self._history.flush()
 
-    def start_profile(self):
+    def start_profile(self) -> None:
         tf.profiler.experimental.start(str(self.folder))
         self._profiling = True
 
-    def stop_profile(self):
+    def stop_profile(self) -> None:
         if self._profiling:
             tf.profiler.experimental.stop()
             self._profiling = False
 
-    def close(self):
+    def close(self) -> None:
         self.stop_profile()
         self._history.close()
         for writer in self._writers.values():
             writer.close()
 
-    def _writer(self, part):
+    def _writer(self, part: str) -> Any:
         if part not in self._writers:
             self._writers[part] = tf.summary.create_file_writer(str(self.folder / part))
         return self._writers[part]
 
-    def _forget_after(self, step):
+    def _forget_after(self, step: int) -> None:
         """A stopped run was logged further than it was saved; those steps come again."""
         path = self.folder / HISTORY_FILE
         if not path.exists():
@@ -91,7 +96,7 @@ class Logs:
             write_text(path, "".join(f"{line}\n" for line in kept))
 
 
-def clear(folder):
+def clear(folder: str | os.PathLike[str]) -> None:
     """Removes what Logs made in `folder`."""
     folder = pathlib.Path(folder)
     for pattern in (HISTORY_FILE, NETWORK_FILE, "*/events.out.tfevents.*", "plugins/profile/*/*"):
@@ -99,7 +104,7 @@ def clear(folder):
             path.unlink()
 
 
-def sheet(images, texts, decoded_texts):
+def sheet(images: np.ndarray, texts: Sequence[str], decoded_texts: Sequence[str]) -> Image.Image:
     """A picture of images uint8 [count, height, width, channels] with what each was read as; mistakes in red."""
     _, height, width, channels = images.shape
     font = ImageFont.load_default(size=14)
@@ -116,14 +121,14 @@ def sheet(images, texts, decoded_texts):
     return page
 
 
-def _metadata(plugin, data_class):
+def _metadata(plugin: str, data_class: str) -> Any:
     proto = tf.compat.v1.SummaryMetadata()
     proto.plugin_data.plugin_name = plugin
     proto.data_class = {"SCALAR": 1, "BLOB_SEQUENCE": 3}[data_class]
     return proto
 
 
-def _row(line):
+def _row(line: str) -> dict[str, Any] | None:
     """The dict in a line, or None where a killed run wrote only half of it."""
     try:
         row = json.loads(line)

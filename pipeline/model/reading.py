@@ -1,0 +1,82 @@
+"""Reading a split with a recognizer, each example once.
+
+for batch in predict_batches(strategy, recognizer, evaluation_batches(manifest, "test", 250, channels=1)):
+    batch.indices, batch.label_ids, batch.decoded_ids, batch.confidence
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.model.recognizer import Recognizer
+from pipeline.model.shares import Part
+from records.dataset.manifest import Manifest
+from records.dataset.reader import batch_parser, read_in_order
+from records.errors import DigitwiseError
+
+
+class ReadBatch(NamedTuple):
+    """What was read of some examples, as numpy arrays; `images` is None unless they were asked for."""
+
+    indices: np.ndarray  # of the examples in their split
+    label_ids: np.ndarray
+    decoded_ids: np.ndarray
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    images: np.ndarray | None = None
+
+
+def evaluation_batches(manifest: Manifest, split: str, batch_size: int, channels: int) -> tf.data.Dataset:
+    """(indices, images, label_ids, mask) of a split in order. The last batch is filled up to the size of all others
+    with examples that `mask` takes out again, so every example counts once."""
+    count = manifest.count(split)
+    if not count:
+        raise DigitwiseError(f"{manifest.folder} has no examples in its split {split!r}")
+    parse = batch_parser(manifest, channels)
+
+    def filled(indices: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        images, label_ids = parse(serialized)
+        mask = tf.ones_like(indices, tf.bool)
+        return tuple(_filled_up(values, batch_size) for values in (indices, images, label_ids, mask))
+
+    numbered = tf.data.Dataset.zip((tf.data.Dataset.range(count), read_in_order(manifest, split)))
+    return numbered.batch(batch_size).map(filled, tf.data.AUTOTUNE).prefetch(2)
+
+
+def shares_of_batches(batches: tf.data.Dataset, part: Part) -> tf.data.Dataset:
+    """Batches as `evaluation_batches` gives them, cut into one for each replica of `part`."""
+    replicas = part.num_replicas
+
+    def cut(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        size = -(-batch[0].shape[0] // replicas)
+        cut_up = []
+        for values in batch:
+            values = _filled_up(values, size * replicas)
+            cut_up.append(tf.reshape(values, [replicas, size, *values.shape[1:]])[part.first : part.last])
+        return tuple(cut_up)
+
+    return batches.map(cut).unbatch().prefetch(2)
+
+
+def predict_batches(
+    strategy: tf.distribute.Strategy, recognizer: Recognizer, batches: tf.data.Dataset, images: bool = False
+) -> Iterator[ReadBatch]:
+    """What is read of each example of `evaluation_batches`, whatever the number of replicas and workers."""
+    predict = recognizer.share_predictor(strategy)
+    distributed = strategy.distribute_datasets_from_function(
+        lambda context: shares_of_batches(batches, Part.of(context))
+    )
+    iterator = iter(distributed)
+    # The number of batches is known, so no worker is ever alone in asking for one more.
+    for _ in itertools.repeat(None, int(batches.cardinality())):
+        mask, *results = (values.numpy() for values in predict(next(iterator), images))
+        yield ReadBatch(*(values[mask] for values in results))
+
+
+def _filled_up(values: tf.Tensor, size: int) -> tf.Tensor:
+    missing = size - tf.shape(values)[0]
+    filled = tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    return tf.ensure_shape(filled, [size, *values.shape[1:]])

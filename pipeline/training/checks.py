@@ -1,0 +1,41 @@
+"""What can only be checked once the devices are known, and damage that TensorFlow comes across."""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from pipeline.machine.devices import check_batch_size
+from pipeline.training.plan import Plan
+from records.dataset.manifest import Manifest
+from records.dataset.verify import shard_problem
+from records.errors import DamagedRecords, DigitwiseError
+
+
+def check_replicas(plan: Plan, strategy: tf.distribute.Strategy) -> None:
+    """Raises where the replicas cannot share the batches, or not as asked."""
+    asked, replicas = plan.asked, strategy.num_replicas_in_sync
+    check_batch_size(asked.batch_size, strategy)
+    if plan.num_drawn % replicas:
+        raise DigitwiseError(
+            f"--synthetic_share draws {plan.num_drawn} of the {asked.batch_size} images of a batch, which "
+            f"{replicas} replicas cannot share equally: use another share"
+        )
+    if asked.xla and replicas > 1:
+        raise DigitwiseError(
+            f"--xla compiles a step as one piece, and {replicas} replicas exchange numbers within a step: leave it out, "
+            "or give --strategy=one"
+        )
+
+
+@contextlib.contextmanager
+def told_of_damage(manifest: Manifest) -> Iterator[None]:
+    """One line that names the damaged record, where TensorFlow stumbled over it."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
+        shards = (shard for split in ("train", "validation") for shard in manifest.splits[split])
+        problem = next(filter(None, (shard_problem(manifest, shard) for shard in shards)), None)
+        if problem is None:
+            raise
+        raise DamagedRecords(f"{problem}; --stage=check says more") from None

@@ -1,0 +1,248 @@
+"""The batches of a training: images and label_ids, from records, drawn while training, or some of both.
+
+    feed = Feed(manifest, channels=1, batch_size=64, num_epochs=3, seed=0)
+    for images, label_ids in feed.batches(start_step=500):
+        ...
+
+They are a pure function of (shards, batch_size, seed): step n sees the same examples in the same order, each varied in
+the same way, whether the run came there in one go, after a stop, with pictures kept in memory, or on another number of
+replicas.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.drawing.stream import Endless, drawn_batches
+from pipeline.machine.memory import available_memory
+from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.shares import Part
+from pipeline.training.augmentation import augment
+from pipeline.training.plan import Plan, steps_per_epoch
+from records.dataset.manifest import Manifest
+from records.dataset.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
+
+_PARSED_AT_ONCE = 64
+_MEMORY_SHARE = 0.25
+# How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
+_SHUFFLE_BYTES = 1 << 29
+_MIN_SHUFFLED = 1 << 12
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedSplit:
+    """A split in memory, decoded; the place of an example is its number."""
+
+    images: tf.Tensor
+    label_ids: tf.Tensor
+
+    def take(self, numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self.images, numbers), tf.gather(self.label_ids, numbers)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """The part of each batch that is drawn while training: how many images, and who yields them from a step on."""
+
+    count: int
+    batches_from: Callable[[int, Part], Iterator[tuple[np.ndarray, np.ndarray]]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """What the batches of a training are made of. Those from records end with the last epoch and are varied as strongly
+    as `augmentation` says; drawn ones have no end. All are cleaned."""
+
+    manifest: Manifest
+    channels: int
+    batch_size: int
+    num_epochs: int
+    seed: int
+    augmentation: float = 0.0
+    cleaning: str = "none"
+    decoded: DecodedSplit | None = None  # the train split, where it is kept in memory
+    drawn: Drawn | None = None
+
+    @classmethod
+    def of(cls, plan: Plan, manifest: Manifest, decoded: DecodedSplit | None, drawn: Drawn | None) -> Self:
+        asked = plan.asked
+        return cls(
+            manifest,
+            asked.channels,
+            asked.batch_size,
+            plan.length.epochs,
+            asked.train_seed,
+            plan.provenance.augmentation,
+            asked.cleaning,
+            decoded,
+            drawn,
+        )
+
+    def batches(self, start_step: int = 0, part: Part = Part()) -> tf.data.Dataset:
+        """(images, label_ids) of the steps from `start_step` on, for each replica of `part`."""
+        recorded = self.batch_size - (self.drawn.count if self.drawn else 0)
+        sources = []
+        if recorded:
+            sources.append(self._recorded(recorded, start_step, part))
+        if self.drawn:
+            sources.append(self._drawn(self.drawn, start_step, part))
+        batches = sources[0]
+        if len(sources) > 1:
+            batches = tf.data.Dataset.zip(*sources).map(_joined)
+        if self.cleaning != "none":
+            clean = CLEANINGS[self.cleaning]
+            batches = batches.map(lambda images, label_ids: (clean(images), label_ids), tf.data.AUTOTUNE)
+        return batches.prefetch(2 + part.last - part.first)
+
+    def distributed(self, strategy: tf.distribute.Strategy, start_step: int) -> Iterator[Any]:
+        """The batches as `Steps` takes them, each replica's share of them at each step."""
+        return iter(
+            strategy.distribute_datasets_from_function(lambda context: self.batches(start_step, Part.of(context)))
+        )
+
+    def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
+        per_epoch = steps_per_epoch(self.manifest, batch_size)
+        first_epoch, done = divmod(start_step, per_epoch)
+        seeds = [epoch_seed(self.seed, epoch) for epoch in range(first_epoch, self.num_epochs)]
+        batches = tf.data.Dataset.from_tensor_slices(tf.constant(seeds, tf.int64)).flat_map(
+            lambda seed_of_epoch: self._epoch(batch_size, seed_of_epoch)
+        )
+        # What was done before is skipped, and other replicas' shares left out, before anything is decoded.
+        shares = _share(batches.skip(done).enumerate(start_step), batch_size, part)
+        load = self.decoded.take if self.decoded else batch_parser(self.manifest, self.channels)
+
+        def prepare(numbers: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images, label_ids = load(batch)
+            return augment(images, numbers, self.seed, self.augmentation), label_ids
+
+        # To take images out of memory is too little work to be spread over threads.
+        return shares.map(prepare, None if self.decoded and not self.augmentation else tf.data.AUTOTUNE)
+
+    def _epoch(self, batch_size: int, seed: tf.Tensor) -> tf.data.Dataset:
+        """Called inside the graph of a dataset, whose own seed is taken away: it is the global seed of the moment when
+        the graph was built, and the order must not depend on that."""
+        tf.compat.v1.set_random_seed(None)
+        mixed = (numbers_mixed if self.decoded else read_mixed)(self.manifest, "train", seed)
+        dataset = mixed.shuffle(_shuffled(self.manifest), seed=seed, reshuffle_each_iteration=False)
+        return dataset.batch(batch_size, drop_remainder=True)
+
+    def _drawn(self, drawn: Drawn, start_step: int, part: Part) -> tf.data.Dataset:
+        replicas = part.last - part.first
+        size = drawn.count // part.num_replicas
+        image_shape = (self.manifest.height, self.manifest.width, self.channels)
+        max_length = self.manifest.max_length
+        batches = tf.data.Dataset.from_generator(
+            lambda: drawn.batches_from(start_step, part),
+            output_signature=(
+                tf.TensorSpec([replicas * size, *image_shape], tf.uint8),
+                tf.TensorSpec([replicas * size, max_length], tf.int32),
+            ),
+        )
+        if replicas == 1:
+            return batches
+        shares = batches.map(
+            lambda images, label_ids: (
+                tf.reshape(images, [replicas, size, *image_shape]),
+                tf.reshape(label_ids, [replicas, size, max_length]),
+            )
+        )
+        return shares.unbatch()
+
+
+def empty_batches(plan: Plan, strategy: tf.distribute.Strategy) -> Iterator[Any]:
+    """Batches of the right shapes and nothing in them: enough to build a graph while the pictures are being decoded."""
+    size = plan.asked.batch_size // strategy.num_replicas_in_sync
+    nothing = (
+        tf.zeros([size, *plan.spec.image_shape], tf.uint8),
+        tf.zeros([size, plan.spec.max_length], tf.int32),
+    )
+    return iter(strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensors(nothing).repeat()))
+
+
+@contextlib.contextmanager
+def opened(plan: Plan, manifest: Manifest, endless: Endless | None, processes: int) -> Iterator[Callable[[], Feed]]:
+    """A function that gives the Feed once the split is decoded, where it is kept in memory; worker processes draw as
+    long as the block lasts."""
+    with _drawing(endless, plan.num_drawn, processes) as drawn, _decoding(plan, manifest) as decoded:
+        yield lambda: Feed.of(plan, manifest, decoded(), drawn)
+
+
+def decode_split(manifest: Manifest, split: str, channels: int) -> DecodedSplit:
+    """The whole split in memory."""
+    height, width, _ = manifest.image_shape
+    count = manifest.count(split)
+    parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
+    parsed = parsed.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2)
+    images, label_ids = parsed.rebatch(count).get_single_element()
+    return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
+
+
+def fits_in_memory(manifest: Manifest, split: str, channels: int, available: int | None = None) -> bool:
+    """Whether the decoded split takes a quarter of the free memory or less, so that it need be decoded only once."""
+    available = available_memory() if available is None else available
+    return manifest.count(split) * manifest.height * manifest.width * channels <= _MEMORY_SHARE * available
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Random numbers have a key and no position: the order of epoch 7 needs nothing of the six before."""
+    digest = hashlib.blake2b(f"{seed} {epoch}".encode("ascii"), digest_size=8, salt=b"epoch").digest()
+    return int.from_bytes(digest, "big") >> 1  # 63 bits, as TensorFlow's int64 has no more
+
+
+@contextlib.contextmanager
+def _drawing(endless: Endless | None, count: int, processes: int) -> Iterator[Drawn | None]:
+    """The Drawn part of each batch, or None."""
+    if endless is None:
+        yield None
+        return
+    with drawn_batches(endless, count, processes) as batches_from:
+        yield Drawn(count, batches_from)
+
+
+@contextlib.contextmanager
+def _decoding(plan: Plan, manifest: Manifest) -> Iterator[Callable[[], DecodedSplit | None]]:
+    """A function that gives the training split decoded, or None where it is too big for that, or not needed. A thread
+    decodes it while the network is being built."""
+    channels = plan.asked.channels
+    if plan.num_drawn == plan.asked.batch_size or not fits_in_memory(manifest, "train", channels):
+        yield lambda: None
+        return
+
+    def decode() -> DecodedSplit:
+        with tf.device("CPU:0"):
+            return decode_split(manifest, "train", channels)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        yield executor.submit(decode).result
+
+
+def _shuffled(manifest: Manifest) -> int:
+    """How many Examples wait in the shuffle: all of them, unless they are too big for that."""
+    count = manifest.count("train")
+    size = sum(shard.bytes for shard in manifest.splits["train"]) / count
+    return min(count, max(_MIN_SHUFFLED, int(_SHUFFLE_BYTES / size)))
+
+
+def _share(steps: tf.data.Dataset, batch_size: int, part: Part) -> tf.data.Dataset:
+    """Of (step, batch), for each replica of `part`: (the numbers of its examples in the whole training, its batch)."""
+
+    def numbered(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return step * batch_size + tf.range(batch_size, dtype=tf.int64), batch
+
+    def cut(values: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(values, [part.num_replicas, batch_size // part.num_replicas])[part.first : part.last]
+
+    batches = steps.map(numbered)
+    if part.num_replicas == 1:
+        return batches
+    return batches.map(lambda *batch: tuple(cut(values) for values in batch)).unbatch()
+
+
+def _joined(recorded: tuple[tf.Tensor, ...], drawn: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+    return tuple(tf.concat(pair, 0) for pair in zip(recorded, drawn))

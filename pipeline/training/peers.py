@@ -1,0 +1,44 @@
+"""Several workers in one training: that they agree where they stand, and one line where one of them is lost."""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from pipeline.machine.devices import Cluster, gather, is_multi_worker
+from pipeline.model.checkpoints import Checkpoints
+from records.errors import DigitwiseError
+
+
+@contextlib.contextmanager
+def told_of_lost_peers(cluster: Cluster | None, checkpoints: Checkpoints) -> Iterator[None]:
+    """One line where another worker has gone, whatever TensorFlow makes of it."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if cluster is None:
+            raise
+        lost = cluster.silent_peers()
+        steps = checkpoints.steps()
+        raise DigitwiseError(
+            f"{cluster.name(cluster.index)} lost {', '.join(lost) or 'a peer'} ({type(error).__name__}): start all "
+            f"workers again to continue from {f'step {steps[-1]}' if steps else 'the beginning'}"
+        ) from None
+
+
+def check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
+    """All workers must continue from one step; they do not where their checkpoints are not in one folder. It also
+    keeps a worker from leaving before the others are here."""
+    if not is_multi_worker(strategy):
+        return
+
+    @tf.function(autograph=False)
+    def steps_of_workers() -> tf.Tensor:
+        return gather(strategy, strategy.run(lambda: tf.constant([step])))
+
+    steps = steps_of_workers().numpy().tolist()
+    if set(steps) != {step}:
+        raise DigitwiseError(
+            f"the workers are at steps {', '.join(map(str, sorted(set(steps))))}: --workdir must be one folder that "
+            "all of them share"
+        )

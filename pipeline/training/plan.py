@@ -1,0 +1,139 @@
+"""What a training is to be, with everything settled that the settings leave open; without TensorFlow.
+
+plan = Plan.of(config, manifest, endless, found=None)
+plan.length.num_steps, plan.spec, plan.provenance
+"""
+
+import dataclasses
+import math
+from typing import Any, Self
+
+from pipeline.config import RunConfig, TrainConfig
+from pipeline.drawing.stream import Endless, code_split
+from pipeline.machine.devices import fast_precision
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
+from pipeline.model.spec import ModelSpec
+from pipeline.model.state import TrainingState
+from pipeline.training.schedule import Schedule
+from pipeline.workdir import differing_settings, plain
+from records.dataset.manifest import Manifest
+from records.errors import DigitwiseError
+
+FEW_EXAMPLES: int = 10_000
+_USUAL_IMAGES = 64_500  # seen in training, each pass over them counted
+_VARIED_TIMES = 3
+_MIN_EPOCHS = 3
+_VALIDATIONS = 20  # at most, unless it is said how many steps lie between
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """How long a training is, and how often it reads the validation split."""
+
+    epochs: int
+    per_epoch: int  # steps
+    validation_every: int
+
+    @classmethod
+    def of(cls, asked: TrainConfig, manifest: Manifest, num_drawn: int, num_images: int) -> Self:
+        """An epoch is a pass over the train split, or `num_images` where no example comes from there."""
+        recorded = asked.batch_size - num_drawn
+        per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.batch_size)
+        epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
+        every = asked.validation_steps or max(per_epoch, epochs * per_epoch // _VALIDATIONS)
+        return cls(epochs, per_epoch, every)
+
+    @property
+    def num_steps(self) -> int:
+        return self.epochs * self.per_epoch
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.num_steps, self.validation_every)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """`asked` are the settings with the augmentation settled; `num_drawn` images of each batch are drawn."""
+
+    asked: TrainConfig
+    length: Length
+    spec: ModelSpec
+    provenance: Provenance
+    num_drawn: int = 0
+
+    @classmethod
+    def of(cls, config: RunConfig, manifest: Manifest, endless: Endless | None, found: TrainingState | None) -> Self:
+        """As the training `found` was begun, where the settings leave something open."""
+        num_drawn = drawn_per_batch(config)
+        strength = augmentation_for(config.train, found, manifest, num_drawn)
+        asked = dataclasses.replace(config.train, augmentation=strength)
+        provenance = Provenance(
+            plain(asked.result_settings),
+            TrainedRecords.of(manifest, code_split(manifest)),
+            plain(endless.settings) if endless else None,
+            _earlier(asked, found),
+        )
+        length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
+        return cls(asked, length, ModelSpec.of(asked, manifest, _precision(asked, found)), provenance, num_drawn)
+
+    def differing(self, found: TrainingState) -> list[tuple[str, Any, Any]]:
+        """[(name, before, now)] of what `found` was begun with and what it would continue with."""
+        # The number of images drawn in an epoch is no setting of its own, so it shows in the number of steps only.
+        steps = ({"steps": found.num_steps}, {"steps": self.length.num_steps})
+        return differing_settings(found.provenance.compared, self.provenance.compared) or differing_settings(*steps)
+
+
+def drawn_per_batch(config: RunConfig) -> int:
+    """How many images of each batch are drawn while training."""
+    return round(config.synthetic_share * config.train.batch_size)
+
+
+def steps_per_epoch(manifest: Manifest, batch_size: int) -> int:
+    """Whole batches only: an epoch leaves out a few examples, other ones each time."""
+    count = manifest.count("train")
+    if count < batch_size:
+        raise DigitwiseError(
+            f"--batch_size={batch_size} is more than the {count} training examples in {manifest.folder}: "
+            f"use {max(1, count)} or less, or more images"
+        )
+    return count // batch_size
+
+
+def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
+    """How many passes make as many steps as these networks need: fewer images are seen more often, and more often still
+    where they are `varied` each time."""
+    images = _USUAL_IMAGES * (_VARIED_TIMES if varied else 1)
+    return max(_MIN_EPOCHS, math.ceil(images / (per_epoch * batch_size)))
+
+
+def strength_for(num_examples: int) -> float:
+    """How strongly images are varied unless a strength is given: few images look too much alike to learn from them as
+    they are."""
+    return 1.0 if num_examples < FEW_EXAMPLES else 0.0
+
+
+def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_drawn: int) -> float:
+    """How strongly the images of records are varied: as `found` was begun, where no strength is given."""
+    if num_drawn == asked.batch_size:
+        return 0.0  # drawn images are varied enough
+    if asked.augmentation is not None:
+        return asked.augmentation
+    return found.provenance.augmentation if found else strength_for(manifest.count("train"))
+
+
+def _precision(asked: TrainConfig, found: TrainingState | None) -> str:
+    """The precision in use: that of `found`, should `auto` mean another on the machine that continues it."""
+    if asked.precision != "auto":
+        return asked.precision
+    return found.spec.precision if found else fast_precision()
+
+
+def _earlier(asked: TrainConfig, found: TrainingState | None) -> tuple[EarlierTraining, ...]:
+    """The trainings whose weights this one began with."""
+    if found:
+        return found.provenance.earlier
+    if not asked.initialize_from:
+        return ()
+    return Checkpoints.given("--initialize_from", asked.initialize_from).best_state().provenance.lineage

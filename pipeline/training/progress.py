@@ -1,0 +1,43 @@
+"""What a validation changes in the state of a training, and when that ends: no TensorFlow, no files.
+
+state = after_validation(state, step, result)
+state = dataclasses.replace(state, finished=reason_to_end(state, step, asked, epochs))
+"""
+
+import dataclasses
+
+from pipeline.config import TrainConfig
+from pipeline.model.state import Best, TrainingState, ValidationResult
+
+_LEARNED_SHARE = 0.1  # of what guessing leaves to be read
+
+
+def after_validation(state: TrainingState, step: int, result: ValidationResult | None) -> TrainingState:
+    """`result` is None where there is no validation split: then the last step is the best one."""
+    if result is None:
+        return dataclasses.replace(state, validated_step=step, best=Best(step))
+    before = state.best.result.rank if state.best and state.best.result else (-1.0, -1.0)
+    # Equal is not better, but of two equal ones the later has learned from more.
+    best = Best(step, result) if result.sequence_accuracy >= before[0] else state.best
+    # Nothing improves on the plateau at the beginning, and a training must not be ended for that.
+    improved = result.rank > before or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    stale = 0 if improved else state.stale_validations + 1
+    return dataclasses.replace(state, validated_step=step, best=best, stale_validations=stale)
+
+
+def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: int) -> str | None:
+    """Why the training ends after a validation at `step`, for people; None where it continues."""
+    best = state.best.result.sequence_accuracy if state.best and state.best.result else None
+    if asked.target_accuracy is not None and best is not None and best >= asked.target_accuracy:
+        return f"sequence_accuracy {best:.4f} on validation reached --target_accuracy={asked.target_accuracy:g}"
+    if step == state.num_steps:
+        return f"all {epochs} epochs"
+    if asked.patience and state.stale_validations >= asked.patience:
+        return f"{asked.patience} validations without improvement, --patience={asked.patience}"
+    return None
+
+
+def is_guessing(position_accuracy: float, num_classes: int) -> bool:
+    """Whether a network reads hardly more characters than one that guesses."""
+    chance = 1 / num_classes
+    return position_accuracy < chance + _LEARNED_SHARE * (1 - chance)

@@ -1,0 +1,157 @@
+"""What a training says, shows and logs while it runs. Of several workers only the chief does.
+
+with make_reporter(plan, workdir.logs, step, chief=True) as reporter:
+    reporter.introduce(recognizer, strategy)
+    reporter.looked(step, tally, pace)
+    reporter.validated(step, validation, is_best=True)
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import tensorflow as tf
+
+from pipeline.machine.devices import describe
+from pipeline.model.checkpoints import Checkpoint
+from pipeline.model.recognizer import Recognizer
+from pipeline.training.display import Display, Pace, Waiting, Window
+from pipeline.training.logs import Logs, sheet
+from pipeline.training.optimizer import learning_rate_at
+from pipeline.training.plan import Plan
+from pipeline.training.schedule import LOOK_STEPS
+from pipeline.training.steps import Tally
+from pipeline.training.validation import Validation
+
+# The first looks build graphs and start threads, and would not be like the steps that follow.
+_PROFILE_FROM = 2 * LOOK_STEPS
+_PROFILED_STEPS = 10
+
+
+class SilentReporter:
+    """That of a worker that is not the chief: one line at the beginning, and nothing more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def initialized(self, given: Checkpoint, taken: Sequence[str], left: Sequence[str]) -> None:
+        """The weights of another training were taken, as far as they fit."""
+
+    def continued(self, changes: Sequence[tuple[str, Any, Any]]) -> None:
+        """A training continues where this much of its environment has changed: (name, before, now)."""
+
+    def introduce(self, recognizer: Recognizer, strategy: tf.distribute.Strategy) -> None:
+        """What is trained, and on what."""
+        print(f"train: {describe(strategy)}; the chief reports the progress", flush=True)
+
+    def built(self, graph: Any) -> None:
+        """The graph of the steps is there."""
+
+    def advancing(self, step: int) -> None:
+        """Steps are about to run from here."""
+
+    def looked(self, step: int, tally: Tally, pace: Pace) -> None:
+        """What the last steps came to."""
+
+    def validated(self, step: int, validation: Validation, is_best: bool) -> None:
+        """What the validation split was read as."""
+
+    def stopped(self, step: int) -> None:
+        """The training was asked to stop, and is saved."""
+
+
+class Reporter(SilentReporter):
+    """Lines for people, the progress bar, history.jsonl and TensorBoard's files."""
+
+    def __init__(self, plan: Plan, logs_folder: str | os.PathLike[str], step: int) -> None:
+        asked, num_steps = plan.asked, plan.length.num_steps
+        self._plan = plan
+        self._schedule = plan.length.schedule
+        self._start_step = step
+        self._logs_folder = logs_folder
+        self._window = Window(asked.network, len(plan.spec.alphabet), step, num_steps)
+        self._waiting = Waiting(plan.num_drawn / asked.batch_size)
+        self._display = Display(step, num_steps, asked.batch_size)
+        self._open = contextlib.ExitStack()  # the logs, and the display once there is something to show
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def initialized(self, given: Checkpoint, taken: Sequence[str], left: Sequence[str]) -> None:
+        rest = f"; {', '.join(left)} start{'s' if len(left) == 1 else ''} from scratch" if left else ""
+        print(f"train: {len(taken)} arrays from step {given.step:,} of {self._plan.asked.initialize_from}{rest}")
+
+    def continued(self, changes: Sequence[tuple[str, Any, Any]]) -> None:
+        if changes:
+            listed = ", ".join(f"{name} {old} -> {new}" for name, old, new in changes)
+            print(f"note: the training continues with {listed}; its result will not be the same to the last bit")
+
+    def introduce(self, recognizer: Recognizer, strategy: tf.distribute.Strategy) -> None:
+        asked, spec, length = self._plan.asked, self._plan.spec, self._plan.length
+        height, width, channels = spec.image_shape
+        print(
+            f"train: {spec.network} with {spec.readout}, {recognizer.network.count_params():,} parameters, images "
+            f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.batch_size} an epoch, "
+            f"{length.num_steps:,} in all, {spec.precision} on {describe(strategy)}"
+        )
+        if asked.augmentation or spec.cleaning != "none":
+            print(f"train: augmentation {asked.augmentation:g}, cleaning {spec.cleaning}")
+        if self._start_step:
+            print(f"train: continuing from step {self._start_step:,}")
+        self._logs = self._open.enter_context(contextlib.closing(Logs(self._logs_folder, self._start_step)))
+        self._logs.network(recognizer.network)
+        print("building the graph of the training (once, some seconds) ...", flush=True)
+
+    def built(self, graph: Any) -> None:
+        if not self._start_step:
+            self._logs.graph(graph)
+        self._open.enter_context(self._display)
+
+    def advancing(self, step: int) -> None:
+        self._display.advance(step)
+        if self._plan.asked.profile and step == _PROFILE_FROM:
+            self._logs.start_profile()
+        elif self._plan.asked.profile and step == _PROFILE_FROM + _PROFILED_STEPS:
+            self._logs.stop_profile()
+
+    def looked(self, step: int, tally: Tally, pace: Pace) -> None:
+        self._window.add(tally.losses, tally.accuracies)
+        self._waiting.add(tally.waits)
+        self._display.advance(step)
+        self._display.show(self._window, pace)
+        for line in filter(None, (self._window.plateau_line(step), self._waiting.line())):
+            print(line)
+        asked = self._plan.asked
+        rate = learning_rate_at(asked.schedule, asked.learning_rate, self._plan.length.num_steps, step)
+        loss, accuracy = self._window.last_look
+        values = {"loss": loss, "position_accuracy": accuracy, "learning_rate": rate}
+        self._logs.scalars("train", step, **values, images_per_second=self._display.images_per_second(pace))
+        if self._schedule.history_due(step):
+            self._logs.history(step, **values)
+
+    def validated(self, step: int, validation: Validation, is_best: bool) -> None:
+        result, sample = validation
+        print(
+            f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation position_accuracy "
+            f"{result.position_accuracy:.4f}, sequence_accuracy {result.sequence_accuracy:.4f} "
+            f"({result.right:,} of {result.count:,}){' (best so far)' if is_best else ''}"
+        )
+        values = {"position_accuracy": result.position_accuracy, "sequence_accuracy": result.sequence_accuracy}
+        self._logs.scalars("validation", step, **values)
+        self._logs.history(step, **{f"validation_{name}": value for name, value in values.items()})
+        texts, decoded = (
+            [self._plan.spec.text(ids) for ids in rows] for rows in (sample.label_ids, sample.decoded_ids)
+        )
+        self._logs.image("validation", step, "predictions", sheet(sample.images, texts, decoded))
+
+    def stopped(self, step: int) -> None:
+        num_steps = self._plan.length.num_steps
+        print(f"stopped at step {step:,} of {num_steps:,}, saved: run the same command again to continue")
+
+
+def make_reporter(plan: Plan, logs_folder: str | os.PathLike[str], step: int, chief: bool) -> SilentReporter:
+    return Reporter(plan, logs_folder, step) if chief else SilentReporter()

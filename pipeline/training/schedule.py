@@ -1,0 +1,37 @@
+"""When something happens between the steps of a training: pure arithmetic.
+
+schedule = Schedule(num_steps=1500, validation_every=75)
+schedule.steps_to_event(step=20)        # 10, to the next look
+schedule.validation_due(step=75)        # True
+"""
+
+import dataclasses
+
+LOOK_STEPS: int = 10  # how many steps' losses are kept on the devices before somebody looks at them
+_HISTORY_ROWS = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """Looks, validations and rows of the history by step. Saves go by the clock, so they are not here."""
+
+    num_steps: int
+    validation_every: int
+    look_every: int = LOOK_STEPS
+
+    def steps_to_event(self, step: int) -> int:
+        """How many steps there are before the next look, which comes with each validation too."""
+        to_validation = self.validation_every - step % self.validation_every
+        to_look = self.look_every - step % self.look_every
+        return min(self.num_steps - step, to_validation, to_look)
+
+    def validation_due(self, step: int) -> bool:
+        return step == self.num_steps or (step > 0 and step % self.validation_every == 0)
+
+    def look_due(self, step: int) -> bool:
+        return step % self.look_every == 0 or self.validation_due(step)
+
+    def history_due(self, step: int) -> bool:
+        """Whether the history gets a row, of which it has a few hundred however long the training is."""
+        every = max(1, self.num_steps // (_HISTORY_ROWS * self.look_every)) * self.look_every
+        return step % every == 0

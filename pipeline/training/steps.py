@@ -1,0 +1,148 @@
+"""Training steps on all replicas, and what they came to.
+
+steps = Steps(strategy, recognizer, optimizer, batch_size)
+steps.run(iterator, tf.constant(0), tf.constant(10), tf.constant(0.0))
+tally = steps.look(10)
+tally.losses, tally.accuracies
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from alexnet.labels import PADDING
+from pipeline.machine.devices import is_multi_worker
+from pipeline.model.recognizer import Recognizer
+from pipeline.training.schedule import LOOK_STEPS
+
+_COLUMNS = 5  # of the tally
+
+
+class Tally(NamedTuple):
+    """A row for each step since the last look."""
+
+    losses: np.ndarray
+    accuracies: np.ndarray  # position_accuracy, of the batch as it was read while training
+    stops: np.ndarray  # not 0 where a worker was asked to stop
+    waits: np.ndarray  # seconds that the step waited for its images
+
+
+class Steps:
+    """Runs training steps on all replicas, and tells what they came to."""
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        recognizer: Recognizer,
+        optimizer: keras.optimizers.Optimizer,
+        batch_size: int,
+        xla: bool = False,
+    ) -> None:
+        self.strategy = strategy
+        self._network = recognizer.network
+        self._readout = recognizer.readout
+        self._optimizer = optimizer
+        self._batch_size = batch_size
+        # Loss scaling leaves out a step whose gradients are not finite, and looks at those of one replica only.
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._must_agree = scales and strategy.num_replicas_in_sync > 1
+        self._differentiate = (
+            tf.function(self._gradients, jit_compile=True, autograph=False) if xla else self._gradients
+        )
+        # Per step: loss, right positions, counted positions, whether a worker was asked to stop, and seconds spent
+        # waiting for images. Each replica keeps its own sums, so that nothing is exchanged before somebody looks.
+        self._tally = tf.Variable(
+            tf.zeros([LOOK_STEPS, _COLUMNS]),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.SUM,
+        )
+        self.run: Callable[..., None] = tf.function(self._run, autograph=False)
+        self._look = tf.function(self._take_tally, autograph=False)
+
+    def look(self, count: int) -> Tally:
+        """What the first `count` steps since the last look came to; the tally is emptied."""
+        losses, right, counted, stops, waits = self._look().numpy()[:count].T
+        return Tally(losses, right / np.maximum(counted, 1), stops, waits / self.strategy.num_replicas_in_sync)
+
+    def steps_per_call(self, wanted: int) -> int:
+        """How many steps `run` may be asked for. Workers exchange numbers within a step, and a loop around that has
+        been seen to leave each of them waiting for the other."""
+        return 1 if is_multi_worker(self.strategy) else wanted
+
+    def trace(self, batches: Iterator[Any]) -> Any:
+        """Builds the graph of the steps ahead of time, from batches of which only the shapes matter; returns it."""
+        number = tf.TensorSpec([], tf.int32)
+        return self.run.get_concrete_function(batches, number, number, tf.TensorSpec([], tf.float32)).graph
+
+    def _run(self, iterator: Iterator[Any], slot: tf.Tensor, count: tf.Tensor, stop: tf.Tensor) -> None:
+        """`count` steps, as a loop inside TensorFlow: a step is the same whatever their number."""
+        if is_multi_worker(self.strategy):
+            batch, waited = _timed_next(iterator)
+            self.strategy.run(self._step, args=(*batch, slot, stop, waited))
+            return
+
+        def step(i: tf.Tensor) -> tf.Tensor:
+            batch, waited = _timed_next(iterator)
+            self.strategy.run(self._step, args=(*batch, slot + i, stop, waited))
+            return i + 1
+
+        tf.while_loop(lambda i: i < count, step, [tf.constant(0)], parallel_iterations=1)
+
+    def _step(
+        self, images: tf.Tensor, label_ids: tf.Tensor, slot: tf.Tensor, stop: tf.Tensor, waited: tf.Tensor
+    ) -> None:
+        loss, logits, gradients = self._differentiate(images, label_ids)
+        if self._must_agree:
+            gradients = finite_together(gradients)
+        self._optimizer.apply(gradients, self._network.trainable_variables)
+        right, counted = position_counts(label_ids, self._readout.decode(logits).label_ids)
+        row = tf.stack([loss, right, counted, stop, waited])
+        self._tally.assign_add(tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, _COLUMNS]), [[slot]], [row]))
+
+    def _gradients(self, images: tf.Tensor, label_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        variables = self._network.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self._network(images, training=True)
+            losses = self._readout.loss(logits, label_ids)
+            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
+            if self._network.losses:
+                loss += tf.nn.scale_regularization_loss(tf.add_n(self._network.losses))
+            scaled = self._optimizer.scale_loss(loss)
+        return loss, logits, tape.gradient(scaled, [variable.value for variable in variables])
+
+    def _take_tally(self) -> tf.Tensor:
+        def take() -> tf.Tensor:
+            taken = self._tally.read_value()
+            self._tally.assign(tf.zeros_like(taken))
+            return taken
+
+        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, self.strategy.run(take), axis=None)
+
+
+def finite_together(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The gradients of a replica, all of them infinite where any replica has one that is not finite."""
+    broken = tf.add_n([tf.cast(~tf.reduce_all(tf.math.is_finite(gradient)), tf.float32) for gradient in gradients])
+    broken = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, broken)
+    return [tf.where(broken > 0, tf.constant(np.inf, gradient.dtype), gradient) for gradient in gradients]
+
+
+def position_counts(label_ids: tf.Tensor, decoded_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(right, counted) as metrics.position_counts, summed over positions, in TensorFlow."""
+    more = decoded_ids.shape[1] - label_ids.shape[1]  # a place for what is too long
+    label_ids = tf.pad(label_ids, [[0, 0], [0, more]], constant_values=PADDING)
+    counted = (label_ids != PADDING) | (decoded_ids != PADDING)
+    right = counted & (label_ids == decoded_ids)
+    return tf.reduce_sum(tf.cast(right, tf.float32)), tf.reduce_sum(tf.cast(counted, tf.float32))
+
+
+def _timed_next(iterator: Iterator[Any]) -> tuple[Any, tf.Tensor]:
+    """(the next batch, the seconds it took to come)."""
+    began = tf.timestamp()
+    with tf.control_dependencies([began]):
+        batch = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+        return batch, tf.cast(tf.timestamp() - began, tf.float32)

@@ -1,0 +1,71 @@
+"""Reading the validation split while training.
+
+validation = Validator(strategy, recognizer, manifest).run()
+validation.result.sequence_accuracy, validation.sample.images
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pipeline.model import metrics
+from pipeline.model.reading import ReadBatch, evaluation_batches, predict_batches
+from pipeline.model.recognizer import Recognizer
+from pipeline.model.state import ValidationResult
+from records.dataset.manifest import Manifest
+
+_BATCH_SIZE = 256
+_SAMPLE_IMAGES = 16
+
+
+class Sample(NamedTuple):
+    """Some images of the split and what they were read as, to be shown."""
+
+    images: np.ndarray
+    label_ids: np.ndarray
+    decoded_ids: np.ndarray
+
+
+class Validation(NamedTuple):
+    """What one reading of the split came to."""
+
+    result: ValidationResult
+    sample: Sample
+
+
+class Validator:
+    """Reads the whole validation split with the network as it stands."""
+
+    def __init__(self, strategy: tf.distribute.Strategy, recognizer: Recognizer, manifest: Manifest) -> None:
+        self._strategy = strategy
+        self._recognizer = recognizer
+        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, recognizer.image_shape[2])
+
+    def run(self) -> Validation:
+        batches = self._read()
+        label_ids = np.concatenate([batch.label_ids for batch in batches])
+        decoded_ids = np.concatenate([batch.decoded_ids for batch in batches])
+        first = batches[0]
+        shown = slice(_SAMPLE_IMAGES)
+        assert first.images is not None
+        return Validation(
+            measured(label_ids, decoded_ids),
+            Sample(first.images[shown], first.label_ids[shown], first.decoded_ids[shown]),
+        )
+
+    def _read(self) -> list[ReadBatch]:
+        """The images of the first batch only are kept."""
+        kept: list[ReadBatch] = []
+        for batch in predict_batches(self._strategy, self._recognizer, self._batches, images=True):
+            kept.append(batch._replace(images=None) if kept else batch)
+        return kept
+
+
+def measured(label_ids: np.ndarray, decoded_ids: np.ndarray) -> ValidationResult:
+    right, counted = metrics.position_counts(label_ids, decoded_ids)
+    return ValidationResult(
+        sequence_accuracy=int(metrics.sequence_right(label_ids, decoded_ids).sum()) / len(label_ids),
+        position_accuracy=float(right.sum() / counted.sum()),
+        count=len(label_ids),
+    )
