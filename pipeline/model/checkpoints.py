@@ -66,6 +66,10 @@ class Checkpoints:
         """The steps there are checkpoints of, in order."""
         return sorted(step for step, kind in self._files() if kind == "json")
 
+    def written(self) -> dict[int, int]:
+        """{step: when its checkpoint was written}: the same again where nothing was trained in between."""
+        return {step: self._path(step, "json").stat().st_mtime_ns for step in self.steps()}
+
     def save(self, step, arrays, state, best_step=None):
         """Writes a checkpoint, then removes all but the last two and the one of `best_step`."""
         self.folder.mkdir(parents=True, exist_ok=True)

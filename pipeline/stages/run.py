@@ -96,9 +96,13 @@ def _train(config, workdir):
 
     records = records_to_train(config, workdir)
     import_tensorflow()
+    from pipeline.model.checkpoints import Checkpoints
     from pipeline.training.loop import train
 
+    checkpoints = Checkpoints(workdir.checkpoints)
+    before = checkpoints.written()
     train(config, workdir, records)
+    return checkpoints.written() != before
 
 
 def _test(config, workdir):
@@ -106,9 +110,11 @@ def _test(config, workdir):
 
     records = records_to_test(config, workdir)
     import_tensorflow()
+    from pipeline.report.files import previous_summary
     from pipeline.stages.test import test
 
-    test(config, workdir, read_seconds(workdir), records)
+    previous = previous_summary(workdir.report)
+    return not test(config, workdir, read_seconds(workdir), records).repeats(previous)
 
 
 def _folds(config, workdir):
