@@ -66,7 +66,7 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
 
 
 def test_raw_pixels_are_compared_too(tmp_path):
-    raw = lambda number: bytes([number % 11]) * (8 * 16)  # noqa: E731
+    raw = lambda number: bytes([number % 11]) * (8 * 16)
     found = statements(make_records(tmp_path, picture=raw, encoding=schema.RAW))
     assert found["no shared pixels"][1].startswith("1 picture (1 tested image) also in train")
 
@@ -75,8 +75,11 @@ def test_classes_that_were_never_learned_or_tested_are_named(tmp_path):
     manifest = make_records(tmp_path, train=["12", "13"], validation=[], test=["22", "23", "24"])
     assert statements(manifest)["all classes"] == (
         False,
-        "Not every character was learned and tested at every position: only one character is ever tested at position 1; "
-        "'2' was never learned at position 1; '4' was never learned at position 2; '1' was never tested at position 1.",
+        (
+            "Not every character was learned and tested at every position: only one character is ever tested at "
+            "position 1; '2' was never learned at position 1; '4' was never learned at position 2; '1' was never tested "
+            "at position 1."
+        ),
     )
 
 

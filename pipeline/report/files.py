@@ -55,11 +55,14 @@ def write_predictions(path: pathlib.Path, keys: Iterable[str], readings: Reading
     with atomic_file(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
+        quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         rows.writerow(PREDICTIONS_HEADER)
         columns = (readings.label_ids, readings.decoded_ids, readings.confidence.tolist(), readings.right.tolist())
         for key, label, decoded, confidence, right in zip(keys, *columns, strict=True):
-            texts = map(as_text_cell, (key, alphabet.text(label), alphabet.text(decoded)))
-            rows.writerow((*texts, f"{confidence:.6f}", int(right)))
+            texts = [as_text_cell(cell) for cell in (key, alphabet.text(label), alphabet.text(decoded))]
+            row = (*texts, f"{confidence:.6f}", int(right))
+            # The csv module quotes by itself what holds a line end of its own, which is not the only one.
+            (quoted if any("\r" in cell for cell in texts) else rows).writerow(row)
         text.flush()
         text.detach()
 

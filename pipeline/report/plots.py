@@ -29,6 +29,7 @@ MARKED_THRESHOLDS: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999)
 NOTHING = "none"
 _FEW_POSITIONS = 8  # more would have no room for a number each
 _FEW_TICKS = 12
+_FAR = 10  # times the lowest loss, from where on powers show the course better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
     axes.set_ylim(floor, 1 + 0.12 * (1 - floor))
     axes.set_xlabel("position of the character in the code")
     axes.grid(axis="y", color=theme.line, linewidth=0.8)
-    _titled(axes, "How much is read right", f"share of {whole.count:,} {split} images; bars are 95 % intervals", theme)
+    _titled(axes, "How much is read right", f"share of {whole.count:,} {visible(split)} images; bars are 95 % intervals", theme)
     return _png(axes)
 
 
@@ -157,8 +158,8 @@ def training_plot(history: Sequence[TrainingPoint], theme: Theme = LIGHT) -> byt
         axes.grid(axis="y", color=theme.line, linewidth=0.8)
     losses = [(point.step, point.loss) for point in history if point.loss is not None]
     _curve(upper, losses, theme.accent)
-    if losses and all(loss > 0 for _, loss in losses):
-        _scale_by_powers(upper)
+    if losses:
+        _scale_losses(upper, [loss for _, loss in losses])
     for name, color, label in (
         ("validation_position_accuracy", theme.faint, "a character"),
         ("validation_sequence_accuracy", theme.wrong, "whole code"),
@@ -176,12 +177,14 @@ def training_plot(history: Sequence[TrainingPoint], theme: Theme = LIGHT) -> byt
     return _png(upper)
 
 
-def _scale_by_powers(axes: Any) -> None:
-    """A logarithmic axis with a few plain numbers: matplotlib's own labels of minor ticks overlap on one so low."""
+def _scale_losses(axes: Any, losses: Sequence[float]) -> None:
+    """A few plain numbers; by powers where losses fall far. matplotlib's own labels overlap on an axis so low."""
+    low, high = min(losses), max(losses)
+    if low <= 0 or high < _FAR * low:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        return
     axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    steps = (1, 2, 5) if high < 30 * low else (1,)
-    axes.yaxis.set_major_locator(LogLocator(subs=steps, numticks=5))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FAR * _FAR * low else (1,), numticks=5))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
 
