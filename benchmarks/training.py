@@ -56,7 +56,7 @@ def measure(config, workdir):
         "batch_size": config.train.batch_size,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
-        "sequence_accuracy": summary["sequence_accuracy"],
+        "sequence_accuracy": dataclasses.asdict(summary.figures.whole),
     }
 
 

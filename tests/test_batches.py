@@ -3,10 +3,6 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from pipeline.model.cleaning import CLEANINGS
-from pipeline.model.shares import Part
-from pipeline.training.augmentation import augment
 from pipeline.training.batches import (
     decode_split,
     epoch_seed,
@@ -16,6 +12,10 @@ from pipeline.training.batches import (
     steps_per_epoch,
     training_batches,
 )
+
+from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.shares import Part
+from pipeline.training.augmentation import augment
 from records.dataset.reader import label_lookup, match_channels, read_in_order
 from records.errors import DamagedRecords, DigitwiseError
 from tests.training_fixtures import make_records

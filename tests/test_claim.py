@@ -5,11 +5,13 @@ import io
 import pytest
 from PIL import Image
 
-from pipeline.report import claim
-from pipeline.report.claim import Exposure
+from pipeline.report import claim, scans
+from pipeline.report.claim import TrainedOn, find_exposure
+from pipeline.report.scans import Exposure, scan_splits
+from pipeline.report.summary import Claim, Statement
 from records.dataset import schema
-from records.dataset.shards import split_of
 from records.errors import DamagedRecords
+from records.split import TEST, SplitRule
 from records.tfrecord.framing import frame
 from tests.small_records import make_records, picture
 
@@ -21,22 +23,21 @@ def manifest(tmp_path):
 
 def statements(manifest, split="test", exposure=None):
     exposure = exposure or Exposure(manifest, True)
-    scans = claim.scan_splits(manifest, split, exposure, processes=1)
-    found = claim.rests_on(manifest, split, exposure, scans, True)
-    return {statement.name: (statement.holds, statement.text) for statement in found}
+    found = claim.claim(manifest, split, exposure, scan_splits(manifest, split, exposure, processes=1), repeatable=True)
+    return {statement.name: (statement.holds, statement.text) for statement in found.statements}
 
 
 def test_a_clean_split_holds_with_its_numbers(tmp_path):
     manifest = make_records(tmp_path, train=["12", "21"], validation=["33"], test=["34", "43"])
     found = statements(manifest)
-    assert found["held out"] == (True, "The test split was neither learned from nor used to choose the checkpoint.")
+    assert found["held out"] == (True, "The test split was used neither to train nor to choose the checkpoint.")
     assert found["no shared codes"] == (
         True,
-        "None of the 2 different codes tested is among the 2 of train and the 1 of validation; all were compared.",
+        "None of the 2 different codes tested is among the 2 of train or the 1 of validation. All were compared.",
     )
     assert found["no shared pixels"] == (
         True,
-        "None of the 2 different pictures tested is among the 2 of train and the 1 of validation; all were compared.",
+        "None of the 2 different pictures tested is among the 2 of train or the 1 of validation. All were compared.",
     )
 
 
@@ -46,7 +47,7 @@ def test_shared_codes_are_counted(tmp_path):
     assert holds is False
     assert text == (
         "2 codes (3 tested images) also in train; 1 code (1 tested image) also in validation: "
-        "there the figure shows memory."
+        "there the network may only remember."
     )
 
 
@@ -60,12 +61,12 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
     found = statements(make_records(tmp_path, picture=same_pixels))
     assert found["no shared codes"][0] is True
     assert found["no shared pixels"] == (
-        False, "1 picture (2 tested images) also in train: there the figure shows memory.",
+        False, "1 picture (2 tested images) also in train: there the network may only remember.",
     )  # fmt: skip
 
 
 def test_raw_pixels_are_compared_too(tmp_path):
-    raw = lambda number: bytes([number % 11]) * (8 * 16)  # noqa: E731
+    raw = lambda number: bytes([number % 11]) * (8 * 16)
     found = statements(make_records(tmp_path, picture=raw, encoding=schema.RAW))
     assert found["no shared pixels"][1].startswith("1 picture (1 tested image) also in train")
 
@@ -74,9 +75,11 @@ def test_classes_that_were_never_learned_or_tested_are_named(tmp_path):
     manifest = make_records(tmp_path, train=["12", "13"], validation=[], test=["22", "23", "24"])
     assert statements(manifest)["all classes"] == (
         False,
-        "Not every character was learned and tested everywhere: position 1 of the tested images only ever shows one "
-        "character; '2' was never learned at position 1; '4' was never learned at position 2; '1' was never tested at "
-        "position 1.",
+        (
+            "Not every character was learned and tested at every position: only one character is ever tested at "
+            "position 1; '2' was never learned at position 1; '4' was never learned at position 2; '1' was never tested "
+            "at position 1."
+        ),
     )
 
 
@@ -84,15 +87,15 @@ def test_all_classes_hold_with_the_least_count(tmp_path):
     manifest = make_records(tmp_path, train=["12", "21"], validation=[], test=["11", "22", "22"])
     assert statements(manifest)["all classes"] == (
         True,
-        "At each position, every character that the records show there was learned and is tested, each at least once.",
+        "Every character that occurs at a position was learned there, and is tested there at least once.",
     )
 
 
 @pytest.mark.parametrize(
     "split, said",
     [
-        ("train", "These images were trained on: the figure says nothing about new ones."),
-        ("validation", "These images chose the checkpoint"),
+        ("train", "The network was trained on these images, so the result says nothing about new ones."),
+        ("validation", "These images were used to choose the checkpoint"),
     ],
 )
 def test_images_that_had_a_part_in_the_training_do_not_hold(manifest, split, said):
@@ -103,37 +106,39 @@ def test_images_that_had_a_part_in_the_training_do_not_hold(manifest, split, sai
 def test_other_records_are_compared_with_those_of_the_training(tmp_path, manifest):
     other = make_records(tmp_path / "other", train=["11"], validation=[], test=["12", "33"])
     found = statements(other, exposure=Exposure(manifest, False))
-    assert found["held out"] == (True, f"The checkpoint was trained on other records, {manifest.folder}.")
-    assert found["no shared codes"] == (False, "1 code (1 tested image) also in train: there the figure shows memory.")
+    assert found["held out"] == (True, f"The checkpoint was trained on other records: {manifest.folder}.")
+    assert found["no shared codes"] == (
+        False,
+        "1 code (1 tested image) also in train: there the network may only remember.",
+    )
 
 
 def test_what_is_not_known_is_said(manifest):
     found = statements(manifest, exposure=Exposure(None, False))
     assert [found[name][0] for name in ("held out", "no shared codes", "no shared pixels")] == [None, None, None]
-    assert claim.claim(claim.separation_statements({"tested": None})) == {
-        "holds": None,
-        "statements": [
-            {"name": name, "holds": None, "text": "Not checked: there are no records of the training to compare with."}
-            for name in ("no shared codes", "no shared pixels")
-        ],
-    }
+    assert found["no shared codes"][1] == "Not checked: the records of the training are not there to compare with."
 
 
-def test_dropout_left_on_is_told(manifest):
-    exposure = Exposure(manifest, True)
-    scans = claim.scan_splits(manifest, "test", exposure, processes=1)
-    assert claim.rests_on(manifest, "test", exposure, scans, True)[-1].holds is True
-    assert claim.rests_on(manifest, "test", exposure, scans, False)[-1].holds is False
+@pytest.mark.parametrize(
+    "verdicts, holds", [([True, True], True), ([True, None], None), ([None, False, True], False), ([], True)]
+)
+def test_a_claim_holds_where_all_of_it_does(verdicts, holds):
+    assert Claim(tuple(Statement("a", verdict, "") for verdict in verdicts)).holds is holds
+
+
+def test_dropout_left_on_is_told():
+    assert claim.dropout_statement(True).holds is True
+    assert claim.dropout_statement(False).holds is False
 
 
 def test_the_records_of_the_training_are_found_by_their_fingerprint(tmp_path, manifest, workdir):
-    settings = {"records": {"fingerprint": manifest.fingerprint}}
-    assert claim.find_exposure(settings, manifest, workdir) == Exposure(manifest, True)
+    trained = TrainedOn(manifest.fingerprint)
+    assert find_exposure(trained, manifest, workdir) == Exposure(manifest, True)
     other = make_records(tmp_path / "other", test=["11"])
-    assert claim.find_exposure(settings, other, workdir) == Exposure(None, False)
+    assert find_exposure(trained, other, workdir) == Exposure(None, False)
     own = make_records(workdir.records)
     assert own.fingerprint == manifest.fingerprint
-    assert claim.find_exposure(settings, other, workdir) == Exposure(own, False)
+    assert find_exposure(trained, other, workdir) == Exposure(own, False)
 
 
 def test_a_damaged_record_is_named(manifest):
@@ -145,9 +150,9 @@ def test_a_damaged_record_is_named(manifest):
 
 
 def test_worker_processes_find_the_same(manifest, monkeypatch):
-    alone = claim.scan_splits(manifest, "test", Exposure(manifest, True), processes=1)
-    monkeypatch.setattr(claim, "_SMALL", 0)
-    together = claim.scan_splits(manifest, "test", Exposure(manifest, True), processes=2)
+    alone = scan_splits(manifest, "test", Exposure(manifest, True), processes=1)
+    monkeypatch.setattr(scans, "_SMALL", 0)
+    together = scan_splits(manifest, "test", Exposure(manifest, True), processes=2)
     assert {name: sorted(scan.pixels) for name, scan in alone.items()} == {
         name: sorted(scan.pixels) for name, scan in together.items()
     }
@@ -165,16 +170,38 @@ def test_codes_that_an_earlier_training_may_have_learned_are_counted(tmp_path):
     def earlier(*splits):
         return statements(manifest, exposure=Exposure(manifest, True, earlier=splits)).get("earlier training")
 
-    learned = sum(split_of(code, 0.2, 0.3) != "test" for code in codes)
+    rule, tests_all = SplitRule(0.2, 0.3), SplitRule(0.0, 1.0)
+    learned = sum(rule.split(code) != TEST for code in codes)
     assert 0 < learned < len(codes)
-    holds, text = earlier((0.2, 0.3, 0.0))
-    assert holds is False and f"the codes of {learned} tested images: give both the same" in text
-    assert earlier((0.2, 0.3, 0.0), None) == (holds, text)
-    assert earlier((0.0, 1.0, 0.0))[0] is True
-    assert earlier((0.0, 1.0, 0.0), None)[0] is None
+    holds, text = earlier(rule)
+    assert holds is False and f"the codes of {learned} tested images: use the same" in text
+    assert earlier(rule, None) == (holds, text)
+    assert earlier(tests_all)[0] is True
+    assert earlier(tests_all, None)[0] is None
     assert earlier() is None
 
 
-def test_the_earlier_trainings_are_those_that_the_checkpoint_tells_of(manifest, workdir):
-    settings = {"earlier": [{"records": "a", "split": [0.1, 0.2, 0.0]}, {"records": "b", "split": None}]}
-    assert claim.find_exposure(settings, manifest, workdir).earlier == ((0.1, 0.2, 0.0), None)
+def test_codes_that_may_have_been_generated_are_counted(tmp_path):
+    rule = SplitRule(0.2, 0.3)
+    codes = [f"{a}{b}" for a in "1234" for b in "1234"]
+    may_be = [code for code in codes if rule.split(code) == "train"]
+    kept_out = [code for code in codes if code not in may_be]
+    assert len(may_be) > 1 and kept_out
+
+    def generated(test, settings):
+        manifest = make_records(tmp_path / str(len(test)), train=["11"], validation=[], test=test, settings=settings)
+        return statements(manifest, exposure=Exposure(manifest, True, generated=True))["generated codes"]
+
+    holds, text = generated(codes, rule.to_json())
+    assert holds is False and text.endswith(f"perhaps with the codes of {len(may_be)} tested images.")
+    assert generated(kept_out, rule.to_json())[0] is True
+    assert generated(kept_out[:1], {})[0] is None
+    unknown = generated(kept_out[:1], {**rule.to_json(), "only_split": "test"})
+    assert unknown == (None, "Images were also generated during training, and it is not known with which codes.")
+
+
+def test_what_a_checkpoint_remembers_of_its_training():
+    earlier = [{"records": "a", "split": [0.1, 0.2, 0.0]}, {"records": "b", "split": None}]
+    settings = {"records": {"fingerprint": "f"}, "drawn": {"seed": 1}, "earlier": earlier}
+    assert claim.trained_on(settings) == TrainedOn("f", True, (SplitRule(0.1, 0.2), None))
+    assert claim.trained_on({"drawn": None}) == TrainedOn(None)

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from pipeline.training.batches import Drawn, steps_per_epoch, training_batches, usual_epochs
 
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion.convert import convert
@@ -13,7 +14,6 @@ from pipeline.drawing.stream import Endless, drawn_batches
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.shares import Part
 from pipeline.stages.run import run_stages
-from pipeline.training.batches import Drawn, steps_per_epoch, training_batches, usual_epochs
 from pipeline.training.display import Waiting
 from pipeline.training.loop import Length, train
 from pipeline.workdir import Workdir

@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.model import metrics
 from pipeline.report import lookalikes
+from pipeline.report.summary import LookAlikePair
 from records.alphabet import Alphabet
 
 
@@ -36,18 +37,18 @@ def test_look_alikes_are_counted_both_ways_and_as_equal():
     decoded = np.array([[o, five], [zero, five], [zero, o], [o, five], [o, zero], [zero, -1]])
     found = lookalikes.compare(labels, decoded, metrics.confusion_counts(labels, decoded), alphabet)
     # Right: the last. Right but for look-alikes: the first three. 7 for 5 is no look-alike, and nothing is no character.
-    assert found["pairs"] == [
-        {"characters": ["0", "O"], "shown": [5, 2], "taken_for_other": [3, 1]},
-        {"characters": ["5", "S"], "shown": [2, 0], "taken_for_other": [0, 0]},
-    ]
-    whole = found["sequence_accuracy"]
-    assert (whole["right"], whole["count"], whole["value"]) == (4, 6, 4 / 6)
-    assert (whole["low"], whole["high"]) == metrics.wilson_interval(4, 6)
+    zeros = LookAlikePair(("0", "O"), shown=(5, 2), taken_for_other=(3, 1))
+    fives = LookAlikePair(("5", "S"), shown=(2, 0), taken_for_other=(0, 0))
+    assert found.pairs == (zeros, fives)
+    assert found.confused == [zeros]
+    whole = found.sequence_accuracy
+    assert (whole.right, whole.count, whole.value) == (4, 6, 4 / 6)
+    assert (whole.low, whole.high) == metrics.wilson_interval(4, 6)
 
 
 def test_a_reading_wider_than_the_labels_is_no_look_alike():
     found = lookalikes.compare(np.array([[0]]), np.array([[1, 0]]), {}, "0O")
-    assert found["sequence_accuracy"]["right"] == 0
+    assert found.sequence_accuracy.right == 0
 
 
 def test_digits_alone_have_no_look_alikes():

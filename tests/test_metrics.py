@@ -122,8 +122,8 @@ def test_a_network_that_reads_nothing_is_counted():
 
 def test_accuracy_of_codes_of_each_length():
     of = metrics.length_accuracy(LABELS, DECODED)
-    assert {length: (a["value"], a["right"], a["count"]) for length, a in of.items()} == {
+    assert {length: (a.value, a.right, a.count) for length, a in of.items()} == {
         2: (0, 0, 2),
         3: (1 / 3, 1, 3),
     }
-    assert (of[2]["low"], round(of[2]["high"], 4)) == (0.0, 0.6576)  # 1.96 ** 2 / (2 + 1.96 ** 2)
+    assert (of[2].low, round(of[2].high, 4)) == (0.0, 0.6576)  # 1.96 ** 2 / (2 + 1.96 ** 2)

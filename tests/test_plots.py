@@ -1,13 +1,16 @@
 """Pictures are looked at by people; here only that they are there, of the size promised, and not empty."""
 
 import io
+import itertools
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.model.metrics import Coverage
+from pipeline.model.metrics import Accuracy, Coverage
 from pipeline.report import plots
+from pipeline.report.history import TrainingPoint
+from pipeline.report.summary import Chance, Figures, Position
 
 
 def pixels(png, size):
@@ -25,15 +28,29 @@ def assert_drawn(png, theme, size=plots.SIZE_INCHES):
     assert 0.003 < (shown != background).any(axis=-1).mean() < 0.7
 
 
+def figures(positions, whole, chance):
+    return Figures(whole, {}, tuple(positions), chance, (), None, ())
+
+
 @pytest.mark.parametrize("theme", [plots.LIGHT, plots.DARK])
 def test_accuracy_plot(theme):
-    positions = [(0.99, 0.98, 1.0), None, (1.0, 0.99, 1.0)]
-    assert_drawn(plots.accuracy_plot(positions, (0.98, 0.96, 0.99), (0.1, 1e-4), theme=theme), theme)
+    positions = [Position(0.99, 9, 0.98, 1.0, 0.1), Position(None, 0, 0.0, 1.0, None), Position(1.0, 9, 0.99, 1.0, 0.1)]
+    shown = figures(positions, Accuracy(0.98, 50, 49, 0.96, 0.99), Chance(0.1, 1e-4))
+    assert_drawn(plots.accuracy_plot(shown, "test", theme), theme)
 
 
 def test_accuracy_plot_at_chance_and_of_long_codes():
-    chance = (0.1, 0.05, 0.2)
-    assert_drawn(plots.accuracy_plot([chance] * 64, (0.0, 0.0, 0.1), (0.1, 1e-9)), plots.LIGHT)
+    shown = figures([Position(0.1, 9, 0.05, 0.2, 0.1)] * 64, Accuracy(0.0, 50, 0, 0.0, 0.1), Chance(0.1, 1e-64))
+    assert_drawn(plots.accuracy_plot(shown, "test"), plots.LIGHT)
+
+
+def line_pixels(png):
+    """How many pixels have the colour of the curve."""
+    return is_shown(png, tuple(int(plots.LIGHT.accent[i : i + 2], 16) for i in (1, 3, 5)))
+
+
+def is_shown(png, color):
+    return int((np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) == color).all(axis=-1).sum())
 
 
 @pytest.mark.parametrize("theme", [plots.LIGHT, plots.DARK])
@@ -62,6 +79,34 @@ def test_coverage_plot():
     assert_drawn(plots.coverage_plot([Coverage(0.1, 1.0, 10, 0)]), plots.LIGHT)
 
 
-def test_training_plot_takes_rows_that_lack_keys():
-    history = [{"step": 1, "loss": 2.3}, {"step": 2, "validation_sequence_accuracy": 0.5}, {"step": 3, "loss": None}]
-    assert_drawn(plots.training_plot(history), plots.LIGHT)
+def test_coverage_plot_of_a_single_point_has_a_line():
+    """Where all confidences are 0, as those of long codes are, all images are read together."""
+    assert line_pixels(plots.coverage_plot([Coverage(0.0, 1.0, 10, 5)])) > 100
+
+
+@pytest.mark.parametrize("losses", [(2.5, 1.2), (2.5, 0.001), (0.5, 0.0), (), (1e-5, 3e-5)])
+@pytest.mark.parametrize("theme", [plots.LIGHT, plots.DARK])
+def test_training_plot(theme, losses):
+    history = [TrainingPoint(step, loss=loss) for step, loss in enumerate(losses)]
+    history += [TrainingPoint(20, validation_position_accuracy=0.75, validation_sequence_accuracy=0.5)]
+    png = plots.training_plot(history, theme)
+    assert_drawn(png, theme)
+    if theme == plots.DARK:
+        assert not is_shown(png, (0, 0, 0)), "matplotlib's own black is hard to see on dark"
+
+
+@pytest.mark.parametrize("losses", [(2.5, 1.2), (2.5, 0.2), (2.5, 0.02), (2.5, 0.00002), (1.0, 0.0)])
+def test_labels_of_the_loss_do_not_overlap(monkeypatch, losses):
+    drawn = []
+    monkeypatch.setattr(plots, "_png", drawn.append)
+    plots.training_plot([TrainingPoint(step, loss=loss) for step, loss in enumerate(losses)])
+    (axes,) = drawn
+    axes.figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    labels = [*axes.get_yticklabels(), *axes.get_yticklabels(minor=True)]
+    boxes = [
+        label.get_window_extent() for label in labels if label.get_text() and low <= label.get_position()[1] <= high
+    ]
+    assert len(boxes) >= 2
+    boxes.sort(key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 for below, above in itertools.pairwise(boxes))

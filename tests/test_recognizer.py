@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from pipeline.training.batches import evaluation_batches
 
 from pipeline import config
 from pipeline.config import TrainConfig
 from pipeline.model.checkpoints import Checkpoints, arrays_of
 from pipeline.model.recognizer import POLICIES, Recognizer, predict_batches
-from pipeline.training.batches import evaluation_batches
 from pipeline.training.loop import training_settings
 from records.errors import DigitwiseError
 from tests.training_fixtures import make_records, settings_for_tests

@@ -79,8 +79,9 @@ def test_the_loss_halves_on_one_batch(work):
 
 def single_device_steps(asked, manifest):
     """Steps on the one batch that there is, over and over."""
-    from pipeline.model.recognizer import Recognizer
     from pipeline.training.batches import evaluation_batches
+
+    from pipeline.model.recognizer import Recognizer
 
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     tf.keras.utils.set_random_seed(0)

@@ -11,6 +11,10 @@ import pytest
 from PIL import Image
 
 from pipeline.config import CodeConfig, RecordsConfig, RunConfig, TrainConfig, TrialsConfig
+from pipeline.machine.own_process import run_alone
+from pipeline.model.metrics import Accuracy
+from pipeline.report.summary import CleaningResult
+from pipeline.report.trials import CleaningsReport, FoldsReport, TrialResult, read_cleanings, save
 from pipeline.stages import trials
 from pipeline.values import SettingError
 from records.dataset.shards import split_of
@@ -46,12 +50,10 @@ def test_folds_test_every_image_once(workdir, tmp_path, capfd):
         text = "".join(draw.choice(list(ALPHABET), 2))
         Image.fromarray(stripes(text, draw)[..., 0]).save(images / f"{text}_{number}.png")
     result = trials.folds(config_for(workdir, images=str(images), validation_fraction=0.1), workdir)
-    whole = result["sequence_accuracy"]
-    assert whole["count"] == sum(fold["count"] for fold in result["folds"]) == 40
-    assert whole["right"] == sum(fold["right"] for fold in result["folds"])
-    assert json.loads(workdir.folds_report.read_text())["sequence_accuracy"] == whole
+    assert list(result.folds) == ["1-of-2", "2-of-2"] and result.whole.count == 40
+    assert json.loads(workdir.folds_report.read_text())["sequence_accuracy"] == dataclasses.asdict(result.whole)
     output = capfd.readouterr().out
-    assert "fold 2 of 2" in output and f"together    {whole['value']:.4f}" in output
+    assert "fold 2 of 2" in output and f"together    {result.whole.value:.4f}" in output
     keys = [
         line.split(",")[0]
         for fold in ("1-of-2", "2-of-2")
@@ -62,20 +64,15 @@ def test_folds_test_every_image_once(workdir, tmp_path, capfd):
 
 @pytest.mark.slow
 def test_cleanings_are_compared_on_the_same_images(workdir, capfd, monkeypatch):
-    from pipeline.report.report import _cleanings_section
-    from pipeline.stages.test import read_cleanings
-
     manifest = make_records(workdir.records, train=16, test=3)
     monkeypatch.setattr(trials, "CLEANINGS", ("none", "median"))
     result = trials.cleanings(config_for(workdir), workdir)
-    assert [(row["cleaning"], row["count"], row["flags"]) for row in result["cleanings"]] == [
+    assert [(row.cleaning, row.accuracy.count, row.flags) for row in result.cleanings] == [
         ("grey", 16, "--channels=1 --cleaning=none"),
         ("grey-median", 16, "--channels=1 --cleaning=median"),
     ]
     assert "cleaning               whole code of validation" in capfd.readouterr().out
-    assert read_cleanings(workdir, manifest) == result["cleanings"]
-    assert "--cleaning=median" in _cleanings_section({"cleanings": result["cleanings"]})
-    assert read_cleanings(workdir, make_records(workdir.root / "others", seed=2)) == []
+    assert read_cleanings(workdir.cleanings_report, manifest.fingerprint) == result.cleanings
 
 
 def test_cleanings_need_something_to_compare_on(workdir):
@@ -90,22 +87,61 @@ def test_colours_are_compared_where_there_are_some():
     assert trials.variants(1)[:2] == [("grey", 1, "none"), ("grey-threshold", 1, "threshold")]
 
 
-def test_what_follows_from_a_comparison():
-    plain = {"cleaning": "grey", "value": 0.9, "right": 180, "count": 200, "low": 0.83, "high": 0.94, "flags": "--a"}
-    better = {
-        **plain,
-        "cleaning": "grey-median",
-        "value": 0.97,
-        "right": 194,
-        "low": 0.92,
-        "high": 0.99,
-        "flags": "--b",
-    }
-    assert trials.cleaning_lines([plain, better])[-1] == "none is better than grey beyond chance: --a is enough"
-    few = [{**row, "count": 199} for row in (plain, better)]
-    assert trials.cleaning_lines(few)[-1].endswith("but 199 images are too few to tell: raise --validation_fraction")
-    far = {**better, "low": 0.945}
-    assert trials.cleaning_lines([plain, far])[-1] == "grey-median is better than grey beyond chance: --b"
+def cleaning(name, right, count, low, high):
+    return CleaningResult(name, f"--{name}", Accuracy(right / count, count, right, low, high))
+
+
+@pytest.mark.parametrize(
+    "best, verdict",
+    [
+        (
+            cleaning("grey-median", 194, 200, 0.92, 0.99),
+            "nothing is better than grey by more than chance explains: --grey is enough",
+        ),
+        (
+            cleaning("grey-median", 196, 200, 0.945, 0.99),
+            "grey-median is better than grey, by more than chance explains: --grey-median",
+        ),
+    ],
+)
+def test_what_follows_from_a_comparison(best, verdict):
+    report = CleaningsReport("records", (cleaning("grey", 180, 200, 0.83, 0.94), best))
+    *_, grey, _, last = report.lines()
+    assert grey == "grey                   0.9000   180 of 200; 95 % interval 0.8300 to 0.9400"
+    assert last == verdict
+
+
+def test_too_few_images_to_compare_are_told():
+    few = CleaningsReport("records", (cleaning("grey", 180, 199, 0.83, 0.94), cleaning("median", 190, 199, 0.92, 0.99)))
+    assert list(few.lines())[-1].endswith("but 199 images are too few to tell: raise --validation_fraction")
+
+
+def test_the_report_of_cleanings_is_read_for_its_own_records(tmp_path):
+    path = tmp_path / "report.json"
+    assert read_cleanings(path, "a") == ()
+    report = CleaningsReport("a", (cleaning("grey", 3, 4, 0.3, 0.95),))
+    save(path, report)
+    assert read_cleanings(path, "a") == report.cleanings
+    assert read_cleanings(path, "b") == ()
+    for damaged in ("{", "[]", '{"records": "a"}', '{"records": "a", "cleanings": [{"cleaning": 1}]}'):
+        path.write_text(damaged)
+        assert read_cleanings(path, "a") == ()
+
+
+def test_the_folds_together():
+    folds = FoldsReport(
+        {"1-of-2": TrialResult(Accuracy.of(3, 4), (1.0,)), "2-of-2": TrialResult(Accuracy.of(1, 6), (0.5,))}
+    )
+    assert (folds.whole.right, folds.whole.count) == (4, 10)
+    assert list(folds.lines()) == [
+        "fold        whole code  images",
+        "1-of-2      0.7500      3 of 4",
+        "2-of-2      0.1667      1 of 6",
+        "together    0.4000      4 of 10; 95 % interval 0.1682 to 0.6873",
+    ]
+    assert folds.to_json()["folds"][1] == {
+        "fold": "2-of-2", **dataclasses.asdict(Accuracy.of(1, 6)), "position_accuracy": (0.5,),
+    }  # fmt: skip
 
 
 def double(number):
@@ -141,21 +177,21 @@ def die():
 
 
 def test_how_a_trial_ends_is_passed_on():
-    assert trials._run(double, 4) == 8
+    assert run_alone(double, 4) == 8
     with pytest.raises(DigitwiseError, match="^no$"):
-        trials._run(refuse)
+        run_alone(refuse)
     with pytest.raises(SystemExit) as left:
-        trials._run(leave, 143)
+        run_alone(leave, 143)
     assert left.value.code == 143
     with pytest.raises(KeyboardInterrupt):
-        trials._run(interrupt)
+        run_alone(interrupt)
     for code, trial in (("--this is wrong", refuse_setting), ("disk full", fill_disk)):
         with pytest.raises(DigitwiseError, match=code):
-            trials._run(trial)
-    with pytest.raises(DigitwiseError, match="^the process of a training ended with 1$"):
-        trials._run(fail)
-    with pytest.raises(DigitwiseError, match="ended with -9; the same command goes on from there"):
-        trials._run(die)
+            run_alone(trial)
+    with pytest.raises(DigitwiseError, match="^the process of a training ended with exit code 1$"):
+        run_alone(fail)
+    with pytest.raises(DigitwiseError, match="was killed by signal 9; run the same command again to continue"):
+        run_alone(die)
 
 
 def sleep_until_told(path):
@@ -177,7 +213,7 @@ def test_a_stop_reaches_the_trial_under_way(tmp_path):
         while not os.path.exists(told + ".ready"):
             signal.signal(signal.SIGALRM, lambda *_: os.path.exists(told + ".ready") and stop())
             with pytest.raises(KeyboardInterrupt):
-                trials._run(sleep_until_told, told)
+                run_alone(sleep_until_told, told)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -207,9 +243,9 @@ def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkey
     from pipeline.drawing.files import generate
     from records.dataset.manifest import Manifest
 
-    summary = {"sequence_accuracy": {"right": 1, "count": 2, "value": 0.5}, "position_accuracy": [0.5]}
+    result = TrialResult(Accuracy.of(1, 2), (0.5,))
     given = []
-    monkeypatch.setattr(trials, "_run", lambda trial, *arguments: given.append((trial, *arguments)) or summary)
+    monkeypatch.setattr(trials, "run_alone", lambda trial, *arguments: given.append((trial, *arguments)) or result)
     config = make_config(30, workdir=str(workdir.root))
     generate(config, workdir)
     workdir.folds.mkdir()

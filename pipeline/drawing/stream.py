@@ -18,8 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
-from pipeline.config import CodeConfig
 from alexnet.labels import PADDING
+from pipeline.config import CodeConfig
 from pipeline.drawing.renderer import Drawing, Draws
 from pipeline.machine.workers import run_in_order, worker_pool
 from pipeline.values import format_lengths, format_size

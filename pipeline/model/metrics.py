@@ -8,12 +8,30 @@
 """
 
 import collections
+import dataclasses
 import itertools
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from alexnet.labels import PADDING
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """The share of what is right, with Wilson's 95 % interval from `low` to `high`."""
+
+    value: float
+    count: int
+    right: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, right: int, count: int) -> Self:
+        """Where `right` of `count` are right; `count` is 1 or more."""
+        low, high = wilson_interval(right, count)
+        return cls(right / count, count, right, low, high)
 
 
 class Pair(NamedTuple):
@@ -73,17 +91,12 @@ def sequence_accuracy(label_ids, decoded_ids):
     return float(right.mean()) if len(right) else float("nan")
 
 
-def accuracy(right):
-    """{value, count, right, low, high}: the share of what is right, with its 95 % interval."""
-    low, high = wilson_interval(right.sum(), len(right))
-    return {"value": float(right.mean()), "count": len(right), "right": int(right.sum()), "low": low, "high": high}
-
-
-def length_accuracy(label_ids, decoded_ids):
-    """{length: accuracy of the whole codes of this length}, for the lengths that there are."""
+def length_accuracy(label_ids: np.ndarray, decoded_ids: np.ndarray) -> dict[int, Accuracy]:
+    """{length: accuracy of the whole codes of this length}, for the lengths that occur."""
     lengths = (np.asarray(label_ids) != PADDING).sum(axis=1)
     right = sequence_right(label_ids, decoded_ids)
-    return {int(length): accuracy(right[lengths == length]) for length in np.unique(lengths)}
+    groups = {int(length): right[lengths == length] for length in np.unique(lengths)}
+    return {length: Accuracy.of(int(group.sum()), len(group)) for length, group in groups.items()}
 
 
 def wilson_interval(successes, count, z=1.96):

@@ -1,24 +1,35 @@
-"""The pictures of a report, as PNG bytes: matplotlib without a screen and without global state.
+"""The plots of a report, as PNG bytes: matplotlib without a screen and without global state.
 
-accuracy_plot([0.99, 0.98], ..., theme=DARK)
+accuracy_plot(figures, "test", theme=DARK)
 """
 
 import dataclasses
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib import font_manager, ft2font
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from pipeline.model.metrics import Coverage
+from pipeline.report.history import TrainingPoint
+from pipeline.report.phrases import visible
+from pipeline.report.summary import Figures
 
 # Small in inches and fine in pixels: on a phone the picture is scaled down little, so its text stays readable.
 SIZE_INCHES = (4.7, 3.2)
 MATRIX_INCHES = (4.7, 4.7)
 DPI = 220
 MOST_CLASSES = 20
-MARKED_THRESHOLDS = (0.5, 0.9, 0.99, 0.999)
+MARKED_THRESHOLDS: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999)
 NOTHING = "none"
+_FEW_POSITIONS = 8  # more would have no room for a number each
+_FEW_TICKS = 12
+_FAR = 10  # times the lowest loss, from where on powers show the course better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,33 +48,54 @@ LIGHT = Theme("#ffffff", "#1b2430", "#647081", "#dfe4ea", "#1f5fd0", "#c2410c")
 DARK = Theme("#182029", "#e6ebf1", "#9aa7b6", "#323d4a", "#7db0ff", "#fb923c")
 
 
-def accuracy_plot(positions, whole, chances, what="test", theme=LIGHT):
-    """`positions` and `whole` are (value, low, high), None where nothing counts; `chances` are (position, sequence)."""
+def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
+    """Accuracy at each position and of whole codes, with chance where the axis reaches down to it."""
     axes = _axes(theme)
-    points = [(place, *point) for place, point in enumerate(positions, 1) if point]
-    lowest = min(low for *_, low, _ in [*points, (0, *whole)])
-    floor = 0.0 if lowest < 0.5 else lowest - 0.25 * (1 - lowest) - 1e-4
+    whole, positions = figures.whole, figures.positions
+    points = [
+        (place, position.accuracy, position.low, position.high)
+        for place, position in enumerate(positions, 1)
+        if position.accuracy is not None
+    ]
     last = len(positions) + 1.5
-    for x, value, low, high in points:
-        _dot(axes, x, value, low, high, theme.accent)
-    _dot(axes, last, *whole, theme.wrong, marker="D")
-    for x, value, _, high in [*(points if len(points) <= 8 else []), (last, *whole)]:
+    whole_point = (last, whole.value, whole.low, whole.high)
+    lowest = min(low for _, _, low, _ in [*points, whole_point])
+    # The axis begins a little below the lowest interval, so that .998 and .999 can be told apart.
+    floor = 0.0 if lowest < 0.5 else lowest - 0.25 * (1 - lowest) - 1e-4
+    for point in points:
+        _dot(axes, *point, theme.accent)
+    _dot(axes, *whole_point, theme.wrong, marker="D")
+    for x, value, _, high in [*(points if len(points) <= _FEW_POSITIONS else []), whole_point]:
         _note(axes, f"{value:.4f}", (x, high), theme.text, offset=(0, 4), ha="center", fontsize=8)
-    for value, name in zip(chances, ("chance, a position", "chance, whole code")):
-        if floor <= value:
-            axes.axhline(value, color=theme.faint, linestyle=":", linewidth=1)
-            _note(axes, name, (0.45, value), theme.faint, offset=(0, 3), fontsize=8)
-    ticks = range(1, len(positions) + 1, max(1, -(-len(positions) // 12)))
+    _draw_chance(axes, figures, floor, theme)
+    ticks = range(1, len(positions) + 1, max(1, -(-len(positions) // _FEW_TICKS)))
     axes.set_xticks([*ticks, last], [*map(str, ticks), "whole\ncode"])
     axes.set_xlim(0.4, last + 0.9)
     axes.set_ylim(floor, 1 + 0.12 * (1 - floor))
     axes.set_xlabel("position of the character in the code")
     axes.grid(axis="y", color=theme.line, linewidth=0.8)
-    _titled(axes, "How much is read right", f"share of {what} images; bars are 95 % intervals", theme)
+    _titled(axes, "How much is read right", f"share of {whole.count:,} {visible(split)} images; bars are 95 % intervals", theme)
     return _png(axes)
 
 
-def confusion_plot(confusion, names, theme=LIGHT):
+def _draw_chance(axes: Any, figures: Figures, floor: float, theme: Theme) -> None:
+    """Lines of what guessing reaches, named below the plot: beside the lines the names would cover what is drawn."""
+    chances = (
+        (figures.chance.position, ":", "chance, a character"),
+        (figures.chance.sequence, "--", "chance, whole code"),
+    )
+    for value, style, name in chances:
+        if floor <= value:
+            axes.axhline(value, color=theme.faint, linestyle=style, linewidth=1, label=name)
+    if axes.get_legend_handles_labels()[0]:
+        axes.figure.legend(
+            loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.faint, fontsize=8, handlelength=2.4
+        )
+
+
+def confusion_plot(
+    confusion: Mapping[tuple[int | None, int | None], int], names: Sequence[str], theme: Theme = LIGHT
+) -> bytes:
     """`confusion` counts (label, decoded); `names[id]` is what a class is called; None is no character."""
     mistakes = {pair: count for pair, count in confusion.items() if pair[0] != pair[1]}
     shown = shown_classes(mistakes, len(names))
@@ -77,7 +109,9 @@ def confusion_plot(confusion, names, theme=LIGHT):
             matrix[place[label]][place[decoded]] = count
     colors = LinearSegmentedColormap.from_list("mistakes", [theme.background, theme.wrong])
     largest = max(map(max, matrix))
-    axes.imshow(matrix, cmap=colors, norm=PowerNorm(0.5, 0, max(1, 1.25 * largest)))  # one mistake is to be seen too
+    axes.imshow(
+        matrix, cmap=colors, norm=PowerNorm(0.5, 0, max(1, 1.25 * largest))
+    )  # so that a single mistake is seen too
     for index in range(len(ids)):
         axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, color=theme.line))
     _write_counts(axes, matrix, largest, theme)
@@ -96,46 +130,66 @@ def confusion_plot(confusion, names, theme=LIGHT):
     return _png(axes)
 
 
-def coverage_plot(curve, theme=LIGHT):
-    """`curve` is a list of metrics.Coverage, from reading least to reading all."""
+def coverage_plot(curve: Sequence[Coverage], theme: Theme = LIGHT) -> bytes:
+    """`curve` goes from reading least to reading all; of long codes all confidences may be 0, so it may be one point."""
     axes = _axes(theme)
     shares, errors = [point.share for point in curve], [point.error for point in curve]
+    # What is read first is read together: up to there the error is that of all of it.
+    shares, errors = [0.0, *shares], [*errors[:1], *errors]
     axes.step(shares, errors, where="post", color=theme.accent, linewidth=1.8)
     axes.fill_between(shares, errors, step="post", color=theme.accent, alpha=0.12)
-    top = min(1.04, max(max(errors, default=0), 1e-3) * 1.3)
+    top = min(1.04, max(max(errors), 1e-3) * 1.3)
     _mark_thresholds(axes, curve, theme)
     axes.set_xlim(0, 1.0)
     axes.set_ylim(0, top)
-    axes.set_xlabel("share of the images that is read, the surest first")
+    axes.set_xlabel("share of the images that is read, highest confidence first")
     axes.set_ylabel("share of these read wrong")
     axes.grid(axis="y", color=theme.line, linewidth=0.8)
-    _titled(axes, "Reading only what it is sure of", "error against coverage; dots are thresholds of confidence", theme)
+    _titled(axes, "If only confident readings count", "error against coverage; dots: confidence thresholds", theme)
     return _png(axes)
 
 
-def training_plot(history, theme=LIGHT):
-    """`history` is a list of dicts: step and, where known, loss and validation_{sequence,position}_accuracy."""
+def training_plot(history: Sequence[TrainingPoint], theme: Theme = LIGHT) -> bytes:
+    """Loss above, validation accuracy below, each where it was measured."""
     figure = Figure(figsize=SIZE_INCHES, dpi=DPI, facecolor=theme.background, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes in (upper, lower):
         _dress(axes, theme)
         axes.grid(axis="y", color=theme.line, linewidth=0.8)
-    _curve(upper, history, "loss", theme.accent, "training loss")
-    if all(row["loss"] > 0 for row in history if row.get("loss") is not None):
-        upper.set_yscale("log")
-    _curve(lower, history, "validation_position_accuracy", theme.faint, "a position")
-    _curve(lower, history, "validation_sequence_accuracy", theme.wrong, "whole code")
-    upper.set_ylabel("training loss")
-    lower.set_ylabel("validation accuracy")
+    losses = [(point.step, point.loss) for point in history if point.loss is not None]
+    _curve(upper, losses, theme.accent)
+    if losses:
+        _scale_losses(upper, [loss for _, loss in losses])
+    for name, color, label in (
+        ("validation_position_accuracy", theme.faint, "a character"),
+        ("validation_sequence_accuracy", theme.wrong, "whole code"),
+    ):
+        measured = [(point.step, value) for point in history if (value := getattr(point, name)) is not None]
+        _curve(lower, measured, color, label)
+    upper.set_ylabel("training\nloss")
+    lower.set_ylabel("validation\naccuracy")
     lower.set_xlabel("step")
     lower.set_ylim(0, 1.04)
+    lower.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if lower.get_legend_handles_labels()[0]:
         lower.legend(frameon=False, labelcolor=theme.text, fontsize=8.5, loc="lower right")
     _titled(upper, "How it learned", "loss on training batches; accuracy on validation images", theme)
     return _png(upper)
 
 
-def shown_classes(mistakes, num_classes):
+def _scale_losses(axes: Any, losses: Sequence[float]) -> None:
+    """A few plain numbers; by powers where losses fall far. matplotlib's own labels overlap on an axis so low."""
+    low, high = min(losses), max(losses)
+    if low <= 0 or high < _FAR * low:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FAR * _FAR * low else (1,), numticks=5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def shown_classes(mistakes: Mapping[tuple[int | None, int | None], int], num_classes: int) -> list[int]:
     """All classes where they fit, else those in most mistakes, in the order of the alphabet."""
     if num_classes <= MOST_CLASSES:
         return list(range(num_classes))
@@ -180,8 +234,7 @@ def _note(axes, text, point, color, offset, **style):
     axes.annotate(text, point, xytext=offset, textcoords="offset points", color=color, **style)
 
 
-def _curve(axes, history, key, color, label):
-    points = [(row["step"], row[key]) for row in history if row.get(key) is not None]
+def _curve(axes, points, color, label=None):
     if points:
         marker = "o" if len(points) < 30 else None
         axes.plot(*zip(*points), color=color, label=label, linewidth=1.6, marker=marker, markersize=3)
@@ -199,8 +252,9 @@ def _mark_thresholds(axes, curve, theme):
 
 
 def _drawable(character):
-    """The character, or its number where the font of the pictures has no glyph for it."""
+    """The character, or its number where the font of the plots has no glyph for it."""
     font = ft2font.FT2Font(font_manager.findfont("DejaVu Sans"))
+    character = visible(character)
     return character if font.get_char_index(ord(character)) else f"{ord(character):04X}"
 
 

@@ -6,14 +6,12 @@ import importlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from pipeline.config import RunConfig
 from pipeline.machine.devices import is_chief
 from pipeline.machine.startup import import_tensorflow, own_environment
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
-from records.jsonfile import UnreadableFile, read_json
 
 # A stage returns False where it had nothing to do.
 Stage = Callable[[RunConfig, Workdir], bool | None]
@@ -102,16 +100,6 @@ def _full_disk_named(stage: str, workdir: Workdir) -> Iterator[None]:
         ) from error
 
 
-def _measured(workdir: Workdir) -> Any:
-    """What the report in the folder says, except how fast it was made: a test that is repeated gives the same."""
-    try:
-        report = read_json(workdir.report / "report.json")
-    except (FileNotFoundError, UnreadableFile):
-        return None
-    volatile = ("seconds", "images_per_second")
-    return {key: value for key, value in report.items() if key not in volatile} if isinstance(report, dict) else None
-
-
 def _inspect(config: RunConfig, workdir: Workdir) -> bool:
     from pipeline.stages.inspect import inspect
 
@@ -130,9 +118,8 @@ def _test(config: RunConfig, workdir: Workdir) -> bool:
 
     records = records_to_test(config, workdir)
     import_tensorflow()
+    from pipeline.report.files import previous_summary
     from pipeline.stages.test import test
 
-    before = _measured(workdir)
-    others = {stage: seconds for stage, seconds in workdir.read_seconds().items() if stage != "test"}
-    test(config, workdir, others, records)
-    return _measured(workdir) != before
+    previous = previous_summary(workdir.report)
+    return not test(config, workdir, workdir.read_seconds(), records).repeats(previous)

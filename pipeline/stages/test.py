@@ -1,116 +1,98 @@
 """The test stage: reads a held-out split with the best checkpoint, and says what the figure rests on.
 
     summary = test(config, workdir)
-    summary["sequence_accuracy"]        # {"value": 0.996, "count": 2500, "right": 2490, "low": ..., "high": ...}
+    summary.figures.whole        # Accuracy(value=0.996, count=2500, right=2490, low=..., high=...)
 
 Of what is read only ids are kept, and of the pictures only those that are shown.
 """
 
 import dataclasses
-import itertools
-import json
+import pathlib
 import platform
 import time
+from collections.abc import Mapping
 from importlib import metadata
+from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from pipeline.machine.progress import progress
-from pipeline.model import metrics
+from pipeline.config import RunConfig
 from pipeline.model.checkpoints import Checkpoints
-from pipeline.report import lookalikes, report
-from pipeline.report.claim import claim, find_exposure, is_repeatable, rests_on, scan_splits
-from records.alphabet import Alphabet
-from records.dataset import schema
+from pipeline.report import files
+from pipeline.report.claim import claim, find_exposure, is_repeatable
+from pipeline.report.examples import choose, join_records
+from pipeline.report.figures import measure
+from pipeline.report.history import TrainingPoint, read_history
+from pipeline.report.readings import Readings, Speed, read_split
+from pipeline.report.scans import SplitScan, scan_splits
+from pipeline.report.summary import CheckpointUsed, RecordsUsed, Settings, Summary
+from pipeline.report.text import print_summary
+from pipeline.report.trials import read_cleanings
+from pipeline.workdir import Workdir, plain
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
-from records.images.files import encode
-from records.tfrecord.framing import read_records
 
-THRESHOLDS = (0.5, 0.9, 0.99, 0.999, 0.9999)
-MISTAKES_SHOWN = 60
-UNSURE_SHOWN = RIGHT_SHOWN = 12
 _BATCH_SIZE = 250
-_FEW_BATCHES = 4
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 
 
-@dataclasses.dataclass(frozen=True)
-class Readings:
-    """What a split was read as; row i is the i-th record of the split."""
-
-    label_ids: np.ndarray
-    decoded_ids: np.ndarray
-    probabilities: np.ndarray
-    confidence: np.ndarray
-
-    def __len__(self):
-        return len(self.label_ids)
-
-    @property
-    def right(self):
-        return metrics.sequence_right(self.label_ids, self.decoded_ids)
-
-
-def test(config, workdir, seconds=None, records=None):
-    """Reads the split, prints how well, and writes the report; returns what report.json holds.
+def test(
+    config: RunConfig,
+    workdir: Workdir,
+    seconds: Mapping[str, float] | None = None,
+    records: pathlib.Path | None = None,
+) -> Summary:
+    """Reads the split, writes the report, and prints how well it was read.
 
     `seconds` are those of the stages that ran before; `records` is a folder other than the workdir's own.
     """
     from pipeline.machine.devices import is_chief
-    from pipeline.training.logs import HISTORY_FILE
 
     began = time.monotonic()
     asked = config.test
     manifest = Manifest.load(records or workdir.records)
     check_split(manifest, asked.split)
     checkpoint = Checkpoints.to_test(asked, workdir).folder
-    is_own = checkpoint == workdir.checkpoints
     strategy, recognizer = load_recognizer(checkpoint, config.train)
     check_fits(recognizer, manifest)
+    training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
     exposure = find_exposure(recognizer.provenance, manifest, workdir)
     scans = scan_splits(manifest, asked.split, exposure, config.processes)
-    readings, speed = read_split_with(strategy, recognizer, manifest, asked.split, _BATCH_SIZE)
-    statements = rests_on(manifest, asked.split, exposure, scans, is_repeatable(recognizer))
-    training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
-    summary = {
-        **measure(readings, manifest),
-        "images_per_second": speed,
-        "claim": claim(statements),
-        "records": describe_records(manifest, asked.split, scans),
-        "checkpoint": {"folder": str(checkpoint), "step": int(recognizer.step)},
-        "seeds": find_seeds({"records": manifest.settings, "training": training}),
-        "settings": {
-            "test": dataclasses.asdict(asked),
-            "training": training,
-            "records": manifest.settings,
-        },
-        "versions": versions(),
-        "history": read_history((workdir.logs if is_own else checkpoint.parent / workdir.logs.name) / HISTORY_FILE),
-        "cleanings": read_cleanings(workdir, manifest),
-    }
-    keys, shown = join_records(manifest, asked.split, readings, choose(readings, asked))
+    readings, speed = read(strategy, recognizer, manifest, asked.split)
+    summary = Summary(
+        figures=measure(readings, manifest),
+        speed=speed,
+        claim=claim(manifest, asked.split, exposure, scans, is_repeatable(recognizer)),
+        records=describe_records(manifest, asked.split, scans),
+        checkpoint=CheckpointUsed(str(checkpoint), int(recognizer.step)),
+        model=recognizer.spec,
+        settings=Settings(plain(dataclasses.asdict(asked)), training, manifest.settings),
+        seeds=find_seeds({"records": manifest.settings, "training": training}),
+        versions=versions(),
+        history=history_of(checkpoint, workdir),
+        cleanings=read_cleanings(workdir.cleanings_report, manifest.fingerprint),
+    )
+    keys, examples = join_records(manifest, asked.split, readings, choose(readings, asked.shown_predictions))
+    is_own = checkpoint == workdir.checkpoints
+    summary = dataclasses.replace(summary, seconds=_seconds(summary, workdir, seconds if is_own else None, began))
     if is_chief(config.train.strategy):
-        report.print_summary(summary, shown["table"])
-        summary["seconds"] = {**(seconds if seconds and is_own else {}), "test": round(time.monotonic() - began, 2)}
-        report.write(workdir.report, summary, shown, keys, readings, Alphabet(manifest.alphabet))
-        print(f"report      {workdir.report / report.PAGE_FILE}")
+        # Printed last: a terminal that fails must not cost the report.
+        files.write_report(workdir.report, summary, examples, keys, readings)
+        print_summary(summary, examples.table)
+        print(f"report      {workdir.report / files.PAGE_FILE}")
     return summary
 
 
-def check_split(manifest, split):
+def check_split(manifest: Manifest, split: str) -> None:
     if split not in manifest.splits:
         raise DigitwiseError(f"--split={split}: {manifest.folder} has the splits {', '.join(manifest.splits)}")
     if not manifest.count(split):
         filled = [name for name in manifest.splits if manifest.count(name)]
         raise DigitwiseError(
-            f"the {split} split of {manifest.folder} has no images to test on: write records with a greater "
-            f"--{split}_fraction, or choose another with --split ({', '.join(filled) or 'all are empty'})"
+            f"the {split} split of {manifest.folder} has no images to test on: write records with a larger "
+            f"--{split}_fraction, or choose another split with --split ({', '.join(filled) or 'all are empty'})"
         )
 
 
-def load_recognizer(checkpoint, train):
+def load_recognizer(checkpoint: pathlib.Path, train: Any) -> tuple[Any, Any]:
     """(strategy, the recognizer of the best checkpoint)."""
     from pipeline.machine.devices import make_strategy
     from pipeline.model.recognizer import Recognizer
@@ -120,7 +102,7 @@ def load_recognizer(checkpoint, train):
         return strategy, Recognizer.load(checkpoint, which="best")
 
 
-def check_fits(recognizer, manifest):
+def check_fits(recognizer: Any, manifest: Manifest) -> None:
     """Raises where the checkpoint reads other characters, lengths or image sizes than the records have."""
     known = recognizer.alphabet.characters
     readout, size = recognizer.readout, tuple(recognizer.image_shape[:2])
@@ -135,123 +117,30 @@ def check_fits(recognizer, manifest):
         )
 
 
-def read_split_with(strategy, recognizer, manifest, split, batch_size):
-    """(Readings, how fast): every record of the split once, in the order of the records."""
-    from pipeline.model.reading import evaluation_batches, predict_batches
+def read(strategy: Any, recognizer: Any, manifest: Manifest, split: str) -> tuple[Readings, Speed]:
+    from pipeline.model.reading import evaluation_batches
 
-    count, channels = manifest.count(split), recognizer.image_shape[2]
-    batches = evaluation_batches(manifest, split, batch_size, channels)
-    parts, clock = [], []
-    with progress("test", count) as advance:
-        for indices, label_ids, decoded_ids, probabilities, confidence, *_ in predict_batches(
-            strategy, recognizer, batches
-        ):
-            clock.append((time.perf_counter(), len(indices)))
-            parts.append((indices, label_ids, decoded_ids, probabilities, confidence))
-            advance(len(indices))
-    indices, *columns = (np.concatenate(column) for column in zip(*parts))
-    if len(indices) != count or len(np.unique(indices)) != count:
-        raise DigitwiseError(
-            f"{len(np.unique(indices))} of the {count} images in the {split} split of {manifest.folder} were read: "
-            "the shards are not those of the manifest; --stage=check says more"
-        )
-    if len(parts) <= _FEW_BATCHES:  # the first built the graph: only a second reading tells how fast it is
-        began = time.perf_counter()
-        for _ in predict_batches(strategy, recognizer, batches):
-            clock = [(began, 0), (time.perf_counter(), count)]
-    order = np.argsort(indices)
-    return Readings(*(column[order] for column in columns)), speed_of(clock)
+    batches = evaluation_batches(manifest, split, _BATCH_SIZE, recognizer.image_shape[2])
+    return read_split(strategy, recognizer, batches, manifest, split)
 
 
-def speed_of(clock):
-    """Images/s from [(time when a batch was done, its images)]; the first, which builds the graph, starts the clock."""
-    includes = "reading, decoding, network and readout; without building the graph"
-    images = sum(count for _, count in clock[1:])
-    seconds = clock[-1][0] - clock[0][0]
-    value = round(images / seconds, 1) if images and seconds > 0 else None
-    return {"value": value, "images": images, "seconds": round(seconds, 3), "includes": includes}
+def describe_records(manifest: Manifest, split: str, scans: Mapping[str, SplitScan]) -> RecordsUsed:
+    return RecordsUsed(
+        folder=str(manifest.folder),
+        fingerprint=manifest.fingerprint,
+        split=split,
+        counts={name: manifest.count(name) for name in manifest.splits},
+        classes={name: tuple(by_place) for name, by_place in manifest.classes.items()},
+        alphabet=manifest.alphabet,
+        lengths=(manifest.min_length, manifest.max_length),
+        image_shape=manifest.image_shape,
+        versions=manifest.versions,
+        different_codes={name: scan.different_codes for name, scan in scans.items()},
+        different_pictures={name: scan.different_pictures for name, scan in scans.items()},
+    )
 
 
-def measure(readings, manifest):
-    """The figures themselves."""
-    labels, decoded, right = readings.label_ids, readings.decoded_ids, readings.right
-    # What is read beyond the longest code makes its whole code wrong, and has no position.
-    placed = decoded[:, : labels.shape[1]]
-    position_right, position_count = metrics.position_counts(labels, placed)
-    chance = metrics.chance(len(manifest.alphabet), manifest.min_length, manifest.max_length)
-    confusion = metrics.confusion_counts(labels, decoded)
-    names = dict(enumerate(manifest.alphabet))
-    return {
-        "sequence_accuracy": metrics.accuracy(right),
-        "length_accuracy": {str(n): value for n, value in metrics.length_accuracy(labels, decoded).items()},
-        "position_accuracy": _plain(metrics.position_accuracy(labels, placed)),
-        "position_count": position_count.tolist(),
-        "position_interval": [
-            metrics.wilson_interval(*pair) for pair in zip(position_right.tolist(), position_count.tolist())
-        ],
-        "chance": {
-            "position": chance[0],
-            "sequence": chance[1],
-            "most_frequent": _plain(metrics.most_frequent_share(labels)),
-        },
-        "confused_pairs": [
-            {"code": names.get(pair.label), "read": names.get(pair.decoded), "count": pair.count, "of": pair.total}
-            for pair in metrics.confused_pairs(confusion)
-        ],
-        "look_alikes": lookalikes.compare(labels, decoded, confusion, manifest.alphabet),
-        "coverage": [_coverage(metrics.coverage_at(readings.confidence, right, t)) for t in THRESHOLDS],
-        "mistakes": int((~right).sum()),
-    }
-
-
-def choose(readings, asked):
-    """{what it shows: rows}. In the table the first mistakes and the first right ones, in the order of the records."""
-    right = readings.right
-    wrong_rows, right_rows = np.flatnonzero(~right), np.flatnonzero(right)
-    wrong_in_table = min(len(wrong_rows), max(asked.shown_predictions // 2, asked.shown_predictions - len(right_rows)))
-    unsure = right_rows[np.argsort(readings.confidence[right_rows], kind="stable")][:UNSURE_SHOWN]
-    surest_wrong = wrong_rows[np.argsort(-readings.confidence[wrong_rows], kind="stable")][:MISTAKES_SHOWN]
-    in_table = [*wrong_rows[:wrong_in_table], *right_rows[: asked.shown_predictions - wrong_in_table]]
-    chosen = {"table": in_table, "mistakes": surest_wrong, "unsure": unsure, "right": right_rows[:RIGHT_SHOWN]}
-    return {name: [int(row) for row in rows] for name, rows in chosen.items()}
-
-
-def join_records(manifest, split, readings, chosen):
-    """(the key of every record, {what it shows: [report.Shown]}): one pass over the records, shard after shard."""
-    alphabet = Alphabet(manifest.alphabet)
-    wanted = {row for rows in chosen.values() for row in rows}
-    keys, shown = [], {}
-    records = itertools.chain.from_iterable(map(read_records, manifest.paths(split)))
-    for row, (_, data) in enumerate(records):
-        key, image, text = schema.decode(data)
-        if alphabet.text(readings.label_ids[row]) != text:
-            raise AssertionError(f"record {row} of {split} is {text!r}, it was tested as another: the orders differ")
-        keys.append(key)
-        if row in wanted:
-            shown[row] = _shown(key, text, image, row, readings, manifest)
-    return keys, {name: [shown[row] for row in rows] for name, rows in chosen.items()}
-
-
-def describe_records(manifest, split, scans):
-    """What was tested, for the report."""
-    described = {
-        "folder": str(manifest.folder),
-        "fingerprint": manifest.fingerprint,
-        "split": split,
-        "counts": {name: manifest.count(name) for name in manifest.splits},
-        "classes": manifest.classes,
-        "alphabet": manifest.alphabet,
-        "lengths": [manifest.min_length, manifest.max_length],
-        "image_shape": list(manifest.image_shape),
-        "versions": manifest.versions,
-    }
-    if scans:
-        described["different_codes"] = {name: len(np.unique(scan.codes)) for name, scan in scans.items()}
-        described["different_pictures"] = {name: len(np.unique(scan.pixels)) for name, scan in scans.items()}
-    return described
-
-
-def find_seeds(settings, within=""):
+def find_seeds(settings: Mapping[str, Any], within: str = "") -> dict[str, int]:
     """{group.name: value} of everything called a seed in nested settings."""
     found = {}
     for name, value in settings.items():
@@ -262,69 +151,28 @@ def find_seeds(settings, within=""):
     return found
 
 
-def versions():
+def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in _PACKAGES}}
 
 
-def read_history(path):
-    """The rows that training left, for its curve; none where it left none."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue  # the last line of a training that was killed may be cut
-    return [row for row in rows if isinstance(row, dict) and "step" in row]
+def history_of(checkpoint: pathlib.Path, workdir: Workdir) -> tuple[TrainingPoint, ...]:
+    """The course of the training that is tested; the logs of another lie beside its checkpoints."""
+    from pipeline.training.logs import HISTORY_FILE
+
+    logs = workdir.logs if checkpoint == workdir.checkpoints else checkpoint.parent / workdir.logs.name
+    return read_history(logs / HISTORY_FILE)
 
 
-def read_cleanings(workdir, manifest):
-    """What the cleanings stage found on these very records, or nothing."""
-    try:
-        result = json.loads(workdir.cleanings_report.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return result["cleanings"] if result.get("records") == manifest.fingerprint else []
+def _seconds(summary: Summary, workdir: Workdir, before: Mapping[str, float] | None, began: float) -> dict[str, float]:
+    """Of the stages before, and of this one; a test that only repeats the last one keeps its time."""
+    previous = files.previous_summary(workdir.report)
+    took = previous.seconds.get("test") if previous and summary.repeats(previous) else None
+    return {**(before or {}), "test": round(time.monotonic() - began, 2) if took is None else took}
 
 
-def _shown(key, text, image, row, readings, manifest):
-    alphabet = manifest.alphabet
-    label = [i for i in readings.label_ids[row].tolist() if i >= 0]
-    decoded = [i for i in readings.decoded_ids[row].tolist() if i >= 0]
-    characters = [
-        report.Character(
-            None if a is None else alphabet[a],
-            None if b is None else alphabet[b],
-            None if place is None else float(readings.probabilities[row, place]),
-        )
-        for a, b, place in metrics.align(label, decoded)
-    ]
-    read = "".join(alphabet[i] for i in decoded)
-    return report.Shown(key, text, read, float(readings.confidence[row]), characters, _picture(image, manifest))
-
-
-def _picture(image, manifest):
-    """The bytes of a PNG or JPEG file that a page can show."""
-    if manifest.encoding != schema.RAW:
-        return image
-    pixels = np.frombuffer(image, np.uint8).reshape(manifest.image_shape)
-    return encode(Image.fromarray(pixels[..., 0] if manifest.channels == 1 else pixels))
-
-
-def _coverage(point):
-    return {**point._asdict(), "error": point.error}
-
-
-def _plain(values):
-    return [None if np.isnan(value) else float(value) for value in values]
-
-
-def _by(shape):
+def _by(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _lengths(what):
+def _lengths(what: Any) -> str:
     return "-".join(str(n) for n in dict.fromkeys((what.min_length, what.max_length)))

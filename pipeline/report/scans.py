@@ -1,0 +1,161 @@
+"""Whether splits have codes or pictures in common: a hash of each is compared, so records of any number can be.
+
+scans = scan_splits(manifest, "test", exposure, processes=2)
+scans["tested"].codes, scans["train"].pixels
+"""
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+from pipeline.machine.progress import progress
+from pipeline.machine.workers import run_pieces
+from records.dataset import schema
+from records.dataset.manifest import Manifest
+from records.errors import DamagedRecords
+from records.split import TEST, TRAIN, VALIDATION, SplitRule
+from records.tfrecord.framing import read_records
+
+TESTED = "tested"
+_MODES = {1: "L", 3: "RGB"}
+_SMALL = 10_000  # images that are hashed sooner here than worker processes would start
+
+
+@dataclasses.dataclass(frozen=True)
+class Exposure:
+    """What the checkpoint was trained on. `manifest` is None where those records are not known.
+
+    Their split `train` was learned from, their split `validation` chose the checkpoint. `generated` tells whether images
+    were also generated during training, with codes that `manifest` has for training. `earlier` are the trainings whose
+    weights this one began with: for each the rule that split its codes, or None where that is not known.
+    """
+
+    manifest: Manifest | None
+    is_tested: bool  # whether these are the records that are tested
+    generated: bool = False
+    earlier: tuple[SplitRule | None, ...] = ()
+
+    @property
+    def generation_rule(self) -> SplitRule | None:
+        """Which codes were kept out of the generated images; None where none were generated, or that is not known."""
+        return split_rule_of(self.manifest) if self.generated and self.manifest else None
+
+    def splits_used(self, tested: str) -> list[str]:
+        """The splits that had a part in the training, but for the one that is tested."""
+        if self.manifest is None:
+            return []
+        filled = [name for name in (TRAIN, VALIDATION) if self.manifest.count(name)]
+        return [name for name in filled if not (self.is_tested and name == tested)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardScan:
+    """A shard of which to hash all codes and pixels, and to count codes that may have been learned: by the rule of the
+    images `generated` during training, and by those of `earlier` trainings."""
+
+    name: str
+    path: str
+    image_shape: tuple[int, int, int]
+    encoding: str
+    generated: SplitRule | None = None
+    earlier: tuple[SplitRule, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitScan:
+    """A hash of the code and one of the decoded pixels for each image of a split: 16 bytes an image.
+
+    `generated` counts the images with codes that may have been generated during training, `earlier` those with codes
+    that an earlier training may have learned.
+    """
+
+    codes: np.ndarray
+    pixels: np.ndarray
+    generated: int = 0
+    earlier: int = 0
+
+    @property
+    def different_codes(self) -> int:
+        return len(np.unique(self.codes))
+
+    @property
+    def different_pictures(self) -> int:
+        return len(np.unique(self.pixels))
+
+
+def split_rule_of(manifest: Manifest) -> SplitRule | None:
+    """The rule that split these codes; None where they do not say, or all images were put into one split."""
+    try:
+        rule = SplitRule.from_json(manifest.settings)
+    except KeyError:
+        return None
+    return rule if rule.separates_codes else None
+
+
+def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: int) -> dict[str, SplitScan]:
+    """{name: SplitScan} of the tested split (TESTED), and of those that had a part in the training."""
+    rules = exposure.generation_rule, tuple(filter(None, exposure.earlier))
+    pieces = [_shard_scan(TESTED, path, manifest, *rules) for path in manifest.paths(split)]
+    total = manifest.count(split)
+    found: dict[str, list[SplitScan]] = {TESTED: []}
+    for name in exposure.splits_used(split):
+        found[name] = []
+        pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
+        total += exposure.manifest.count(name)
+    with progress("compare splits", total) as advance:
+        for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
+            found[piece.name].append(scan)
+            advance(len(scan.codes))
+    return {name: _joined(scans) for name, scans in found.items()}
+
+
+def scan_shard(piece: ShardScan) -> SplitScan:
+    """The SplitScan of one shard, in a worker process."""
+    codes, pixels, generated, earlier = [], [], 0, 0
+    for offset, data in read_records(piece.path):
+        try:
+            _, image, text = schema.decode(data)
+            pixels.append(_hash(_pixels(image, piece)))
+        except Exception as error:  # noqa: BLE001  damaged data make Pillow's readers raise many kinds
+            raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
+        codes.append(_hash(text.encode("utf-8")))
+        generated += piece.generated is not None and piece.generated.by_hash(text) == TRAIN
+        earlier += any(rule.by_hash(text) != TEST for rule in piece.earlier)
+    return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), generated, earlier)
+
+
+def _scanned(pieces: list[ShardScan], processes: int) -> Iterable[tuple[ShardScan, SplitScan]]:
+    if processes == 1:
+        return ((piece, scan_shard(piece)) for piece in pieces)
+    return run_pieces(scan_shard, pieces, processes)
+
+
+def _shard_scan(name, path, manifest, *rules) -> ShardScan:
+    return ShardScan(name, str(path), manifest.image_shape, manifest.encoding, *rules)
+
+
+def _joined(scans: list[SplitScan]) -> SplitScan:
+    empty = np.zeros(0, np.uint64)
+    return SplitScan(
+        np.concatenate([empty, *(scan.codes for scan in scans)]),
+        np.concatenate([empty, *(scan.pixels for scan in scans)]),
+        sum(scan.generated for scan in scans),
+        sum(scan.earlier for scan in scans),
+    )
+
+
+def _hash(data: bytes) -> int:
+    # With 64 bits, two of a million different images share a hash by accident once in 37 million such tests.
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+
+
+def _pixels(image: bytes, piece: ShardScan) -> bytes:
+    """Decoded, as one picture may lie in files of different bytes."""
+    if piece.encoding == schema.RAW:
+        return image
+    with Image.open(io.BytesIO(image), formats=("PNG", "JPEG")) as opened:
+        return opened.convert(_MODES[piece.image_shape[2]]).tobytes()

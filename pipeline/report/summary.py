@@ -1,0 +1,329 @@
+"""What a test found, as values, and report.json, which keeps them.
+
+    summary = load_summary("workdir/report/report.json")
+    summary.figures.whole.value          # 0.9971, the share of whole codes read right
+    summary.claim.holds                  # whether every check behind that figure passed
+
+The keys of the JSON are spelled in this file only.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+from typing import Any, Self
+
+from pipeline.model.metrics import Accuracy
+from pipeline.model.spec import ModelSpec
+from pipeline.report.from_json import read_value
+from pipeline.report.history import TrainingPoint
+from pipeline.report.readings import Speed
+from records.errors import DigitwiseError
+
+FORMAT = "digitwise-report"
+FORMAT_VERSION = 1  # files of the same keys from before they were numbered have none
+SUMMARY_FILE = "report.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """One position of the codes: the share of characters read right there, with its 95 % interval.
+
+    `most_frequent` is what guessing the most frequent character would reach. Both are None where no code is that long.
+    """
+
+    accuracy: float | None
+    count: int
+    low: float
+    high: float
+    most_frequent: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Chance:
+    """How often a guess is right: of one character, and of a whole code."""
+
+    position: float
+    sequence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfusedPair:
+    """`count` of the `of` times that the character `code` stood in an image, it was read as `read`; None is no character."""
+
+    code: str | None
+    read: str | None
+    count: int
+    of: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LookAlikePair:
+    """Two characters that look alike; the first number of each pair is about the first of them."""
+
+    characters: tuple[str, str]
+    shown: tuple[int, int]
+    taken_for_other: tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class LookAlikes:
+    """What was confused only because it looks alike; `sequence_accuracy` is that of whole codes if it counted as right."""
+
+    pairs: tuple[LookAlikePair, ...]
+    sequence_accuracy: Accuracy
+
+    @property
+    def confused(self) -> list[LookAlikePair]:
+        """The pairs that were taken for each other, the most frequent first."""
+        return sorted((pair for pair in self.pairs if any(pair.taken_for_other)), key=lambda p: -sum(p.taken_for_other))
+
+
+@dataclasses.dataclass(frozen=True)
+class CoveragePoint:
+    """What reading only images with at least `threshold` confidence comes to: the share read, and how many were wrong."""
+
+    threshold: float
+    share: float
+    count: int
+    wrong: int
+
+    @property
+    def error(self) -> float | None:
+        """The share of what was read that is wrong."""
+        return self.wrong / self.count if self.count else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """How well a split was read. `lengths` has the accuracy of whole codes of each length."""
+
+    whole: Accuracy
+    lengths: dict[int, Accuracy]
+    positions: tuple[Position, ...]
+    chance: Chance
+    confused_pairs: tuple[ConfusedPair, ...]
+    look_alikes: LookAlikes | None  # None: no two characters of the alphabet look alike
+    coverage: tuple[CoveragePoint, ...]
+
+    @property
+    def mistakes(self) -> int:
+        return self.whole.count - self.whole.right
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "sequence_accuracy": dataclasses.asdict(self.whole),
+            "length_accuracy": {str(length): dataclasses.asdict(of) for length, of in self.lengths.items()},
+            "position_accuracy": [position.accuracy for position in self.positions],
+            "position_count": [position.count for position in self.positions],
+            "position_interval": [[position.low, position.high] for position in self.positions],
+            "chance": {
+                **dataclasses.asdict(self.chance),
+                "most_frequent": [position.most_frequent for position in self.positions],
+            },
+            "confused_pairs": [dataclasses.asdict(pair) for pair in self.confused_pairs],
+            "look_alikes": dataclasses.asdict(self.look_alikes) if self.look_alikes else None,
+            "coverage": [{**dataclasses.asdict(point), "error": point.error} for point in self.coverage],
+            "mistakes": self.mistakes,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        def read(kind: Any, key: str) -> Any:
+            return read_value(kind, content[key], key)
+
+        columns = (
+            read(tuple[float | None, ...], "position_accuracy"),
+            read(tuple[int, ...], "position_count"),
+            read(tuple[tuple[float, float], ...], "position_interval"),
+            read_value(tuple[float | None, ...], content["chance"]["most_frequent"], "chance.most_frequent"),
+        )
+        lengths = read(dict[str, Accuracy], "length_accuracy")
+        return cls(
+            whole=read(Accuracy, "sequence_accuracy"),
+            lengths={int(length): accuracy for length, accuracy in lengths.items()},
+            positions=tuple(
+                Position(accuracy, count, *interval, most_frequent)
+                for accuracy, count, interval, most_frequent in zip(*columns, strict=True)
+            ),
+            chance=read(Chance, "chance"),
+            confused_pairs=read(tuple[ConfusedPair, ...], "confused_pairs"),
+            look_alikes=read(LookAlikes | None, "look_alikes"),
+            coverage=read(tuple[CoveragePoint, ...], "coverage"),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Statement:
+    """A check of what a figure rests on: whether it `holds`, None where that is not known, and `text` for people."""
+
+    name: str
+    holds: bool | None
+    text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """All checks of what a figure rests on."""
+
+    statements: tuple[Statement, ...]
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether all of them do; None where something is not known and nothing is wrong."""
+        verdicts = [statement.holds for statement in self.statements]
+        return False if False in verdicts else None if None in verdicts else True
+
+    def to_json(self) -> dict[str, Any]:
+        return {"holds": self.holds, "statements": [dataclasses.asdict(statement) for statement in self.statements]}
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordsUsed:
+    """The records of which `split` was tested. Of the tested split and those of the training, by name: how many codes
+    and pictures differ from each other."""
+
+    folder: str
+    fingerprint: str
+    split: str
+    counts: dict[str, int]
+    classes: dict[str, tuple[dict[str, int], ...]]
+    alphabet: str
+    lengths: tuple[int, int]
+    image_shape: tuple[int, int, int]
+    versions: dict[str, Any]
+    different_codes: dict[str, int] = dataclasses.field(default_factory=dict)
+    different_pictures: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointUsed:
+    """The checkpoint that read."""
+
+    folder: str
+    step: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings behind a figure, as JSON: for a person to look up, nothing else is computed from them."""
+
+    test: dict[str, Any]
+    training: dict[str, Any]
+    records: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class CleaningResult:
+    """How well the validation split was read by a training on images cleaned in one way; `flags` are those to ask for it."""
+
+    cleaning: str
+    flags: str
+    accuracy: Accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cleaning": self.cleaning, "flags": self.flags, **dataclasses.asdict(self.accuracy)}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        return cls(
+            cleaning=read_value(str, content["cleaning"], "cleaning"),
+            flags=read_value(str, content["flags"], "flags"),
+            accuracy=read_value(Accuracy, content, "cleaning"),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """All that a test found, and all that it takes to judge it; `seconds` are those of the stages behind it."""
+
+    figures: Figures
+    speed: Speed
+    claim: Claim
+    records: RecordsUsed
+    checkpoint: CheckpointUsed
+    model: ModelSpec
+    settings: Settings
+    seeds: dict[str, int]
+    versions: dict[str, str]
+    history: tuple[TrainingPoint, ...] = ()
+    cleanings: tuple[CleaningResult, ...] = ()
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def repeats(self, other: Self | None) -> bool:
+        """Whether the same checkpoint read the same split as well as in `other`, so that only the clock may differ."""
+
+        def outcome(summary: Summary) -> tuple[Any, ...]:
+            verdicts = tuple((statement.name, statement.holds) for statement in summary.claim.statements)
+            return summary.figures, verdicts, summary.records, summary.checkpoint, summary.settings
+
+        return other is not None and outcome(self) == outcome(other)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            **self.figures.to_json(),
+            "images_per_second": dataclasses.asdict(self.speed),
+            "claim": self.claim.to_json(),
+            "records": dataclasses.asdict(self.records),
+            "checkpoint": dataclasses.asdict(self.checkpoint),
+            "seeds": self.seeds,
+            "settings": dataclasses.asdict(self.settings),
+            "versions": self.versions,
+            "history": [point.to_json() for point in self.history],
+            "cleanings": [cleaning.to_json() for cleaning in self.cleanings],
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """KeyError, TypeError or ValueError where it is not what `to_json` makes."""
+        found = content.get("format", FORMAT), content.get("format_version", FORMAT_VERSION)
+        if found != (FORMAT, FORMAT_VERSION):
+            raise ValueError(f"it is {found[0]} {found[1]}, this program reads {FORMAT} {FORMAT_VERSION}")
+
+        def read(kind: Any, key: str) -> Any:
+            return read_value(kind, content[key], key)
+
+        settings = read(Settings, "settings")
+        return cls(
+            figures=Figures.from_json(content),
+            speed=read(Speed, "images_per_second"),
+            claim=read(Claim, "claim"),
+            records=read(RecordsUsed, "records"),
+            checkpoint=read(CheckpointUsed, "checkpoint"),
+            model=ModelSpec.from_json(settings.training["network"]),
+            settings=settings,
+            seeds=read(dict[str, int], "seeds"),
+            versions=read(dict[str, str], "versions"),
+            history=tuple(map(TrainingPoint.from_json, content["history"])),
+            cleanings=tuple(map(CleaningResult.from_json, content["cleanings"])),
+            seconds=read(dict[str, float], "seconds"),
+        )
+
+
+def load_summary(path: pathlib.Path) -> Summary:
+    """The Summary in a report.json; DigitwiseError in one line where it cannot be read."""
+    try:
+        return Summary.from_json(json.loads(pathlib.Path(path).read_bytes()))
+    except OSError as error:
+        raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
+    except KeyError as error:
+        raise DigitwiseError(f"{path} is not a report of digitwise: {error.args[0]} is missing") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
+
+
+def summary_text(summary: Summary) -> str:
+    """The text of report.json."""
+    return json.dumps(finite(summary.to_json()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def finite(value: Any) -> Any:
+    """The same without nan and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
