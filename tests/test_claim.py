@@ -5,8 +5,9 @@ import io
 import pytest
 from PIL import Image
 
+from pipeline.model.provenance import Provenance, TrainedRecords
 from pipeline.report import claim, scans
-from pipeline.report.claim import TrainedOn, find_exposure
+from pipeline.report.claim import find_exposure
 from pipeline.report.scans import Exposure, scan_splits
 from pipeline.report.summary import Claim, Statement
 from records.dataset import schema
@@ -132,7 +133,7 @@ def test_dropout_left_on_is_told():
 
 
 def test_the_records_of_the_training_are_found_by_their_fingerprint(tmp_path, manifest, workdir):
-    trained = TrainedOn(manifest.fingerprint)
+    trained = Provenance({}, TrainedRecords.of(manifest, None))
     assert find_exposure(trained, manifest, workdir) == Exposure(manifest, True)
     other = make_records(tmp_path / "other", test=["11"])
     assert find_exposure(trained, other, workdir) == Exposure(None, False)
@@ -198,10 +199,3 @@ def test_codes_that_may_have_been_generated_are_counted(tmp_path):
     assert generated(kept_out[:1], {})[0] is None
     unknown = generated(kept_out[:1], {**rule.to_json(), "only_split": "test"})
     assert unknown == (None, "Images were also generated during training, and it is not known with which codes.")
-
-
-def test_what_a_checkpoint_remembers_of_its_training():
-    earlier = [{"records": "a", "split": [0.1, 0.2, 0.0]}, {"records": "b", "split": None}]
-    settings = {"records": {"fingerprint": "f"}, "drawn": {"seed": 1}, "earlier": earlier}
-    assert claim.trained_on(settings) == TrainedOn("f", True, (SplitRule(0.1, 0.2), None))
-    assert claim.trained_on({"drawn": None}) == TrainedOn(None)
