@@ -1,17 +1,20 @@
 """What a figure rests on, on records of which every code and pixel is written out here."""
 
+import dataclasses
 import io
 
 import pytest
 from PIL import Image
 
+from pipeline.model.provenance import EarlierTraining
 from pipeline.report import claim
 from pipeline.report.claim import Exposure
 from records.dataset import schema
-from records.dataset.shards import split_of
 from records.errors import DamagedRecords
+from records.split import SplitRule
 from records.tfrecord.framing import frame
 from tests.small_records import make_records, picture
+from tests.training_fixtures import make_state
 
 
 @pytest.fixture
@@ -127,13 +130,13 @@ def test_dropout_left_on_is_told(manifest):
 
 
 def test_the_records_of_the_training_are_found_by_their_fingerprint(tmp_path, manifest, workdir):
-    settings = {"records": {"fingerprint": manifest.fingerprint}}
-    assert claim.find_exposure(settings, manifest, workdir) == Exposure(manifest, True)
+    provenance = make_state(fingerprint=manifest.fingerprint).provenance
+    assert claim.find_exposure(provenance, manifest, workdir) == Exposure(manifest, True)
     other = make_records(tmp_path / "other", test=["11"])
-    assert claim.find_exposure(settings, other, workdir) == Exposure(None, False)
+    assert claim.find_exposure(provenance, other, workdir) == Exposure(None, False)
     own = make_records(workdir.records)
     assert own.fingerprint == manifest.fingerprint
-    assert claim.find_exposure(settings, other, workdir) == Exposure(own, False)
+    assert claim.find_exposure(provenance, other, workdir) == Exposure(own, False)
 
 
 def test_a_damaged_record_is_named(manifest):
@@ -165,16 +168,17 @@ def test_codes_that_an_earlier_training_may_have_learned_are_counted(tmp_path):
     def earlier(*splits):
         return statements(manifest, exposure=Exposure(manifest, True, earlier=splits)).get("earlier training")
 
-    learned = sum(split_of(code, 0.2, 0.3) != "test" for code in codes)
+    learned = sum(SplitRule(0.2, 0.3).split(code) != "test" for code in codes)
     assert 0 < learned < len(codes)
-    holds, text = earlier((0.2, 0.3, 0.0))
+    holds, text = earlier(SplitRule(0.2, 0.3))
     assert holds is False and f"the codes of {learned} tested images: give both the same" in text
-    assert earlier((0.2, 0.3, 0.0), None) == (holds, text)
-    assert earlier((0.0, 1.0, 0.0))[0] is True
-    assert earlier((0.0, 1.0, 0.0), None)[0] is None
+    assert earlier(SplitRule(0.2, 0.3), None) == (holds, text)
+    assert earlier(SplitRule(0.0, 1.0))[0] is True
+    assert earlier(SplitRule(0.0, 1.0), None)[0] is None
     assert earlier() is None
 
 
 def test_the_earlier_trainings_are_those_that_the_checkpoint_tells_of(manifest, workdir):
-    settings = {"earlier": [{"records": "a", "split": [0.1, 0.2, 0.0]}, {"records": "b", "split": None}]}
-    assert claim.find_exposure(settings, manifest, workdir).earlier == ((0.1, 0.2, 0.0), None)
+    earlier = (EarlierTraining("a", SplitRule(0.1, 0.2)), EarlierTraining("b", None))
+    provenance = dataclasses.replace(make_state().provenance, earlier=earlier)
+    assert claim.find_exposure(provenance, manifest, workdir).earlier == (SplitRule(0.1, 0.2), None)
