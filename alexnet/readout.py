@@ -6,6 +6,7 @@ readout.check_fits(network.output_shape)
 label_ids, probabilities, confidence = readout.decode(network(images))
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -24,23 +25,23 @@ class Decoded(NamedTuple):
 class PositionReadout:
     """One logit vector a position. Where lengths differ, one more class, `end`, fills the positions after the code."""
 
-    def __init__(self, num_classes, min_length, max_length):
+    def __init__(self, num_classes: int, min_length: int, max_length: int) -> None:
         _check_lengths(min_length, max_length)
         self.num_classes = num_classes
         self.min_length = min_length
         self.max_length = max_length
-        self.num_positions = max_length
+        self.num_positions: int | None = max_length
         self.has_end = min_length < max_length
         self.num_outputs = num_classes + self.has_end
 
-    def loss(self, logits, label_ids):
+    def loss(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
         """Cross-entropy, the mean over the positions: float32 [batch]."""
         self.check_fits(logits.shape)
         _check_places(label_ids, self.max_length)
         targets = tf.where(label_ids == PADDING, self.num_classes, label_ids) if self.has_end else label_ids
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits), axis=1)
 
-    def decode(self, logits):
+    def decode(self, logits: tf.Tensor) -> Decoded:
         """The best class of each position up to the first `end`; the confidence multiplies their probabilities."""
         probabilities = tf.nn.softmax(self._without_early_end(logits))
         best_ids = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
@@ -54,7 +55,7 @@ class PositionReadout:
             confidence=tf.reduce_prod(tf.where(counts, best, 1.0), axis=1),
         )
 
-    def check_fits(self, logits_shape):
+    def check_fits(self, logits_shape: Sequence[int | None]) -> None:
         """ValueError where a network's output cannot be read so."""
         _check_outputs(logits_shape, self.num_outputs)
         if logits_shape[1] not in (None, self.num_positions):
@@ -63,7 +64,7 @@ class PositionReadout:
                 f"take {self.num_positions}."
             )
 
-    def _without_early_end(self, logits):
+    def _without_early_end(self, logits: tf.Tensor) -> tf.Tensor:
         if not self.has_end:
             return logits
         too_early = tf.range(self.max_length)[:, None] < self.min_length
@@ -74,16 +75,16 @@ class PositionReadout:
 class CtcReadout:
     """Connectionist temporal classification: one logit vector a column of the image, the blank is the last class."""
 
-    def __init__(self, num_classes, min_length, max_length):
+    def __init__(self, num_classes: int, min_length: int, max_length: int) -> None:
         _check_lengths(min_length, max_length)
         self.num_classes = num_classes
         self.min_length = min_length
         self.max_length = max_length
-        self.num_positions = None
+        self.num_positions: int | None = None  # it reads columns
         self.num_outputs = num_classes + 1
         self.blank = num_classes
 
-    def loss(self, logits, label_ids):
+    def loss(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
         """Negative log likelihood of the code for each of its characters: float32 [batch]."""
         self.check_fits(logits.shape)
         _check_places(label_ids, self.max_length)
@@ -99,7 +100,7 @@ class CtcReadout:
         )
         return losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
 
-    def decode(self, logits):
+    def decode(self, logits: tf.Tensor) -> Decoded:
         """The best class of each column, repeats merged and blanks dropped.
 
         A character's probability is that of its best column; the confidence is the likelihood of the whole code, which
@@ -123,7 +124,7 @@ class CtcReadout:
             confidence=tf.where(is_too_long, 0.0, self._likelihood(probabilities, label_ids[:, :-1])),
         )
 
-    def check_fits(self, logits_shape):
+    def check_fits(self, logits_shape: Sequence[int | None]) -> None:
         """ValueError where a network's output cannot be read so."""
         _check_outputs(logits_shape, self.num_outputs)
         needed = 2 * self.max_length - 1  # equal neighbours need a blank between them
@@ -133,7 +134,7 @@ class CtcReadout:
                 "characters: take wider images or the readout positions."
             )
 
-    def _likelihood(self, probabilities, label_ids):
+    def _likelihood(self, probabilities: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
         """The probability of all ways to spread the code over the columns: float32 [batch].
 
         It is not taken from tf.nn.ctc_loss, whose loops have one name for all shapes: a second batch size, that of
@@ -160,32 +161,32 @@ class CtcReadout:
         return tf.reduce_sum(tf.where(is_end, paths, 0.0), axis=1)
 
 
-READOUTS = {
+READOUTS: dict[str, type[PositionReadout] | type[CtcReadout]] = {
     "positions": PositionReadout,
     "ctc": CtcReadout,
 }
 
 
-def _lengths(label_ids):
+def _lengths(label_ids: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(label_ids != PADDING, tf.int32), axis=1)
 
 
-def _moved(values, places):
+def _moved(values: tf.Tensor, places: int) -> tf.Tensor:
     """Each row moved to the right, with zeros at its beginning."""
     return tf.pad(values[:, :-places], [[0, 0], [places, 0]])
 
 
-def _check_lengths(min_length, max_length):
+def _check_lengths(min_length: int, max_length: int) -> None:
     if not 1 <= min_length <= max_length:
         raise ValueError(f"Codes of {min_length} to {max_length} characters: need 1 <= min_length <= max_length.")
 
 
-def _check_outputs(logits_shape, num_outputs):
+def _check_outputs(logits_shape: Sequence[int | None], num_outputs: int) -> None:
     if logits_shape[-1] != num_outputs:
         raise ValueError(f"The network gives {logits_shape[-1]} outputs, but the readout takes {num_outputs}.")
 
 
-def _check_places(label_ids, max_length):
+def _check_places(label_ids: tf.Tensor, max_length: int) -> None:
     places = label_ids.shape[1]
     if places is not None and places > max_length:
         raise ValueError(

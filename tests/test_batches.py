@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from pipeline.training.batches import (
-    decode_split,
-    epoch_seed,
-    evaluation_batches,
-    fits_in_memory,
-    shares_of_batches,
-    steps_per_epoch,
-    training_batches,
-)
 
 from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.reading import evaluation_batches, shares_of_batches
 from pipeline.model.shares import Part
 from pipeline.training.augmentation import augment
+from pipeline.training.feed import Feed, decode_split, epoch_seed, fits_in_memory
+from pipeline.training.plan import steps_per_epoch
 from records.dataset.reader import label_lookup, match_channels, read_in_order
 from records.errors import DamagedRecords, DigitwiseError
 from tests.training_fixtures import make_records
@@ -30,8 +24,8 @@ def as_lists(batches):
     return [(images.numpy().tolist(), label_ids.numpy().tolist()) for images, label_ids in batches]
 
 
-def train_batches(manifest, start_step=0, **options):
-    return as_lists(training_batches(manifest, 1, 4, num_epochs=2, seed=0, start_step=start_step, **options))
+def train_batches(manifest, start_step=0, part=Part(), **options):
+    return as_lists(Feed(manifest, 1, 4, **{"num_epochs": 2, "seed": 0, **options}).batches(start_step, part))
 
 
 def test_an_epoch_has_each_example_at_most_once_and_epochs_differ(manifest):
@@ -72,8 +66,8 @@ def test_varied_images_are_the_same_however_a_step_is_come_to(manifest, options)
 
 
 def test_an_image_is_varied_by_its_number_in_the_whole_training(manifest):
-    plain = list(training_batches(manifest, 1, 4, num_epochs=2, seed=9))
-    varied = list(training_batches(manifest, 1, 4, num_epochs=2, seed=9, augmentation=2.0))
+    plain = list(Feed(manifest, 1, 4, num_epochs=2, seed=9).batches())
+    varied = list(Feed(manifest, 1, 4, num_epochs=2, seed=9, augmentation=2.0).batches())
     for step, ((images, label_ids), (others, other_ids)) in enumerate(zip(plain, varied, strict=True)):
         expected = augment(images, tf.range(4 * step, 4 * step + 4, dtype=tf.int64), 9, 2.0)
         assert np.array_equal(others, expected) and np.array_equal(label_ids, other_ids)
@@ -91,7 +85,7 @@ def test_the_order_depends_on_the_seed_alone(manifest):
     first = train_batches(manifest)
     tf.random.set_seed(2)
     assert train_batches(manifest) == first
-    assert as_lists(training_batches(manifest, 1, 4, num_epochs=2, seed=1)) != first
+    assert train_batches(manifest, seed=1) != first
 
 
 def test_seeds_of_epochs():
@@ -101,9 +95,7 @@ def test_seeds_of_epochs():
 
 def test_a_batch_larger_than_the_split_is_refused(manifest):
     assert steps_per_epoch(manifest, 26) == 1
-    with pytest.raises(
-        DigitwiseError, match=r"--batch_size=27 is more than the 26 training examples .*take 26 or less"
-    ):
+    with pytest.raises(DigitwiseError, match=r"--batch_size=27 is more than the 26 training examples .*use 26 or less"):
         steps_per_epoch(manifest, 27)
 
 

@@ -10,8 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.model.checkpoints import Checkpoints, DamagedCheckpoint, arrays_of, assign_arrays
+from pipeline.model.checkpoint_files import DamagedCheckpoint
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.variables import arrays_of, assign_arrays
 from records.errors import DigitwiseError
+from tests.training_fixtures import make_state
 
 ARRAYS = {
     "network/0/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -23,7 +26,7 @@ def save(folder, *steps, best=None, arrays=ARRAYS):
     checkpoints = Checkpoints(folder)
     for step in steps:
         best = step if best is None else best
-        checkpoints.save(step, arrays, {"best": {"step": best}, "text": "käse"}, best)
+        checkpoints.save(step, arrays, make_state(best, alphabet="käse"), best)
     return checkpoints
 
 
@@ -35,7 +38,7 @@ def flip(path, place):
 
 def test_what_was_saved_comes_back(tmp_path):
     checkpoint = save(tmp_path / "new" / "folder", 7).latest()
-    assert (checkpoint.step, checkpoint.state) == (7, {"best": {"step": 7}, "text": "käse"})
+    assert (checkpoint.step, checkpoint.state) == (7, make_state(7, alphabet="käse"))
     assert list(checkpoint.arrays) == list(ARRAYS)
     for name, array in ARRAYS.items():
         assert checkpoint.arrays[name].dtype == array.dtype
@@ -71,7 +74,7 @@ def test_any_flipped_bit_is_found(tmp_path):
             flip(path, place)
             # A blank that becomes another blank means the same JSON.
             if path.suffix == ".npz" or not path.read_bytes()[place : place + 1].isspace():
-                with pytest.raises(DigitwiseError, match="damaged|no checkpoint of digitwise|format version"):
+                with pytest.raises(DigitwiseError, match="damaged|not a checkpoint of digitwise|format version"):
                     checkpoints.load(1)
             flip(path, place)
     assert checkpoints.load(1).step == 1
@@ -97,7 +100,7 @@ def test_all_damaged_is_an_error(tmp_path):
     checkpoints = save(tmp_path, 1, 2)
     for path in tmp_path.glob("*.npz"):
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(DigitwiseError, match="none of the checkpoints of steps 1, 2 is whole; train anew"):
+    with pytest.raises(DigitwiseError, match="the checkpoints of steps 1, 2 are all damaged; train again"):
         checkpoints.latest(lambda _: None)
     with pytest.raises(DamagedCheckpoint):
         checkpoints.choose("last")
@@ -119,8 +122,8 @@ def test_arrays_alone_are_no_checkpoint(tmp_path):
 def test_another_format_version(tmp_path):
     checkpoints = save(tmp_path, 1)
     path = tmp_path / "step-00000001.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 2}))
-    with pytest.raises(DigitwiseError, match="has format version 2, this program reads 1"):
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 3}))
+    with pytest.raises(DigitwiseError, match="has format version 3, this program reads 1 and 2"):
         checkpoints.latest()
 
 
@@ -173,11 +176,11 @@ SAVES_AND_DIES = """
 import os, pathlib, signal, sys
 import numpy as np
 from pipeline.model.checkpoints import Checkpoints
-from tests.training_fixtures import _die_at
+from tests.training_fixtures import _die_at, make_state
 checkpoints = Checkpoints(sys.argv[1])
 _die_at(int(sys.argv[2]))
 for step in (1, 2, 3):
-    checkpoints.save(step, {"a": np.full(1000, step)}, {"best": None})
+    checkpoints.save(step, {"a": np.full(1000, step)}, make_state())
 print("survived")
 """
 

@@ -1,11 +1,12 @@
 """What a figure rests on, on records of which every code and pixel is written out here."""
 
+import dataclasses
 import io
 
 import pytest
 from PIL import Image
 
-from pipeline.model.provenance import Provenance, TrainedRecords
+from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.report import claim, scans
 from pipeline.report.claim import find_exposure
 from pipeline.report.scans import Exposure, scan_splits
@@ -15,6 +16,7 @@ from records.errors import DamagedRecords
 from records.split import TEST, SplitRule
 from records.tfrecord.framing import frame
 from tests.small_records import make_records, picture
+from tests.training_fixtures import make_state
 
 
 @pytest.fixture
@@ -199,3 +201,9 @@ def test_codes_that_may_have_been_generated_are_counted(tmp_path):
     assert generated(kept_out[:1], {})[0] is None
     unknown = generated(kept_out[:1], {**rule.to_json(), "only_split": "test"})
     assert unknown == (None, "Images were also generated during training, and it is not known with which codes.")
+
+
+def test_the_earlier_trainings_are_those_that_the_checkpoint_tells_of(manifest, workdir):
+    earlier = (EarlierTraining("a", SplitRule(0.1, 0.2)), EarlierTraining("b", None))
+    provenance = dataclasses.replace(make_state().provenance, earlier=earlier)
+    assert claim.find_exposure(provenance, manifest, workdir).earlier == (SplitRule(0.1, 0.2), None)

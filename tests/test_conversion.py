@@ -17,6 +17,7 @@ from records.dataset.manifest import Manifest
 from records.dataset.shards import split_of
 from records.errors import DigitwiseError
 from records.tfrecord.framing import read_records
+from tests.training_fixtures import make_state
 
 
 def read(manifest):
@@ -307,15 +308,15 @@ def test_a_folder_of_images_is_converted_where_a_training_or_a_test_names_it(wor
     )
     assert records_to_train(train, workdir) == workdir.records
     assert records_to_test(test, workdir) == workdir.records, "its test split was held out"
-    with pytest.raises(DigitwiseError, match="other settings:\n  source.folder"):
+    with pytest.raises(DigitwiseError, match="different settings:\n  source.folder"):
         records_to_train(make_config(images=own_folder(tmp_path / "more", CODES[:9]), stages=("train",)), workdir)
     both = make_config(images=str(tmp_path / "absent"), stages=("records", "train", "test"))
     assert records_to_train(both, workdir) == records_to_test(both, workdir) == workdir.records
 
 
 def test_other_images_are_tested_as_the_checkpoint_reads_them(workdir, tmp_path, make_config):
-    network = {"alphabet": "0123456789AB", "min_length": 2, "max_length": 3, "image_shape": [10, 20, 1]}
-    Checkpoints(tmp_path / "trained").save(1, {}, {"settings": {"network": network}})
+    spec = {"network": "three_conv", "alphabet": "0123456789AB", "max_length": 3, "image_shape": (10, 20, 1)}
+    Checkpoints(tmp_path / "trained").save(1, {}, make_state(**spec))
 
     def tested(codes, **given):
         other = own_folder(tmp_path / "-".join(codes), codes)

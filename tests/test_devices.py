@@ -123,9 +123,9 @@ def test_a_batch_must_be_shared_equally():
         num_replicas_in_sync = 3
 
     check_batch_size(6, Three)
-    with pytest.raises(DigitwiseError, match="--batch_size=7 cannot be shared equally by 3 replicas: take 6 or 9"):
+    with pytest.raises(DigitwiseError, match="--batch_size=7 cannot be shared equally by 3 replicas: use 6 or 9"):
         check_batch_size(7, Three)
-    with pytest.raises(DigitwiseError, match="by 3 replicas: take 3$"):
+    with pytest.raises(DigitwiseError, match="by 3 replicas: use 3$"):
         check_batch_size(2, Three)
 
 

@@ -76,7 +76,7 @@ OVERFLOW = """
 import keras, numpy as np, tensorflow as tf
 from pipeline.machine.devices import make_strategy
 from pipeline.training.optimizer import make_optimizer
-from pipeline.training.loop import _finite_together
+from pipeline.training.steps import finite_together
 
 strategy = make_strategy("mirrored", logical_devices=2)
 with strategy.scope():
@@ -89,7 +89,7 @@ def step(broken):
     def of_replica():
         number = tf.distribute.get_replica_context().replica_id_in_sync_group
         gradient = tf.where(tf.equal(number, broken), np.inf, 1.0) * tf.ones([2])
-        optimizer.apply(_finite_together([gradient]), [weights])
+        optimizer.apply(finite_together([gradient]), [weights])
     strategy.run(of_replica)
 
 for broken in (0, 1, -1):
@@ -116,7 +116,7 @@ def test_two_workers_have_the_loss_of_one_device(tmp_path, loss_of_one_device):
     results = [finish(process) for process in start_workers(workdir, **FEW_STEPS)]
     assert [code for code, _ in results] == [0, 0], results
     assert "2 replicas on CPU:0 of each of 2 workers" in results[0][1]
-    assert "the chief shows how it goes" in results[1][1]
+    assert "the chief reports the progress" in results[1][1]
     assert same_to_5_digits(losses(workdir), loss_of_one_device)
 
 
@@ -129,7 +129,7 @@ def test_a_mirrored_training_goes_on_with_the_same_bits(tmp_path):
     process.kill()
     finish(process)
     code, output = finish(start_training(stopped, **options))
-    assert code == 0 and "going on from step" in output, output
+    assert code == 0 and "continuing from step" in output, output
     assert_same_bits(final_arrays(stopped), final_arrays(whole))
 
 
@@ -149,10 +149,10 @@ def test_a_killed_worker_ends_the_other_and_a_restart_gives_the_same_bits(tmp_pa
     assert lines[0].startswith(f"error: worker {1 - victim} (127.0.0.1:")
     assert f"lost worker {victim} (127.0.0.1:" in lines[0]
     step = Checkpoints(stopped / "checkpoints").latest(lambda line: pytest.fail(line)).step
-    assert f"start all workers again, and the training goes on from step {step}" in lines[0]
+    assert f"start all workers again to continue from step {step}" in lines[0]
     results = [finish(process) for process in start_workers(stopped, **options)]
     assert [code for code, _ in results] == [0, 0], results
-    assert f"going on from step {step}" in results[0][1]
+    assert f"continuing from step {step}" in results[0][1]
     assert_same_bits(final_arrays(stopped), final_arrays(whole))
 
 
@@ -200,17 +200,17 @@ def test_a_worker_alone_names_the_one_that_is_missing(tmp_path):
 COUNTS = """
 import sys
 import numpy as np
-from pipeline.training.batches import evaluation_batches
 from pipeline.config import TrainConfig
 from pipeline.machine.devices import make_strategy
-from pipeline.model.recognizer import Recognizer, predict_batches
-from pipeline.training.loop import training_settings
+from pipeline.model.reading import evaluation_batches, predict_batches
+from pipeline.model.recognizer import Recognizer
+from pipeline.model.spec import ModelSpec
 from records.dataset.manifest import Manifest
 
 manifest = Manifest.load(sys.argv[1])
 strategy = make_strategy("mirrored", logical_devices=2)
 with strategy.scope():
-    recognizer = Recognizer(training_settings(TrainConfig(), manifest, "float32"))
+    recognizer = Recognizer(ModelSpec.of(TrainConfig(), manifest, "float32"))
 results = list(predict_batches(strategy, recognizer, evaluation_batches(manifest, "test", 3, 1), images=True))
 indices, label_ids, decoded_ids, _, _, images = map(np.concatenate, zip(*results))
 assert strategy.num_replicas_in_sync == 2
@@ -242,4 +242,4 @@ def test_more_replicas_than_before_are_said(tmp_path):
     process.terminate()
     code, output = finish(process)
     assert code == 143
-    assert "note: the training goes on with replicas 1 -> 2; its end will not be the same to the bit" in output
+    assert "note: the training continues with replicas 1 -> 2; its result will not be the same to the last" in output

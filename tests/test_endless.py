@@ -5,22 +5,23 @@ import itertools
 
 import numpy as np
 import pytest
-from pipeline.training.batches import Drawn, steps_per_epoch, training_batches, usual_epochs
 
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion.convert import convert
 from pipeline.drawing.renderer import Draws
 from pipeline.drawing.stream import Endless, drawn_batches
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.provenance import EarlierTraining
 from pipeline.model.shares import Part
 from pipeline.stages.run import run_stages
-from pipeline.training.display import Waiting
-from pipeline.training.loop import Length, train
+from pipeline.training.feed import Drawn, Feed
+from pipeline.training.plan import Length, steps_per_epoch, usual_epochs
+from pipeline.training.train import train
 from pipeline.workdir import Workdir
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
 from records.errors import DigitwiseError
+from records.split import SplitRule
 from tests.conftest import from_text
 from tests.training_fixtures import ALPHABET, assert_same_bits, final_arrays, make_records, settings_for_tests
 
@@ -60,7 +61,7 @@ def test_an_image_is_its_number_and_its_code_is_for_training(work):
     assert (endless_for(work, seed=1).example(7)[0] != pixels).any()
     texts = {Alphabet(ALPHABET).text(endless.example(i)[1]) for i in range(300)}
     possible = {"".join(pair) for pair in itertools.product(ALPHABET, repeat=2)}
-    assert texts == {text for text in possible if split_of(text, 0.25, 0.25) == "train"} < possible
+    assert texts == {text for text in possible if SplitRule(0.25, 0.25).split(text) == "train"} < possible
 
 
 def test_the_number_of_workers_changes_nothing_and_any_step_can_be_the_first(work):
@@ -83,12 +84,12 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
     images = np.arange(4, dtype=np.uint8).repeat(16 * 32).reshape(4, 16, 32, 1)
     label_ids = np.zeros((4, 2), np.int32)
     drawn = Drawn(4, lambda step, part: iter([(images + 4 * step, label_ids)] * 9))
-    alone = list(training_batches(manifest, 1, 12, 1, 0, start_step=2, drawn=drawn).as_numpy_iterator())
+    alone = list(Feed(manifest, 1, 12, 1, 0, drawn=drawn).batches(2).as_numpy_iterator())
     assert len(alone) == 48 // 8 - 2
-    plain = list(training_batches(manifest, 1, 8, 1, 0, start_step=2).as_numpy_iterator())
+    plain = list(Feed(manifest, 1, 8, 1, 0).batches(2).as_numpy_iterator())
     for (got, _), (recorded, _) in zip(alone, plain, strict=True):
         assert (got[:8] == recorded).all() and (got[8:] == images + 8).all()
-    shared = list(training_batches(manifest, 1, 12, 1, 0, 2, part=Part(2, 0, 2), drawn=drawn).as_numpy_iterator())
+    shared = list(Feed(manifest, 1, 12, 1, 0, drawn=drawn).batches(2, Part(2, 0, 2)).as_numpy_iterator())
     assert [got.shape for got, _ in shared] == [(6, 16, 32, 1)] * 8
     assert (shared[1][0] == np.concatenate([alone[0][0][4:8], images[2:] + 8])).all()
 
@@ -125,7 +126,7 @@ def test_both_cases_are_drawn_where_they_are_one(work):
         _, label_ids = endless.example(index)
         text, _ = endless.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
         assert Alphabet(ALPHABET).text(label_ids) == text.lower()
-        assert split_of(text.lower(), *endless.split) == "train"
+        assert endless.split.split(text.lower()) == "train"
     assert any(text != text.lower() for text in texts)
     with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
         Endless.beside(manifest, config_for(work, code), 1)
@@ -143,14 +144,14 @@ def test_too_few_codes_are_refused(work):
 @pytest.mark.parametrize("options", [{}, {"synthetic_share": 0.5, "source": "images"}])
 def test_a_training_goes_on_with_the_images_that_come_next(work, options, capsys):
     state = train(config_for(work, epochs=2, dropout=0.5, **options), work)
-    assert state["num_steps"] == (24 if options else 12)  # of a half batch from 48 records, or of a whole drawn one
+    assert state.num_steps == (24 if options else 12)  # of a half batch from 48 records, or of a whole drawn one
     expected = final_arrays(work.root)
     steps = Checkpoints(work.checkpoints).steps()
     for path in work.checkpoints.glob(f"step-{steps[-1]:08d}.*"):
         path.unlink()
     capsys.readouterr()
     train(config_for(work, epochs=2, dropout=0.5, workers=2, **options), work)
-    assert f"going on from step {steps[-2]}" in capsys.readouterr().out
+    assert f"continuing from step {steps[-2]}" in capsys.readouterr().out
     assert_same_bits(final_arrays(work.root), expected)
     with pytest.raises(DigitwiseError, match="drawn.noise_dots: 30 -> 2"):
         train(
@@ -199,31 +200,13 @@ def test_how_long_a_training_is(work):
 
     assert steps_per_epoch(manifest, 8) == 6
     assert length(epochs=2) == Length(2, 6, 6)
-    assert length(epochs=100) == Length(100, 6, 30)  # twenty looks at the validation split
+    assert length(epochs=100) == Length(100, 6, 30)  # twenty validations
     assert length(epochs=100, validation_steps=7).validation_every == 7
     assert length(num_drawn=8, epochs=2) == Length(2, 12, 12)
     assert length(num_drawn=4, epochs=2) == Length(2, 12, 12)
     assert length().epochs == usual_epochs(6, 8) == 1344
     assert length(augmentation=1.0).epochs == usual_epochs(6, 8, varied=True) == 4032
     assert usual_epochs(1000, 64) == 3
-
-
-def test_waiting_is_told_once():
-    now = [0.0]
-    waiting = Waiting(1.0, clock=lambda: now[0])
-    lines = []
-    for _ in range(30):
-        now[0] += 1.0
-        waiting.add(np.full(10, 0.02))
-        lines.append(waiting.line())
-    said = [(i, line) for i, line in enumerate(lines) if line]
-    assert len(said) == 1
-    assert said[0][0] == 10 and said[0][1].startswith("the network waits for images 20% of the time: drawing is")
-    quick = Waiting(0.0, clock=lambda: now[0])
-    for _ in range(30):
-        now[0] += 1.0
-        quick.add(np.full(10, 0.009))
-    assert quick.line() is None and quick.share == pytest.approx(0.09)
 
 
 def test_a_training_begins_with_the_weights_of_another(work, tmp_path, capsys):
@@ -233,8 +216,8 @@ def test_a_training_begins_with_the_weights_of_another(work, tmp_path, capsys):
     options = {"source": "images", "epochs": 1, "initialize_from": str(work.checkpoints), "learning_rate": 1e-9}
     train(config_for(other, **options), other)
     assert f"arrays from step 6 of {work.checkpoints}" in capsys.readouterr().out
-    began = Checkpoints(other.checkpoints).best_settings()["earlier"]
-    assert began == [{"records": Manifest.load(work.records).fingerprint, "split": [0.25, 0.25, 0.0]}]
+    earlier = Checkpoints(other.checkpoints).best_state().provenance.earlier
+    assert earlier == (EarlierTraining(Manifest.load(work.records).fingerprint, SplitRule(0.25, 0.25)),)
     before, after = final_arrays(work.root), final_arrays(other.root)
     kernels = [name for name in before if name.startswith("network/") and name.endswith("kernel")]
     assert kernels and all(np.allclose(before[name], after[name], atol=1e-6) for name in kernels)

@@ -21,6 +21,7 @@ from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from tests.small_records import TEST, make_records, picture
+from tests.training_fixtures import make_state
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ class StandIn:
         self.readout = dataclasses.make_dataclass("Lengths", ["min_length", "max_length"])(
             manifest.min_length, manifest.max_length
         )
-        network, records = network_settings(manifest), {"fingerprint": manifest.fingerprint}
-        self.settings = {"network": network, "records": records, "train": {"train_seed": 3}}
+        state = make_state(fingerprint=manifest.fingerprint)
+        self.spec, self.provenance = state.spec, state.provenance
         self.step = 1200
         self.read = read
         self.__dict__ |= given
@@ -260,8 +261,9 @@ def test_without_a_checkpoint_it_says_what_to_do(workdir):
 
 
 def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
-    from pipeline.model.checkpoints import Checkpoints, arrays_of
+    from pipeline.model.checkpoints import Checkpoints
     from pipeline.model.recognizer import Recognizer
+    from pipeline.model.variables import arrays_of
 
     rng = np.random.default_rng(0)
 
@@ -269,13 +271,11 @@ def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
         return rng.integers(0, 256, (60, 80), np.uint8).tobytes()
 
     manifest = make_records(workdir.records, picture=draw, encoding=schema.RAW, height=60, width=80)
-    settings = {
-        "network": network_settings(manifest),
-        "records": {"fingerprint": manifest.fingerprint},
-    }
-    recognizer = Recognizer(settings)
+    shape = {"image_shape": (60, 80, 1), "alphabet": manifest.alphabet, "dropout": 0.5}
+    state = make_state(5, manifest.fingerprint, **shape)
+    recognizer = Recognizer(state.spec)
     arrays = arrays_of(network=recognizer.network.variables)
-    Checkpoints(workdir.checkpoints).save(5, arrays, {"settings": settings, "best": {"step": 5}})
+    Checkpoints(workdir.checkpoints).save(5, arrays, state)
     monkeypatch.setattr(evaluation, "_BATCH_SIZE", 2)
     config = RunConfig(workdir=str(workdir.root), workers=1, test=TestConfig())
     summary = evaluation.test(config, workdir)

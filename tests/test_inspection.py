@@ -21,6 +21,7 @@ from records.errors import DigitwiseError
 from records.tfrecord.framing import frame, read_records
 from tests.conftest import ROOT
 from tests.foreign_writers import CASES, drawn, encoded, example, write
+from tests.training_fixtures import make_state
 
 
 @pytest.fixture
@@ -134,8 +135,8 @@ def test_what_a_training_and_a_test_read(run, simple, tmp_path, workdir):
     assert run(records_to_train, workdir.records) == workdir.records
     assert run(records_to_test, simple) == workdir.records
     other = tmp_path / "other.tfrecord"
-    network = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": [60, 160, 1]}
-    Checkpoints(workdir.checkpoints).save(1, {}, {"settings": {"network": network}})
+    spec = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": (60, 160, 1)}
+    Checkpoints(workdir.checkpoints).save(1, {}, make_state(**spec))
     write(other, [example(image=encoded(pixels), label=code) for pixels, code in drawn()[:20]])
     tested = Manifest.load(run(records_to_test, other))
     assert (tested.count("test"), tested.count("train")) == (20, 0)

@@ -45,7 +45,6 @@ TENSORFLOW = {"tensorflow", "keras"}
 # Imports that still break a rule: (importing module or package, imported one). To be empty.
 KNOWN: set[tuple[str, str]] = {
     ("pipeline.conversion", "pipeline.stages"),  # finding a foreign source moves below the inspect stage
-    ("pipeline.model", "pipeline.training"),  # the diagram and the readings move to where they are used
     ("records.images", "records.dataset"),
     ("records.foreign", "records.probe"),
     ("records.foreign", "records.dataset"),

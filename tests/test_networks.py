@@ -1,5 +1,6 @@
 """The networks: shapes, sizes, a round trip through a file, and normalization on two devices."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,10 +10,48 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from alexnet import NETWORKS
+from alexnet import NETWORKS, catalogue
+from alexnet.catalogue import CATALOGUE, networks_for, problem
 from alexnet.normalization import FusedBatchNormalization
 from alexnet.readout import READOUTS
-from pipeline.config import COLUMN_NETWORKS
+from pipeline import config
+from pipeline.training import optimizer
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_catalogue_knows_what_each_network_can_do(name):
+    entry = CATALOGUE[name]
+    module = importlib.import_module(entry.module)
+    assert NETWORKS[name] is module.build
+    assert entry.smallest == getattr(module, "SMALLEST", 1)
+    for readout, num_positions in (("positions", 4), ("ctc", None)):
+        if readout in entry.readouts:
+            module.build((60, 160, 1), 11, num_positions)
+        else:
+            with pytest.raises(ValueError, match="positions|columns"):
+                module.build((60, 160, 1), 11, num_positions)
+
+
+def test_the_settings_name_what_there_is():
+    assert config.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
+    assert config.READOUTS == catalogue.READOUTS == tuple(READOUTS)
+    assert config.COLUMN_NETWORKS == networks_for("ctc")
+    assert config.OPTIMIZERS == tuple(optimizer.OPTIMIZERS) and config.SCHEDULES == tuple(optimizer.SCHEDULES)
+
+
+def test_why_a_network_cannot_read():
+    assert problem("alexnet", "ctc", 60, 160) is None and problem("alexnet_v2", "positions", 1, 1) is None
+    assert problem("vgg", "ctc", 80, 170) == (
+        "vgg has one head for each position and no columns for --readout=ctc: use alexnet or crnn"
+    )
+    assert problem("crnn", "positions", 60, 160).startswith("crnn has columns and no positions for --readout=positions")
+    assert problem("three_conv", "positions", 8, 7) == "three_conv needs at least 8x8 pixels"
+
+
+def test_an_unknown_network_is_no_network():
+    assert "resnet" not in NETWORKS
+    with pytest.raises(KeyError):
+        NETWORKS["resnet"]
 
 
 def _images(image_shape, count=2, seed=0):
@@ -65,7 +104,7 @@ def test_the_networks_of_heads_give_a_logit_vector_for_each_position(network, wi
     assert np.isfinite(logits).all()
 
 
-@pytest.mark.parametrize("network", sorted(set(NETWORKS) - {"crnn"}))
+@pytest.mark.parametrize("network", networks_for("positions"))
 def test_one_position_is_enough(network):
     assert NETWORKS[network]((60, 160, 1), num_outputs=10, num_positions=1).output_shape == (None, 1, 10)
 
@@ -85,7 +124,7 @@ def test_crnn_has_no_positions():
         NETWORKS["crnn"]((60, 160, 1), num_outputs=10, num_positions=4)
 
 
-@pytest.mark.parametrize("network", sorted(set(NETWORKS) - set(COLUMN_NETWORKS)))
+@pytest.mark.parametrize("network", sorted(set(NETWORKS) - set(networks_for("ctc"))))
 def test_the_networks_of_heads_have_no_columns(network):
     with pytest.raises(ValueError, match=f"{network} has one head for each position and no columns to read"):
         NETWORKS[network]((60, 160, 1), num_outputs=11)
@@ -127,7 +166,7 @@ def test_parameter_counts(network, image_shape, num_outputs, num_positions, coun
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_loss_moves_every_variable(network):
-    readout = READOUTS["ctc" if network == "crnn" else "positions"](num_classes=10, min_length=2, max_length=2)
+    readout = READOUTS[CATALOGUE[network].readouts[0]](num_classes=10, min_length=2, max_length=2)
     network = NETWORKS[network]((22, 50, 3), readout.num_outputs, readout.num_positions)
     with tf.GradientTape() as tape:
         losses = readout.loss(network(_images((22, 50, 3)), training=True), tf.constant([[1, 2], [3, 4]]))
@@ -177,7 +216,7 @@ def test_logits_stay_float32_in_mixed_precision():
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
         for name, build in NETWORKS.items():
-            network = build((60, 160, 1), num_outputs=10, num_positions=None if name == "crnn" else 4)
+            network = build((60, 160, 1), num_outputs=10, num_positions=4 if CATALOGUE[name].has_positions else None)
             assert network.compute_dtype == "bfloat16"
             assert network(_images((60, 160, 1)), training=True).dtype == "float32"
     finally:

@@ -6,6 +6,7 @@
 A training in the test's own process could not be killed, nor could it split the CPU into two devices.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -17,6 +18,11 @@ import sys
 import time
 
 import numpy as np
+
+from pipeline.model.provenance import Provenance, TrainedRecords
+from pipeline.model.spec import ModelSpec
+from pipeline.model.state import Best, Environment, TrainingState
+from records.split import SplitRule
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEIGHT, WIDTH = 16, 32
@@ -62,6 +68,24 @@ def stripes(text, draw):
         top, left = 4 * ALPHABET.index(character), 16 * place
         image[top : top + 4, left : left + 16] += 150
     return image.astype(np.uint8)
+
+
+SPEC = ModelSpec("alexnet", "positions", ALPHABET, LENGTH, LENGTH, (HEIGHT, WIDTH, 1), None, "float32")
+
+
+def make_state(best_step=None, fingerprint="", **given):
+    """A TrainingState of which only this much matters; what is `given` are fields of the spec or of the state."""
+    spec_fields = {field.name for field in dataclasses.fields(ModelSpec)}
+    spec = dataclasses.replace(SPEC, **{name: given.pop(name) for name in list(given) if name in spec_fields})
+    records = TrainedRecords("stripes", fingerprint, 48, 16, SplitRule(0.25, 0.25))
+    state = TrainingState(
+        spec=spec,
+        provenance=Provenance({"augmentation": 0.0, "train_seed": 3}, records),
+        environment=Environment(1, 2, "2.21.0", "3.15.1"),
+        num_steps=24,
+        best=None if best_step is None else Best(best_step),
+    )
+    return dataclasses.replace(state, **given)
 
 
 def settings_for_tests(**settings):

@@ -17,8 +17,13 @@ import pathlib
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 from records.errors import DigitwiseError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _PROBE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
@@ -29,11 +34,11 @@ _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 class Cluster:
     """The workers of one training, as TF_CONFIG names them, and which of them this process is."""
 
-    addresses: tuple
+    addresses: tuple[str, ...]
     index: int
 
     @classmethod
-    def from_environment(cls, environment=os.environ):
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
         text = environment.get("TF_CONFIG", "")
         if not text:
             return None
@@ -45,7 +50,7 @@ class Cluster:
             for address in addresses:
                 _host_and_port(address)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DigitwiseError(f"TF_CONFIG cannot be used ({error!r}): it takes {example}") from None
+            raise DigitwiseError(f"TF_CONFIG cannot be used ({error!r}): it must look like {example}") from None
         if kind != "worker" or not 0 <= index < len(addresses):
             raise DigitwiseError(
                 f"TF_CONFIG names the task {kind} {index}: it takes a worker from 0 to {len(addresses) - 1}; "
@@ -54,18 +59,23 @@ class Cluster:
         return cls(addresses, index)
 
     @property
-    def is_chief(self):
+    def is_chief(self) -> bool:
         return self.index == 0
 
-    def name(self, index):
+    def name(self, index: int) -> str:
         return f"worker {index} ({self.addresses[index]})"
 
-    def silent_peers(self):
+    def silent_peers(self) -> list[str]:
         """The names of the other workers that no connection can be made to now."""
         others = [i for i in range(len(self.addresses)) if i != self.index]
         return [self.name(i) for i in others if not _answers(self.addresses[i], _PROBE_SECONDS)]
 
-    def wait_for_peers(self, seconds, clock=time.monotonic, sleep=time.sleep):
+    def wait_for_peers(
+        self,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Returns when every peer answers; raises after `seconds`, where TensorFlow would wait half an hour in silence.
 
         While it waits, this worker answers too; afterwards its TensorFlow server does, at the same port.
@@ -81,7 +91,7 @@ class Cluster:
                 sleep(_PAUSE_SECONDS)
 
 
-def is_chief(strategy):
+def is_chief(strategy: str) -> bool:
     """Whether this process writes what a run leaves behind: all but the later workers of a cluster do."""
     if strategy != "multi_worker":
         return True
@@ -89,7 +99,9 @@ def is_chief(strategy):
     return cluster is None or cluster.is_chief
 
 
-def make_strategy(strategy="auto", devices="", logical_devices=0, peer_seconds=60):
+def make_strategy(
+    strategy: str = "auto", devices: str = "", logical_devices: int = 0, peer_seconds: float = 60
+) -> "tf.distribute.Strategy":
     """The tf.distribute.Strategy for `strategy`; `devices` is a count, or names with commas between."""
     import tensorflow as tf
 
@@ -110,17 +122,19 @@ def make_strategy(strategy="auto", devices="", logical_devices=0, peer_seconds=6
     return tf.distribute.MirroredStrategy(names, cross_device_ops=_cross_device_ops(names))
 
 
-def describe(strategy):
+def describe(strategy: "tf.distribute.Strategy") -> str:
     """`2 replicas on CPU:0 and CPU:1`, for people."""
     names = sorted({name.split("/device:")[-1] for name in strategy.extended.worker_devices})
     where = " and ".join(names)
     if is_multi_worker(strategy):
-        where += f" of each of {len(Cluster.from_environment().addresses)} workers"
+        cluster = Cluster.from_environment()
+        assert cluster is not None, "a strategy of several workers is made from a cluster"
+        where += f" of each of {len(cluster.addresses)} workers"
     count = strategy.num_replicas_in_sync
     return f"{count} replica{'s' if count > 1 else ''} on {where}"
 
 
-def fast_precision():
+def fast_precision() -> str:
     """bfloat16 where all devices in sight calculate with it by themselves, else float32, which is right everywhere."""
     import tensorflow as tf
 
@@ -131,13 +145,13 @@ def fast_precision():
     return "bfloat16" if min(capabilities) >= (8, 0) else "float32"
 
 
-def is_multi_worker(strategy):
+def is_multi_worker(strategy: "tf.distribute.Strategy") -> bool:
     import tensorflow as tf
 
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
-def gather(strategy, values):
+def gather(strategy: "tf.distribute.Strategy", values: "tf.Tensor") -> "tf.Tensor":
     """What each replica has, one after the other, on every worker."""
     import tensorflow as tf
 
@@ -150,19 +164,19 @@ def gather(strategy, values):
     return strategy.gather(values, axis=0)
 
 
-def check_batch_size(batch_size, strategy):
+def check_batch_size(batch_size: int, strategy: "tf.distribute.Strategy") -> None:
     """A global batch is cut into equal parts, so that each example weighs the same."""
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         above = batch_size + replicas - batch_size % replicas
         allowed = f"{above - replicas} or {above}" if above > replicas else f"{above}"
         raise DigitwiseError(
-            f"--batch_size={batch_size} cannot be shared equally by {replicas} replicas: take {allowed}"
+            f"--batch_size={batch_size} cannot be shared equally by {replicas} replicas: use {allowed}"
         )
 
 
 @functools.lru_cache(maxsize=1)
-def _multi_worker(cluster, logical_devices, peer_seconds):
+def _multi_worker(cluster: Cluster | None, logical_devices: int, peer_seconds: float) -> "tf.distribute.Strategy":
     """One for all stages of a process: its server keeps the port that TF_CONFIG names."""
     import tensorflow as tf
 
@@ -175,7 +189,7 @@ def _multi_worker(cluster, logical_devices, peer_seconds):
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 
-def _set_up(logical_devices):
+def _set_up(logical_devices: int) -> None:
     """Splits the CPU where that is asked for, and lets GPUs take memory as they need it."""
     import tensorflow as tf
 
@@ -191,17 +205,17 @@ def _set_up(logical_devices):
     except RuntimeError:
         if len(tf.config.list_logical_devices("CPU")) != logical_devices:
             raise DigitwiseError(
-                f"--logical_devices={logical_devices} comes too late: TensorFlow uses the CPU already in this process"
+                f"--logical_devices={logical_devices} comes too late: TensorFlow already uses the CPU in this process"
             ) from None
 
 
-def _found(logical_devices):
+def _found(logical_devices: "Sequence[tf.config.LogicalDevice]") -> tuple[list[str], list[str]]:
     """All GPUs, or else all CPUs, by name."""
     by_type = {kind: [d.name for d in logical_devices if d.device_type == kind] for kind in ("GPU", "CPU")}
     return by_type["GPU"] or by_type["CPU"], by_type["GPU"] + by_type["CPU"]
 
 
-def _chosen(devices, found):
+def _chosen(devices: str, found: tuple[list[str], list[str]]) -> list[str]:
     best, every = found
     if not devices:
         return best
@@ -217,11 +231,11 @@ def _chosen(devices, found):
     return [known[name] for name in names]
 
 
-def _short(names):
+def _short(names: Sequence[str]) -> str:
     return ", ".join(name.split("device:")[-1] for name in names)
 
 
-def _cpu_flags():
+def _cpu_flags() -> set[str]:
     """What Linux says that the processor can do; nothing on other systems."""
     try:
         for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -232,21 +246,21 @@ def _cpu_flags():
     return set()
 
 
-def _cross_device_ops(names):
+def _cross_device_ops(names: Sequence[str]) -> "tf.distribute.CrossDeviceOps | None":
     """NCCL, the default, is for GPUs; replicas on the CPU add up in one place."""
     import tensorflow as tf
 
     return None if all("GPU" in name for name in names) else tf.distribute.ReductionToOneDevice()
 
 
-def _host_and_port(address):
+def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"{address} is no host:port")
     return host.strip("[]"), int(port)
 
 
-def _answers(address, seconds):
+def _answers(address: str, seconds: float) -> bool:
     try:
         with socket.create_connection(_host_and_port(address), timeout=seconds):
             return True
@@ -255,7 +269,7 @@ def _answers(address, seconds):
 
 
 @contextlib.contextmanager
-def _answering(address):
+def _answering(address: str) -> Iterator[None]:
     """Accepts and closes connections at this worker's own port."""
     _, port = _host_and_port(address)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
@@ -276,7 +290,7 @@ def _answering(address):
             thread.join()
 
 
-def _accept(listener, ended):
+def _accept(listener: socket.socket, ended: threading.Event) -> None:
     while not ended.is_set():
         with contextlib.suppress(OSError):
             connection, _ = listener.accept()

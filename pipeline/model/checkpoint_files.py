@@ -109,7 +109,7 @@ def _to_npz(arrays: Mapping[str, np.ndarray]) -> memoryview:
     if objects:
         raise TypeError(f"{objects[0]} holds Python objects, which would be pickled")
     file = io.BytesIO()
-    np.savez(file, **arrays)
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes any name for allow_pickle
     return file.getbuffer()
 
 

@@ -56,7 +56,7 @@ class Speed:
 
 def read_split(strategy: Any, recognizer: Any, batches: Any, manifest: Manifest, split: str) -> tuple[Readings, Speed]:
     """Every record of the split once, in the order of the records; `batches` are those of `evaluation_batches`."""
-    from pipeline.model.recognizer import predict_batches
+    from pipeline.model.reading import predict_batches
 
     count = manifest.count(split)
     parts, clock = [], []

@@ -25,7 +25,7 @@ class Start:
     def of(cls, config: RunConfig, manifest: Manifest, endless: Endless | None, checkpoints: Checkpoints) -> Self:
         """Raises where the checkpoints are of a training with other settings, unless those may be replaced."""
         found = _standing(checkpoints, config.overwrite)
-        plan = Plan.of(config, manifest, endless, found and found.state)
+        plan = Plan.of(config, manifest, endless, found.state if found else None)
         differing = plan.differing(found.state) if found else []
         if found and differing:
             if not config.overwrite:

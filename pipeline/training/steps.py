@@ -6,7 +6,7 @@ tally = steps.look(10)
 tally.losses, tally.accuracies
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -60,7 +60,7 @@ class Steps:
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.SUM,
         )
-        self.run: Callable[..., None] = tf.function(self._run, autograph=False)
+        self.run: Any = tf.function(self._run, autograph=False)
         self._look = tf.function(self._take_tally, autograph=False)
 
     def look(self, count: int) -> Tally:

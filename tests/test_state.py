@@ -1,0 +1,148 @@
+"""What a checkpoint knows of its training: written, read back, read from older files, and refused where it is wrong."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from pipeline.config import TrainConfig
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.fields import Fields
+from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
+from pipeline.model.spec import ModelSpec
+from pipeline.model.state import Best, Environment, TrainingState, ValidationResult
+from records.errors import DigitwiseError
+from records.split import SplitRule
+from tests.training_fixtures import SPEC, make_state
+
+VERSION_1 = pathlib.Path(__file__).parent / "data" / "checkpoint_version_1.json"
+FULL = make_state(
+    best=Best(12, ValidationResult(0.5, 0.75, 16)),
+    dropout=0.5,
+    cleaning="median",
+    finished="all 2 epochs",
+    provenance=Provenance(
+        {"augmentation": 0.3},
+        TrainedRecords("codes", "f00", 48, 16, SplitRule(0.25, 0.25, rotation=0.5)),
+        {"noise_dots": 30},
+        (EarlierTraining("abc", SplitRule(0.1, 0.2)), EarlierTraining("def", None)),
+    ),
+)
+
+
+@pytest.mark.parametrize("state", [make_state(), make_state(7), FULL])
+def test_a_state_comes_back_from_json(state):
+    assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+def test_a_state_of_version_1_is_read():
+    state = TrainingState.from_json(json.loads(VERSION_1.read_text())["state"])
+    assert state.spec == dataclasses.replace(SPEC, dropout=0.5)
+    records = TrainedRecords("stripes", state.provenance.records.fingerprint, 48, 16, SplitRule(0.25, 0.25))
+    assert state.provenance.records == records and records.fingerprint.startswith("01ed6dc2")
+    assert state.provenance.settings["learning_rate"] == 0.003 and state.provenance.augmentation == 0.0
+    assert state.provenance.drawn["noise_dots"] == 30
+    (earlier,) = state.provenance.earlier
+    assert earlier.fingerprint.startswith("64fa4959") and earlier.split == SplitRule(0.25, 0.25)
+    assert state.environment == Environment(1, 2, "2.21.0", "3.15.1")
+    assert state.best == Best(12, ValidationResult(0.125, 0.34375, 16)) and state.best.result.right == 2
+    assert (state.num_steps, state.validated_step, state.stale_validations) == (12, 12, 0)
+    assert (state.finished, state.seconds) == ("all 1 epochs", 13.464)
+
+
+def test_a_checkpoint_of_version_1_is_loaded(tmp_path):
+    content = json.loads(VERSION_1.read_text())
+    np.savez(tmp_path / "step-00000012.npz", **{"network/0/kernel": np.ones(3, np.float32)})
+    content["arrays_sha256"] = hashlib.sha256((tmp_path / "step-00000012.npz").read_bytes()).hexdigest()
+    content["sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    (tmp_path / "step-00000012.json").write_text(json.dumps(content))
+    checkpoint = Checkpoints(tmp_path).choose("best")
+    assert checkpoint.state.best.step == checkpoint.step == 12
+    assert checkpoint.arrays["network/0/kernel"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"network": "resnet"}, "has the network 'resnet', which must be one of alexnet, alexnet_v2, "),
+        ({"readout": "words"}, "has the readout 'words', which must be one of positions, ctc$"),
+        ({"precision": "auto"}, "has the precision 'auto', which must be one of float32, bfloat16, float16$"),
+        ({"cleaning": "soap"}, "has the cleaning 'soap', which must be one of none, "),
+        ({"alphabet": "aa"}, "the alphabet 'aa' has 'a' more than once$"),
+        ({"min_length": 3}, "has codes of 3 to 2 characters$"),
+        ({"min_length": 0}, "has codes of 0 to 2 characters$"),
+        ({"image_shape": (16, 32, 2)}, "has images of 32x16 with 2 channels, not 1 or 3$"),
+        ({"image_shape": (15, 32, 1)}, r"^--network=alexnet on images of 32x15 \(grey\): alexnet needs at least 16x16"),
+        ({"network": "crnn"}, r"^--network=crnn on images of 32x16 \(grey\): crnn has columns and no positions"),
+        ({"dropout": 1.0}, "has the dropout 1.0, which must be from 0 up to 1$"),
+    ],
+)
+def test_a_spec_that_cannot_be_built_is_refused(changes, message):
+    with pytest.raises(DigitwiseError, match=message) as refused:
+        dataclasses.replace(SPEC, **changes)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"version": 2}, "^the model's spec has version 2, this program reads up to 1$"),
+        ({"network": 3}, "^the model's spec: 'network' is 3, not a text$"),
+        ({"max_length": True}, "^the model's spec: 'max_length' is True, not a whole number$"),
+        ({"max_length": 2.5}, "^the model's spec: 'max_length' is 2.5, not a whole number$"),
+        ({"image_shape": [16, 32]}, r"^the model's spec: 'image_shape' is \[16, 32\], not height, width and channels$"),
+        ({"dropout": "much"}, "^the model's spec: 'dropout' is 'much', not a number$"),
+    ],
+)
+def test_a_spec_with_fields_of_other_kinds_is_refused(changes, message):
+    with pytest.raises(DigitwiseError, match=message):
+        ModelSpec.from_json({**SPEC.to_json(), **changes})
+
+
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("version", 3, "^the training's state has version 3, this program reads up to 2$"),
+        ("num_steps", None, "^the training's state: 'num_steps' is None, not a whole number$"),
+        ("best", {"step": 1, "count": 2}, "^the best step has no 'sequence_accuracy'$"),
+        ("environment", [], r"^the training's state: 'environment' is \[\], not a JSON object$"),
+        ("provenance", {"train": {}}, "^the training's origin has no 'records'$"),
+    ],
+)
+def test_a_state_with_fields_of_other_kinds_is_refused(name, value, message):
+    with pytest.raises(DigitwiseError, match=message):
+        TrainingState.from_json({**FULL.to_json(), name: value})
+
+
+def test_a_long_value_is_cut_short():
+    with pytest.raises(DigitwiseError, match=r"^it: 'name' is \[0, 1, .{50,56}\.\.\., not a text$"):
+        Fields({"name": list(range(1000))}, "it").text("name")
+    with pytest.raises(DigitwiseError, match="^it is 3, not a JSON object$"):
+        Fields(3, "it")
+
+
+def test_a_checkpoint_whose_state_cannot_be_used_is_named(tmp_path):
+    Checkpoints(tmp_path).save(5, {}, dataclasses.replace(FULL, num_steps="many"))
+    with pytest.raises(DigitwiseError, match=r"step-00000005\.json: the training's state: 'num_steps' is 'many', not"):
+        Checkpoints(tmp_path).load(5)
+
+
+def test_what_changed_around_a_training():
+    before, now = Environment(1, 2, "2.21.0", "3.15.1"), Environment(2, 2, "2.22.0", "3.15.1")
+    assert now.changes_since(before) == [("replicas", 1, 2), ("tensorflow", "2.21.0", "2.22.0")]
+    assert before.changes_since(before) == []
+
+
+def test_the_lineage_begins_with_the_training_itself():
+    own = EarlierTraining("f00", SplitRule(0.25, 0.25, rotation=0.5))
+    assert FULL.provenance.lineage == (own, *FULL.provenance.earlier)
+
+
+def test_a_spec_reads_its_settings():
+    assert SPEC.text([2, 0, -1]) == "ca"
+    assert SPEC.described_size == "32x16 (grey)"
+    assert dataclasses.replace(SPEC, image_shape=(16, 32, 3)).described_size == "32x16 (colour)"
+    assert TrainConfig().network == SPEC.network

@@ -1,0 +1,153 @@
+"""Training steps: what one changes, what it counts, and that their number in a call does not matter."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.config import TrainConfig
+from pipeline.model import metrics
+from pipeline.model.reading import evaluation_batches
+from pipeline.model.recognizer import Recognizer
+from pipeline.model.spec import ModelSpec
+from pipeline.training import optimizer
+from pipeline.training.schedule import LOOK_STEPS
+from pipeline.training.steps import Steps, position_counts
+from tests.training_fixtures import SPEC, make_records, settings_for_tests
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("records"), train=8)
+
+
+def single_device_steps(manifest):
+    """Steps on the one batch that there is, over and over."""
+    asked = TrainConfig(**settings_for_tests())
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        recognizer = Recognizer(ModelSpec.of(asked, manifest, asked.precision))
+        adam = optimizer.make_optimizer("constant", asked.learning_rate, 0.0, 1)
+        adam.build(recognizer.network.trainable_variables)
+        steps = Steps(strategy, recognizer, adam, asked.batch_size)
+    batches = evaluation_batches(manifest, "train", asked.batch_size, 1)
+    batches = batches.map(lambda _, images, label_ids, mask: (images, label_ids)).repeat()
+    return steps, iter(strategy.distribute_datasets_from_function(lambda _: batches))
+
+
+def test_the_loss_halves_on_one_batch(manifest):
+    steps, batches = single_device_steps(manifest)
+    losses = []
+    for _ in range(4):
+        for slot in range(LOOK_STEPS):
+            steps.run(batches, tf.constant(slot), tf.constant(1), tf.constant(0.0))
+        losses += steps.look(LOOK_STEPS).losses.tolist()
+    assert losses[0] == pytest.approx(math.log(4), abs=1.0)
+    assert losses[-1] < losses[0] / 2
+
+
+def test_several_steps_in_one_call_are_the_same_steps(manifest):
+    results = []
+    for counts in ([1, 1, 1, 1, 1, 1], [1, 3, 2]):
+        steps, batches = single_device_steps(manifest)
+        slot = 0
+        for count in counts:
+            steps.run(batches, tf.constant(slot), tf.constant(count), tf.constant(0.0))
+            slot += count
+        results.append(steps.look(slot).losses.tolist())
+    assert results[0] == results[1]
+
+
+class StandIn:
+    """In place of a recognizer: whatever it is shown, it reads the code ab, through dropout and a norm."""
+
+    def __init__(self):
+        keras.utils.set_random_seed(0)
+        images = keras.Input(SPEC.image_shape)
+        x = keras.layers.Flatten()(images)
+        x = keras.layers.BatchNormalization(momentum=0.5, name="norm")(x)
+        x = keras.layers.Dropout(0.5)(x)
+        x = keras.layers.Dense(8, kernel_initializer="zeros", bias_initializer=_read_ab, name="dense")(x)
+        self.network = keras.Model(images, keras.layers.Reshape((2, 4))(x))
+        self.readout = Recognizer(SPEC).readout
+
+
+def _read_ab(shape, dtype=None):
+    return tf.constant([9.0, 0, 0, 0, 0, 9.0, 0, 0])
+
+
+def one_step(stand_in, images, label_ids, stop=0.0):
+    """The tally of one step with a learning rate of 0."""
+    made = optimizer.make_optimizer("constant", 0.0, 0.0, 1)
+    made.build(stand_in.network.trainable_variables)
+    steps = Steps(tf.distribute.get_strategy(), stand_in, made, len(images))
+    batches = iter(tf.data.Dataset.from_tensors((images, label_ids)).repeat())
+    steps.run(batches, tf.constant(0), tf.constant(1), tf.constant(stop))
+    return steps.look(1)
+
+
+def test_a_step_runs_the_network_in_training_mode():
+    stand_in = StandIn()
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 32, 1)).astype(np.uint8)
+    seeds = next(v for v in stand_in.network.variables if "seed" in v.path)
+    seeds_before = seeds.numpy()
+    one_step(stand_in, images, np.zeros((4, 2), np.int32))
+    # A norm moves its statistics only in training: half way from 0 to the mean of the batch.
+    moving_mean = stand_in.network.get_layer("norm").moving_mean
+    np.testing.assert_allclose(moving_mean.numpy(), images.reshape(4, -1).mean(0) / 2, rtol=1e-5)
+    assert not np.array_equal(seeds.numpy(), seeds_before), "dropout drew nothing"
+
+
+def test_the_tally_names_what_a_step_came_to():
+    label_ids = np.array([[0, 1], [0, 2], [3, 3], [0, 1]], np.int32)  # 5 of 8 characters are those of ab
+    tally = one_step(StandIn(), np.zeros((4, 16, 32, 1), np.uint8), label_ids, stop=15.0)
+    # Each position has the logits 9, 0, 0, 0.
+    right = math.log(1 + 3 * math.exp(-9))
+    assert tally.losses.tolist() == pytest.approx([(5 * right + 3 * (right + 9)) / 8], rel=1e-5)
+    assert tally.accuracies.tolist() == [5 / 8]
+    assert tally.stops.tolist() == [15.0]
+    assert 0 <= tally.waits[0] < 60
+
+
+def test_positions_are_counted_where_a_reading_has_more_places_than_the_labels():
+    label_ids, decoded_ids = [[1, 2], [3, -1]], [[1, 2, 4], [3, -1, -1]]
+    right, counted = position_counts(tf.constant(label_ids), tf.constant(decoded_ids))
+    assert (float(right), float(counted)) == (3, 4)
+    assert [sum(counts) for counts in metrics.position_counts(label_ids, decoded_ids)] == [3, 4]
+
+
+@pytest.mark.parametrize("name, moved", [("adamw", 0.5), ("adadelta", 0.5 * math.sqrt(1e-8 / (0.05 * 4 + 1e-8)) * 2)])
+def test_the_first_step_of_each_optimizer_by_hand(name, moved):
+    variable = keras.Variable([3.0], name="kernel")
+    made = optimizer.make_optimizer("constant", 0.5, 0.0, 1, optimizer=name)
+    made.build([variable])
+    made.apply([tf.constant([2.0])], [variable])
+    assert 3.0 - float(variable.numpy()[0]) == pytest.approx(moved, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", optimizer.OPTIMIZERS)
+def test_weight_decay_pulls_kernels_only(name):
+    keras.utils.set_random_seed(0)
+    images = keras.Input((8, 8, 2))
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Conv2D(3, 3, name="conv")(images))
+    network = keras.Model(images, keras.layers.Dense(2, name="dense")(x))
+    made = optimizer.make_optimizer("constant", 0.5, 0.1, 1, optimizer=name)
+    made.build(network.trainable_variables)
+    for variable in network.trainable_variables:
+        variable.assign(tf.ones(variable.shape))
+    made.apply([tf.zeros(variable.shape) for variable in network.trainable_variables], network.trainable_variables)
+    # Without a gradient only decay moves a weight: by the learning rate times the decay of itself.
+    after = {f"{v.path.split('/')[-2]}/{v.name}": float(np.max(v.numpy())) for v in network.trainable_variables}
+    assert after == {
+        "conv/kernel": pytest.approx(0.95), "conv/bias": 1.0, "norm/gamma": 1.0, "norm/beta": 1.0,
+        "dense/kernel": pytest.approx(0.95), "dense/bias": 1.0,
+    }  # fmt: skip
+
+
+def test_one_cycle_by_hand():
+    rates = [optimizer.learning_rate_at("one_cycle", 1.0, 100, step) for step in (0, 25, 62.5, 100)]
+    assert rates == pytest.approx([0.04, 1.0, 0.50005, 0.0001], abs=1e-6)
+    assert optimizer.learning_rate_at("constant", 0.3, 100, 50) == pytest.approx(0.3)

@@ -1,0 +1,213 @@
+"""The parts of a training, each alone: no network is trained here."""
+
+import dataclasses
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from pipeline.config import RunConfig, TrainConfig
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.provenance import Provenance
+from pipeline.model.state import Best, ValidationResult
+from pipeline.training.interrupts import Interrupts, noted_interrupts
+from pipeline.training.plan import Plan, augmentation_for, strength_for
+from pipeline.training.progress import after_validation, is_guessing, reason_to_end
+from pipeline.training.saver import NotFinite, Saver
+from pipeline.training.schedule import Schedule
+from pipeline.training.validation import measured
+from tests.training_fixtures import make_records, make_state, settings_for_tests
+
+
+def result(sequence, position=0.9, count=100):
+    return ValidationResult(sequence, position, count)
+
+
+class TestSchedule:
+    def test_every_event_is_met(self):
+        schedule, step, steps = Schedule(num_steps=30, validation_every=7), 0, []
+        while step < 30:
+            step += schedule.steps_to_event(step)
+            steps.append(step)
+        assert steps == [7, 10, 14, 20, 21, 28, 30]
+        assert [s for s in range(31) if schedule.validation_due(s)] == [7, 14, 21, 28, 30]
+        assert [s for s in range(1, 31) if schedule.look_due(s)] == steps
+
+    def test_a_long_history_has_a_few_hundred_rows(self):
+        rows = [step for step in range(10, 100_001, 10) if Schedule(100_000, 1_000).history_due(step)]
+        assert len(rows) == 200 and rows[:2] == [500, 1000]
+        assert Schedule(100, 50).history_due(10)
+
+
+class TestProgress:
+    def run(self, *results, patience=2, target=None):
+        """The state after these validations, 4 steps apart; it stops where a reason to end is found."""
+        state, asked = make_state(num_steps=40), TrainConfig(patience=patience, target_accuracy=target)
+        for number, one in enumerate(results, 1):
+            state = after_validation(state, 4 * number, one)
+            reason = reason_to_end(state, 4 * number, asked, epochs=5)
+            if reason:
+                return dataclasses.replace(state, finished=reason)
+        return state
+
+    def test_of_two_equal_ones_the_later_is_the_best_but_no_improvement(self):
+        state = self.run(result(0.5), result(0.75), result(0.25), result(0.75), result(0.9))
+        assert state.best == Best(16, result(0.75))
+        assert (state.validated_step, state.stale_validations) == (16, 2)
+        assert state.finished == "2 validations without improvement, --patience=2"
+
+    def test_more_characters_are_an_improvement_where_whole_codes_are_equal(self):
+        state = self.run(result(0.5, 0.8), result(0.5, 0.9), result(0.5, 0.85))
+        assert (state.best.step, state.stale_validations) == (12, 1)
+
+    def test_a_plateau_does_not_use_patience_up(self):
+        # Of 4 characters a guess reads 1; up to .325 nothing has been learned.
+        state = self.run(*[result(0.0, 0.3)] * 5, result(0.0, 0.5), result(0.0, 0.4), result(0.0, 0.4), result(1.0))
+        assert (state.validated_step, state.stale_validations, state.best.step) == (32, 2, 32)
+        assert is_guessing(0.324, 4) and not is_guessing(0.325, 4)
+
+    def test_without_patience_only_the_steps_end_it(self):
+        assert self.run(result(0.5), *[result(0.1)] * 8, patience=0).finished is None
+        assert self.run(result(0.5), *[result(0.1)] * 9, patience=0).finished == "all 5 epochs"
+
+    def test_the_target_ends_it(self):
+        state = self.run(result(0.4), result(0.5), result(0.6), target=0.5)
+        assert state.finished == "sequence_accuracy 0.5000 on validation reached --target_accuracy=0.5"
+        assert state.validated_step == 8
+
+    def test_without_a_validation_split_the_last_is_the_best(self):
+        assert self.run(None, None).best == Best(8)
+
+
+class TestSaver:
+    def saver(self, folder, every_seconds=30.0, arrays=None, **options):
+        self.now = 100.0
+        arrays = {"network/0/kernel": np.ones(2, np.float32)} if arrays is None else arrays
+        return Saver(Checkpoints(folder), lambda: arrays, every_seconds, clock=lambda: self.now, **options)
+
+    def test_it_is_due_by_the_clock_and_adds_up_the_seconds_of_all_runs(self, tmp_path):
+        saver = self.saver(tmp_path)
+        assert saver.last == "none"
+        saver.begin(make_state(seconds=7.0))
+        self.now += 29.9
+        assert not saver.due()
+        self.now += 0.1
+        assert saver.due()
+        assert saver.save(12, make_state(12, seconds=7.0)).seconds == 37.0
+        assert not saver.due() and saver.last == "step 12"
+        assert Checkpoints(tmp_path).load(12).state == make_state(12, seconds=37.0)
+
+    def test_a_slow_save_is_done_less_often(self, tmp_path):
+        saver = self.saver(tmp_path)
+        slow = saver._arrays
+
+        def arrays():
+            self.now += 3.0
+            return slow()
+
+        saver._arrays = arrays
+        saver.save(1, make_state())
+        self.now += 59.9  # twenty times as long as the save took is 60
+        assert not saver.due()
+        self.now += 0.1
+        assert saver.due()
+
+    def test_without_a_pause_it_is_always_due(self, tmp_path):
+        assert self.saver(tmp_path, every_seconds=0.0).due()
+
+    def test_what_is_not_finite_is_not_saved(self, tmp_path):
+        arrays = {"a": np.array([1.0, np.inf]), "b": np.array([1]), "c": np.array([np.nan])}
+        with pytest.raises(NotFinite, match="^after step 3 a is not finite, and 1 more arrays$"):
+            self.saver(tmp_path, arrays=arrays).save(3, make_state())
+        assert Checkpoints(tmp_path).steps() == []
+
+    def test_only_the_chief_writes(self, tmp_path):
+        state = self.saver(tmp_path, writes=False).save(3, make_state())
+        assert state == make_state() and Checkpoints(tmp_path).steps() == []
+
+
+class TestInterrupts:
+    def test_a_signal_is_noted_and_the_handlers_come_back(self):
+        before = signal.getsignal(signal.SIGTERM)
+        with noted_interrupts() as interrupts:
+            signal.raise_signal(signal.SIGTERM)
+            assert interrupts.asked == signal.SIGTERM
+        assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_the_end_is_that_of_the_signal(self):
+        assert isinstance(Interrupts(signal.SIGINT).exception(), KeyboardInterrupt)
+        for asked in (signal.SIGTERM, 0):  # 0: another worker was asked
+            assert Interrupts(asked).exception().code == 143
+
+    def test_a_second_ctrl_c_does_not_wait(self):
+        interrupts = Interrupts()
+        interrupts.note(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.note(signal.SIGINT)
+
+    def test_another_thread_notes_nothing_and_works(self):
+        seen = []
+
+        def run():
+            with noted_interrupts() as interrupts:
+                seen.append(interrupts.asked)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        assert seen == [0]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("records"))
+
+
+class TestPlan:
+    def plan(self, manifest, found=None, **options):
+        return Plan.of(RunConfig(train=TrainConfig(**settings_for_tests(**options))), manifest, None, found)
+
+    def state(self, plan):
+        return make_state(spec=plan.spec, provenance=plan.provenance, num_steps=plan.length.num_steps)
+
+    def test_what_is_left_open_is_settled(self, manifest):
+        plan = self.plan(manifest, epochs=3, dropout=0.5)
+        assert (plan.length.num_steps, plan.spec.precision, plan.spec.dropout) == (18, "float32", 0.5)
+        assert plan.provenance.records.fingerprint == manifest.fingerprint
+        assert plan.length.schedule == Schedule(18, 6)
+
+    def test_the_same_settings_continue_and_others_are_listed(self, manifest):
+        state = self.state(self.plan(manifest))
+        assert self.plan(manifest, state).differing(state) == []
+        assert self.plan(manifest, state, strategy="mirrored", checkpoint_seconds=1.0).differing(state) == []
+        assert self.plan(manifest, state, dropout=0.5).differing(state) == [("dropout", None, 0.5)]
+        longer = dataclasses.replace(state, num_steps=7)
+        assert self.plan(manifest, state).differing(longer) == [("steps", 7, 24)]
+
+    def test_a_training_keeps_the_precision_it_began_with(self, manifest):
+        state = self.state(self.plan(manifest, precision="bfloat16"))
+        assert self.plan(manifest, state, precision="auto").spec.precision == "bfloat16"
+
+    def test_the_checkpoint_remembers_how_strongly_images_are_varied(self, manifest):
+        def strength(asked, before=None, num_drawn=0):
+            found = None
+            if before is not None:
+                found = make_state()
+                found = dataclasses.replace(
+                    found, provenance=Provenance({"augmentation": before}, found.provenance.records)
+                )
+            return augmentation_for(TrainConfig(augmentation=asked), found, manifest, num_drawn)
+
+        assert [strength(0.5), strength(None)] == [0.5, 1.0]
+        assert [strength(None, 0.3), strength(0.5, 0.3)] == [0.3, 0.5]
+        assert strength(None, num_drawn=TrainConfig().batch_size) == 0.0
+
+    def test_few_examples_are_varied(self):
+        assert [strength_for(count) for count in (1, 9_999, 10_000)] == [1.0, 1.0, 0.0]
+
+
+def test_a_validation_by_hand():
+    label_ids = np.array([[1, 2], [3, 0], [0, 0], [2, 2]])
+    decoded_ids = np.array([[1, 2], [3, 1], [0, 0], [1, 1]])
+    assert measured(label_ids, decoded_ids) == ValidationResult(0.5, 5 / 8, 4)
