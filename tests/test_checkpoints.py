@@ -214,3 +214,18 @@ def test_a_flag_may_name_checkpoints_or_a_workdir_of_them(tmp_path):
         Checkpoints.given("--checkpoint", tmp_path)
     with pytest.raises(DigitwiseError, match="^--initialize_from=.*nowhere: there is no such folder$"):
         Checkpoints.given("--initialize_from", tmp_path / "nowhere")
+
+
+def test_nothing_but_the_arrays_is_stored(tmp_path, monkeypatch):
+    given = []
+    savez = np.savez
+    # To numpy before 2.1 every keyword is the name of an array, allow_pickle too.
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: given.append(list(arrays)) or savez(file, **arrays))
+    save(tmp_path, 1)
+    assert given == [list(ARRAYS)]
+
+
+def test_python_objects_are_not_stored(tmp_path):
+    with pytest.raises(TypeError, match="^evil holds Python objects, which would be pickled$"):
+        save(tmp_path, 1, arrays={"evil": np.array([print], dtype=object)})
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,215 @@
+"""What comes between the steps of a training, and what is said of it: the loop over stand-ins, the reporter alone."""
+
+import json
+import math
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.config import RunConfig, TrainConfig
+from pipeline.model.recognizer import Recognizer
+from pipeline.model.state import Best, ValidationResult
+from pipeline.training.display import Pace
+from pipeline.training.interrupts import Interrupts
+from pipeline.training.loop import Loop
+from pipeline.training.plan import Plan
+from pipeline.training.reporter import Reporter, SilentReporter, make_reporter
+from pipeline.training.saver import NotFinite
+from pipeline.training.steps import Tally
+from pipeline.training.validation import Sample, Validation, Validator, measured
+from records.errors import DigitwiseError
+from tests.training_fixtures import SPEC, make_records, make_state, settings_for_tests
+
+SAMPLE = Sample(np.zeros((2, 16, 32, 1), np.uint8), np.array([[0, 1], [2, 3]]), np.array([[0, 1], [2, 2]]))
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return make_records(tmp_path_factory.mktemp("records"))
+
+
+@pytest.fixture
+def plan(manifest):
+    """24 steps, a validation after each 9 and at the end."""
+    asked = TrainConfig(**settings_for_tests(validation_steps=9, patience=0, profile=True))
+    return Plan.of(RunConfig(train=asked), manifest, None, None)
+
+
+class StandIns:
+    """Everything that a Loop works with; what happens is in `events`."""
+
+    def __init__(self, plan):
+        self.events = []
+        self.interrupts = Interrupts()
+        self.strategy = tf.distribute.get_strategy()
+        self.recognizer = self.steps = self  # as a learner
+        self.last = "step 9"  # as a saver
+        self.losses = {}  # by step, where it is not 1
+        self.done = self.step = 0
+        self.loop = Loop(plan, self, self, self, Events(self.events), self.interrupts)
+
+    def steps_per_call(self, wanted):
+        return 4
+
+    def _run(self, batches, slot, count, stop):
+        self.events.append((int(slot), int(count)))
+        self.done += int(count)
+
+    def look(self, count):
+        losses = np.array([self.losses.get(step, 1.0) for step in range(self.done - count + 1, self.done + 1)])
+        return Tally(losses, np.ones(count), np.zeros(count), np.zeros(count))
+
+    def due(self):
+        return True
+
+    def begin(self, state):
+        self.events.append(("begin", state.validated_step))
+
+    def save(self, step, state):
+        self.events.append(("save", step))
+        return state
+
+    def run(self, *arguments):
+        """Of the steps, and of the validator."""
+        if arguments:
+            return self._run(*arguments)
+        self.events.append(("validate", self.step))
+        return Validation(ValidationResult(0.5, 0.75, 4), SAMPLE)
+
+
+class Events(SilentReporter):
+    def __init__(self, events):
+        self.events = events
+
+    def stopped(self, step):
+        self.events.append(("stopped", step))
+
+    def validated(self, step, validation, is_best):
+        self.events.append(("validated", step, is_best))
+
+
+def run(stand_ins, step=0, **state):
+    return stand_ins.loop.run(iter(()), step, make_state(**state))
+
+
+def test_what_comes_when(plan):
+    stand_ins = StandIns(plan)
+    state = run(stand_ins)
+    assert stand_ins.events == [
+        ("begin", 0),
+        (0, 4), (4, 4), (8, 1), ("validate", 9), ("validated", 9, True), ("save", 9),
+        (0, 1), ("save", 10),
+        (0, 4), (4, 4), ("validate", 18), ("validated", 18, True), ("save", 18),
+        (0, 2), ("save", 20),
+        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24),
+    ]  # fmt: skip
+    assert (state.finished, state.best, state.validated_step) == (
+        "all 4 epochs",
+        Best(24, ValidationResult(0.5, 0.75, 4)),
+        24,
+    )
+
+
+def test_it_continues_from_a_step_and_does_not_validate_twice(plan):
+    stand_ins = StandIns(plan)
+    run(stand_ins, step=18, validated_step=18)
+    assert stand_ins.events[:3] == [("begin", 18), (0, 2), ("save", 20)]
+
+
+def test_a_signal_saves_and_ends(plan):
+    stand_ins = StandIns(plan)
+    stand_ins.interrupts.note(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        run(stand_ins)
+    assert stopped.value.code == 143
+    assert stand_ins.events == [("begin", 0), (0, 4), ("save", 4), ("stopped", 4)]
+
+
+def test_losses_that_are_not_finite_are_named(plan):
+    stand_ins = StandIns(plan)
+    stand_ins.losses = {8: math.nan, 9: math.inf}
+    with pytest.raises(DigitwiseError) as stopped:
+        run(stand_ins)
+    assert str(stopped.value) == (
+        "the loss is not finite at step 8 (nan), 9 (inf): training diverged. Last checkpoint: step 9; "
+        "try --overwrite with a lower --learning_rate than 0.003"
+    )
+    assert ("validate", 9) not in stand_ins.events
+
+
+def test_a_save_that_is_not_finite_is_a_training_that_diverged(plan, monkeypatch):
+    stand_ins = StandIns(plan)
+
+    def save(step, state):
+        raise NotFinite(f"after step {step} a is not finite")
+
+    monkeypatch.setattr(stand_ins, "save", save)
+    with pytest.raises(DigitwiseError, match="^after step 9 a is not finite: training diverged. Last checkpoint: "):
+        run(stand_ins)
+
+
+def test_the_validator_reads_every_image_once(manifest):
+    keras.utils.set_random_seed(0)
+    recognizer = Recognizer(SPEC)
+    validation = Validator(tf.distribute.get_strategy(), recognizer, manifest).run()
+    assert validation.result.count == 16 == len(validation.sample.images)
+    decoded_ids = recognizer.predict(validation.sample.images).label_ids
+    assert np.array_equal(decoded_ids, validation.sample.decoded_ids)
+    assert validation.result == measured(validation.sample.label_ids, decoded_ids)
+
+
+class Network:
+    """In place of a recognizer."""
+
+    def __init__(self):
+        images = keras.Input((16, 32, 1))
+        self.network = keras.Model(images, keras.layers.Flatten()(images), name="flat")
+
+
+def test_what_the_chief_says_and_logs(plan, tmp_path, capsys):
+    tally = Tally(np.full(10, 1.5), np.full(10, 0.25), np.zeros(10), np.zeros(10))
+    with make_reporter(plan, tmp_path, step=0, chief=True) as reporter:
+        reporter.introduce(Network(), tf.distribute.OneDeviceStrategy("/cpu:0"))
+        reporter.built(tf.Graph())
+        reporter.advancing(0)
+        reporter.looked(10, tally, Pace())
+        reporter.validated(10, Validation(ValidationResult(0.5, 0.75, 4), SAMPLE), is_best=True)
+        reporter.stopped(12)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(
+        "train: alexnet with positions, 0 parameters, images 32x16x1, 6 steps of 8 an epoch, 24 in"
+    )
+    assert lines[1:] == [
+        "building the graph of the training (once, some seconds) ...",
+        "step 10 (epoch 1.667): validation position_accuracy 0.7500, sequence_accuracy 0.5000 (2 of 4) (best so far)",
+        "stopped at step 12 of 24, saved: run the same command again to continue",
+    ]
+    rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [(row["step"], row.get("loss"), row.get("validation_sequence_accuracy")) for row in rows] == [
+        (10, 1.5, None),
+        (10, None, 0.5),
+    ]
+    assert "flat: 0 parameters" in (tmp_path / "network.svg").read_text()
+
+
+def test_what_the_chief_says_of_a_training_that_continues(plan, tmp_path, capsys):
+    reporter = Reporter(plan, tmp_path, step=6)
+    reporter.continued([])
+    reporter.continued([("replicas", 1, 2), ("threads", 2, 4)])
+    with reporter:
+        reporter.introduce(Network(), tf.distribute.OneDeviceStrategy("/cpu:0"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("note: the training continues with replicas 1 -> 2, threads 2 -> 4; its result will not")
+    assert lines[2] == "train: continuing from step 6"
+
+
+def test_other_workers_say_one_line(plan, tmp_path, capsys):
+    with make_reporter(plan, tmp_path, step=0, chief=False) as reporter:
+        reporter.introduce(Network(), tf.distribute.OneDeviceStrategy("/cpu:0"))
+        reporter.advancing(0)
+        reporter.stopped(3)
+    assert capsys.readouterr().out.endswith("; the chief reports the progress\n")
+    assert list(tmp_path.iterdir()) == []
