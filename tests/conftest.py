@@ -71,7 +71,7 @@ def call_main(tmp_path, monkeypatch, capfd):
 
     def call(*arguments):
         monkeypatch.chdir(tmp_path)
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         capfd.readouterr()
         try:
             with flagsaver.flagsaver():
@@ -79,7 +79,8 @@ def call_main(tmp_path, monkeypatch, capfd):
         except SystemExit as exit:
             code = exit.code
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
 
     return call

@@ -56,6 +56,20 @@ def test_workers_end_with_their_parent(tmp_path):
     wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.4])
+def test_ctrl_c_twice_ends_the_run(start_main, tmp_path, pause):
+    process = start_main("--stage=generate", "--num_images=30000", "--workers=2", "--workdir=w")
+    wait_for(lambda: list((tmp_path / "w" / "images").glob("0*")))
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        time.sleep(pause)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: run the same command again to continue" in errors
+    assert "Traceback" not in errors
+
+
 def linger(path):
     with open(path + "~", "w") as file:
         file.write(str(os.getpid()))
