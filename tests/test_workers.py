@@ -60,7 +60,7 @@ def test_workers_end_with_their_parent(tmp_path):
 @pytest.mark.parametrize("pause", [0.0, 0.1, 0.4])
 def test_ctrl_c_twice_ends_the_run(start_main, tmp_path, pause):
     process = start_main("--stage=generate", "--num_images=30000", "--workers=2", "--workdir=w")
-    wait_for(lambda: list((tmp_path / "w" / "images").glob("0*")))
+    wait_for(lambda: list((tmp_path / "w" / "images").glob(".partial-0*")))  # a worker is rendering
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         time.sleep(pause)
