@@ -1,8 +1,10 @@
 """Shared parts of the tests. pytest never parses absl flags, so they are marked as parsed."""
 
 import dataclasses
+import fcntl
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +30,29 @@ def workdir(tmp_path):
     workdir = Workdir(tmp_path / "work")
     workdir.create()
     return workdir
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """shared_folder(name, make): a folder that make(folder) fills once for all test processes, to be read only.
+
+    For what takes long, such as a training that several tests look at.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+    def shared(name, make):
+        folder, done = base / f"shared-{name}", base / f"shared-{name}.done"
+        with open(base / f"shared-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a test process that failed here
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return shared
 
 
 def from_text(given):

@@ -80,3 +80,23 @@ def test_a_link_that_leads_nowhere(tmp_path):
     (tmp_path / "work").symlink_to(tmp_path / "gone")
     with pytest.raises(DigitwiseError, match="work is a link to .*gone, which does not exist"):
         Workdir(tmp_path / "work").create()
+
+
+def test_a_shared_folder_is_filled_once(shared_folder):
+    made = []
+
+    def fail(folder):
+        made.append(folder)
+        (folder / "half").touch()
+        raise OSError
+
+    def make(folder):
+        made.append(folder)
+        (folder / "whole").touch()
+
+    with pytest.raises(OSError):
+        shared_folder("of-this-test", fail)
+    folder = shared_folder("of-this-test", make)
+    assert shared_folder("of-this-test", make) == folder
+    assert made == [folder, folder]
+    assert [path.name for path in folder.iterdir()] == ["whole"]
