@@ -308,7 +308,8 @@ class TrainConfig:
         check_choice("--strategy", self.strategy, STRATEGIES)
         if self.readout == "ctc" and self.network not in COLUMN_NETWORKS:
             raise SettingError(
-                f"--readout=ctc does not work with --network={self.network}: use --network={' or '.join(COLUMN_NETWORKS)}"
+                f"--readout=ctc does not work with --network={self.network}: "
+                f"use --network={' or '.join(COLUMN_NETWORKS)}"
             )
         if self.network == "crnn" and self.readout != "ctc":
             raise SettingError(f"--network=crnn does not work with --readout={self.readout}: use --readout=ctc")
@@ -367,8 +368,8 @@ class RunConfig:
         self._check_multi_worker()
         if "folds" in self.stages and self.records.validation_fraction + 1 / self.trials.folds >= 1:
             raise SettingError(
-                f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave nothing "
-                "to train on"
+                f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave "
+                "nothing to train on"
             )
 
     def _check_one_source(self) -> None:

@@ -65,7 +65,7 @@ def from_text(given):
 
 @pytest.fixture
 def make_config():
-    """RunConfig with a few fields set: those of the code, drawing and records groups by their bare names or flag text."""
+    """RunConfig with a few fields set: those of the code, drawing and records groups, as values or flag text."""
 
     def make(num_images=40, **given):
         given = from_text(given)

@@ -119,7 +119,7 @@ def test_a_training_varies_and_cleans_its_images(work, monkeypatch):
     settings = train_here(work, **options)["settings"]
     assert given == [(1.0, "threshold")]
     assert settings["train"]["augmentation"] == 1.0 and settings["network"]["cleaning"] == "threshold"
-    with pytest.raises(DigitwiseError, match="other settings:\n  augmentation: 1.0 -> 0.0\n"):
+    with pytest.raises(DigitwiseError, match="different settings:\n  augmentation: 1.0 -> 0.0\n"):
         train_here(work, **{**options, "augmentation": 0.0})
 
 
@@ -199,7 +199,7 @@ def test_other_settings_are_refused(work):
     assert differing == ["  epochs: 1 -> 2", "  learning_rate: 0.003 -> 0.001"]
     assert "--overwrite" in last
     make_records(work.records, seed=1)
-    with pytest.raises(DigitwiseError, match='other settings:\n  records: "[0-9a-f]{64}" -> "[0-9a-f]{64}"\n'):
+    with pytest.raises(DigitwiseError, match='different settings:\n  records: "[0-9a-f]{64}" -> "[0-9a-f]{64}"\n'):
         train_here(work, epochs=1)
 
 
@@ -237,7 +237,7 @@ def test_another_length_is_refused(work, monkeypatch):
     train_here(work, epochs=1)
     longer = training.Length(1, 7, 7)
     monkeypatch.setattr(training.Length, "of", lambda *_: longer)
-    with pytest.raises(DigitwiseError, match="other settings:\n  steps: 6 -> 7\n"):
+    with pytest.raises(DigitwiseError, match="different settings:\n  steps: 6 -> 7\n"):
         train_here(work, epochs=1)
 
 

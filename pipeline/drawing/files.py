@@ -70,9 +70,7 @@ def generate(config, workdir):
     _write_sheet(root / SHEET_FILE, source)
     _write_labels(root / LABELS_FILE, source)
     _write_settings(root, settings, complete=True)
-    print(
-        f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, the first ones at a glance in {SHEET_FILE}"
-    )
+    print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, the first ones in {SHEET_FILE}")
     return True
 
 
