@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import pathlib
 
 import captcha.image
 import numpy as np
@@ -188,13 +189,13 @@ def test_missing_fonts_and_glyphs(tmp_path):
 def test_fonts_are_known_by_their_bytes(tmp_path):
     bundled = captcha.image.DEFAULT_FONTS[0]
     copy = tmp_path / "DroidSansMono.ttf"
-    copy.write_bytes(open(bundled, "rb").read())
+    copy.write_bytes(pathlib.Path(bundled).read_bytes())
     assert drawing(fonts=(str(copy),)).settings == drawing().settings
 
 
 def test_fonts_of_one_name_and_a_font_given_twice_are_told_apart(tmp_path):
     bundled = captcha.image.DEFAULT_FONTS[0]
-    data, paths = open(bundled, "rb").read(), []
+    data, paths = pathlib.Path(bundled).read_bytes(), []
     for folder, extra in (("a", b""), ("b", b"\0")):
         (tmp_path / folder).mkdir()
         paths.append(tmp_path / folder / "font.ttf")

@@ -45,7 +45,7 @@ def test_images_and_their_table(workdir, make_config):
     assert rows[0] == ["file", "text"]
     assert len(rows) == 26
     source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), 25)
-    assert rows[18] == ["00001/%s_0000017.png" % source.drawing.text(17), source.drawing.text(17)]
+    assert rows[18] == [f"00001/{source.drawing.text(17)}_0000017.png", source.drawing.text(17)]
     for key, _ in rows[1:]:
         assert (workdir.images / key).read_bytes() == source.load(key)
     assert Image.open(io.BytesIO(source.load(rows[1][0]))).size == (160, 60)

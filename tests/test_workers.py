@@ -1,4 +1,5 @@
 import os
+import pathlib
 import signal
 import time
 
@@ -53,7 +54,7 @@ def test_workers_end_with_their_parent(tmp_path):
     child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     process.kill()
     process.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])
+    wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in pathlib.Path(f"/proc/{child}/stat").read_text().split()[2])
 
 
 @pytest.mark.slow
