@@ -44,7 +44,15 @@ def _run(config: RunConfig) -> int:
     from pipeline.stages.run import run_stages
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
+        signal.signal(signal.SIGINT, _interrupt_once)
     return run_stages(config)
+
+
+def _interrupt_once(*_: object) -> NoReturn:
+    """Cleaning up takes a moment; a second Ctrl-C in that time must not interrupt it, which could leave it waiting."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _fail(message: str) -> int:

@@ -132,22 +132,22 @@ GROUPS: tuple[Group, ...] = (
         "records: write TFRecord shards",
         RecordsConfig,
         {
-            "source": f"{' or '.join(SOURCES)}: read image files (those in --images, or those of the generate stage), or "
-            "render synthetic images directly into records and during training, without image files",
+            "source": f"{' or '.join(SOURCES)}: read image files (those in --images, or those of the generate stage), "
+            "or render synthetic images directly into records and during training, without image files",
             "images": "folder of your own labelled images, named <code>.png or <code>_anything.png, or listed in a "
             "labels.csv with the columns file,text",
             "label_pattern": "regular expression whose first group is the code in a file name (without its extension)",
             "name": "prefix of the shard files: <name>-<split>.tfrecord-00000-of-00008",
-            "validation_fraction": "fraction of the codes for the validation split, chosen by a hash of the code",
-            "test_fraction": "fraction of the codes for the test split, chosen by a hash of the code (folds sets its own)",
+            "validation_fraction": "fraction of the codes for the validation split, by a hash of the code",
+            "test_fraction": "fraction of the codes for the test split, by a hash of the code (folds sets its own)",
             "images_per_shard": "largest number of images in a shard",
-            "image_format": f"{', '.join(IMAGE_FORMATS)}: how images are stored; auto copies PNG and JPEG files unchanged "
-            "and converts all others to PNG",
+            "image_format": f"{', '.join(IMAGE_FORMATS)}: how images are stored; auto copies PNG and JPEG files "
+            "unchanged and converts all others to PNG",
             "colors": f"{', '.join(COLORS)}: colour mode of the stored images; auto: that of the first image",
             "compression": f"{' or '.join(COMPRESSIONS)}: compress shards (saves little with PNG and JPEG images)",
             "resize": "resize images of other sizes instead of stopping",
-            "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where --alphabet "
-            "has upper-case letters only, and lower case otherwise",
+            "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where "
+            "--alphabet has upper-case letters only, and lower case otherwise",
         },
     ),
     Group(
@@ -156,10 +156,10 @@ GROUPS: tuple[Group, ...] = (
         {
             "records": "files, folders or globs of TFRecords, comma separated, to use instead of images or of the "
             "records in the workdir; how images and codes are stored in them is detected",
-            "mapping": "mapping.json files that say how to read --records, as written by inspect and possibly edited: one "
-            "for all entries, or one per entry",
+            "mapping": "mapping.json files that say how to read --records, as written by inspect and possibly edited: "
+            "one for all entries, or one per entry",
             "image_key": "key of the image",
-            "text_key": "key of the code, the first of several numbered keys, or a folder name key=; a+b joins two keys",
+            "text_key": "key of the code, the first of several numbered keys, or a folder name key=; a+b joins two",
             "charset": "characters that ids stand for, starting with the first id: as for --alphabet, or a table file; "
             "number, or number:4 for 4 digits, if the code is stored as a number",
             "first_id": "id of the first character of --charset, usually 0 or 1",
@@ -178,11 +178,11 @@ GROUPS: tuple[Group, ...] = (
         TrainConfig,
         {
             "network": f"{', '.join(NETWORKS)}",
-            "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or columns "
-            "from left to right (CTC)",
+            "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or "
+            "columns from left to right (CTC)",
             "channels": "1: the network gets grey images, 3: colour images",
-            "cleaning": f"{', '.join(CLEANINGS)}: preprocessing of every image, in training and whenever the checkpoint "
-            "is used; threshold: black and white, median: remove specks",
+            "cleaning": f"{', '.join(CLEANINGS)}: preprocessing of every image, in training and whenever the "
+            "checkpoint is used; threshold: black and white, median: remove specks",
             "augmentation": "strength of random changes to training images (shift, rotation, brightness, noise, blur): "
             "0: none, 1: normal, up to 3. Default: 1 below 10,000 training images, otherwise 0",
             "dropout": "fraction of features dropped in training. Default: depends on the network",
@@ -207,7 +207,7 @@ GROUPS: tuple[Group, ...] = (
             "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "
             "TF_CONFIG",
             "devices": "number of devices, or their names, such as GPU:0,GPU:1. Default: all",
-            "logical_devices": "split the CPU into this many devices, to try several replicas on one machine; 0: do not",
+            "logical_devices": "split the CPU into this many devices, to try several replicas on one machine; 0: no",
             "peer_seconds": "seconds to wait for the other workers with multi_worker",
             "profile": "write a profile of a few steps for TensorBoard",
         },

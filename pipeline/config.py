@@ -59,9 +59,7 @@ CLEANINGS: tuple[str, ...] = get_args(Cleaning)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
-IMAGE_TYPES: tuple[str, ...] = (
-    "uint8", "int8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64",
-)  # fmt: skip
+IMAGE_TYPES = tuple("uint8 int8 int16 uint16 int32 int64 float16 float32 float64".split())
 
 _DIGITS = "0123456789"
 
@@ -308,7 +306,8 @@ class TrainConfig:
         check_choice("--strategy", self.strategy, STRATEGIES)
         if self.readout == "ctc" and self.network not in COLUMN_NETWORKS:
             raise SettingError(
-                f"--readout=ctc does not work with --network={self.network}: use --network={' or '.join(COLUMN_NETWORKS)}"
+                f"--readout=ctc does not work with --network={self.network}: "
+                f"use --network={' or '.join(COLUMN_NETWORKS)}"
             )
         if self.network == "crnn" and self.readout != "ctc":
             raise SettingError(f"--network=crnn does not work with --readout={self.readout}: use --readout=ctc")
@@ -363,18 +362,13 @@ class RunConfig:
         check_number("--workers", self.workers, 0, 1024)
         if not self.workdir:
             raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
-        self._check_one_source()
+        if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
+            raise SettingError("--records, --images and --source=synthetic cannot be used together: give one of them")
         self._check_multi_worker()
         if "folds" in self.stages and self.records.validation_fraction + 1 / self.trials.folds >= 1:
             raise SettingError(
-                f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave nothing "
-                "to train on"
-            )
-
-    def _check_one_source(self) -> None:
-        if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
-            raise SettingError(
-                "--records, --images and --source=synthetic cannot be used together: give only one of them"
+                f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave "
+                "nothing to train on"
             )
 
     def _check_multi_worker(self) -> None:

@@ -3,7 +3,7 @@
 parse_size("--image_size", "160x60")    # (160, 60)
 format_size((160, 60))                  # "160x60"
 
-Parsing looks at the syntax only, as far as that tells what was meant; the settings check the values when they are built.
+Parsing checks the syntax; the settings check the values when they are built.
 """
 
 import re
@@ -196,7 +196,7 @@ def brightness(color: Color) -> float:
 
 
 def check_visible(flag: str, color: Color) -> None:
-    """Raises where characters could not be seen: the captcha package pastes each one with its brightness as the mask."""
+    """Raises where characters could not be seen: the captcha package uses their brightness as the mask."""
     if brightness(color) < MIN_BRIGHTNESS:
         raise SettingError(
             f"{flag}={format_color(color)}: the captcha package makes dark characters transparent, and this colour is "

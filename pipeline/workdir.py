@@ -52,8 +52,8 @@ class Workdir:
     def create(self) -> None:
         if self.root.is_symlink() and not self.root.exists():
             raise DigitwiseError(
-                f"--workdir={self.root} is a link to {os.readlink(self.root)}, which does not exist: create that folder, "
-                "or remove the link"
+                f"--workdir={self.root} is a link to {os.readlink(self.root)}, which does not exist: create that "
+                "folder, or remove the link"
             )
         if self.root.exists() and not self.root.is_dir():
             raise DigitwiseError(

@@ -1,8 +1,10 @@
 """Shared parts of the tests. pytest never parses absl flags, so they are marked as parsed."""
 
 import dataclasses
+import fcntl
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,6 +32,29 @@ def workdir(tmp_path):
     return workdir
 
 
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """shared_folder(name, make): a folder that make(folder) fills once for all test processes, to be read only.
+
+    For what takes long, such as a training that several tests look at.
+    """
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+    def shared(name, make):
+        folder, done = base / f"shared-{name}", base / f"shared-{name}.done"
+        with open(base / f"shared-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a test process that failed here
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return shared
+
+
 def from_text(given):
     """The same fields with flag text, such as code_length="3-6", turned into the values that it stands for."""
     return {
@@ -40,7 +65,7 @@ def from_text(given):
 
 @pytest.fixture
 def make_config():
-    """RunConfig with a few fields set: those of the code, drawing and records groups by their bare names or flag text."""
+    """RunConfig with a few fields set: those of the code, drawing and records groups, as values or flag text."""
 
     def make(num_images=40, **given):
         given = from_text(given)
@@ -71,7 +96,7 @@ def call_main(tmp_path, monkeypatch, capfd):
 
     def call(*arguments):
         monkeypatch.chdir(tmp_path)
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         capfd.readouterr()
         try:
             with flagsaver.flagsaver():
@@ -79,7 +104,8 @@ def call_main(tmp_path, monkeypatch, capfd):
         except SystemExit as exit:
             code = exit.code
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
 
     return call

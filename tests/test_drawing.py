@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import pathlib
 
 import captcha.image
 import numpy as np
@@ -187,8 +189,33 @@ def test_missing_fonts_and_glyphs(tmp_path):
 def test_fonts_are_known_by_their_bytes(tmp_path):
     bundled = captcha.image.DEFAULT_FONTS[0]
     copy = tmp_path / "DroidSansMono.ttf"
-    copy.write_bytes(open(bundled, "rb").read())
+    copy.write_bytes(pathlib.Path(bundled).read_bytes())
     assert drawing(fonts=(str(copy),)).settings == drawing().settings
+
+
+def test_fonts_of_one_name_and_a_font_given_twice_are_told_apart(tmp_path):
+    bundled = captcha.image.DEFAULT_FONTS[0]
+    data, paths = pathlib.Path(bundled).read_bytes(), []
+    for folder, extra in (("a", b""), ("b", b"\0")):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "font.ttf")
+        paths[-1].write_bytes(data + extra)
+    first, second = map(str, paths)
+    assert drawing(fonts=(first, second)).settings != drawing(fonts=(second, second)).settings
+    assert drawing(fonts=(first, first)).settings != drawing(fonts=(first,)).settings
+    assert [name for name, _ in drawing(fonts=(first, second)).settings["fonts"]] == ["font.ttf", "font.ttf"]
+
+
+def test_stored_settings_are_those_of_earlier_versions():
+    # As every version has written them for these flags: images that exist must be recognized.
+    ours = drawing(code_length="3-6", rotation="-10:20", warp_x="0.2", foreground="#406080")
+    assert json.dumps({**ours.settings, "fonts": "left out"}) == (
+        '{"alphabet": "0123456789", "code_length": [3, 6], "image_size": [160, 60], "fonts": "left out", "seed": 0, '
+        '"distortion": "0.7.1", "rotation": "-10:20", "warp_x": "0.2", "warp_y": "0.2-0.3", '
+        '"font_sizes": ["42", "50", "56"], "overlap": 0.25, "space_probability": 0.5, "noise_dots": 30, '
+        '"noise_curves": 1, "foreground": "#406080", "background": ""}'
+    )
+    assert drawing().settings["rotation"] == "30"
 
 
 @pytest.mark.parametrize(

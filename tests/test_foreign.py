@@ -15,7 +15,8 @@ from tests.foreign_writers import CASES
 
 def answers(**given):
     pattern = given.pop("label_pattern", "")
-    return answers_of(RunConfig(foreign=ForeignConfig(**from_text(given)), records=RecordsConfig(label_pattern=pattern)))
+    foreign = ForeignConfig(**from_text(given))
+    return answers_of(RunConfig(foreign=foreign, records=RecordsConfig(label_pattern=pattern)))
 
 
 def read(look):

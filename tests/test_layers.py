@@ -1,5 +1,8 @@
-"""Who may import whom. Imports only lead downwards, packages of one layer do not import each other, nothing is circular,
-and TensorFlow is imported only where something is computed with it."""
+"""Who may import whom.
+
+Imports only lead downwards, packages of one layer do not import each other, nothing is circular, and TensorFlow is
+imported only where something is computed with it.
+"""
 
 import ast
 import collections
@@ -65,6 +68,13 @@ def sources():
 SOURCES = sources()
 
 
+def is_left_out(node):
+    """Whether what is in a node does not run when its module is imported."""
+    if isinstance(node, ast.If):
+        return "TYPE_CHECKING" in ast.unparse(node.test)
+    return isinstance(node, (ast.FunctionDef, ast.Lambda))
+
+
 @functools.cache
 def imported(name, only_at_import=False):
     """The modules that a module imports; `only_at_import` leaves out those inside functions and for type checkers."""
@@ -77,9 +87,7 @@ def imported(name, only_at_import=False):
             assert node.level == 0, f"{name} has a relative import"
             found.append(node.module)
             found.extend(f"{node.module}.{alias.name}" for alias in node.names)
-        elif only_at_import and isinstance(node, (ast.FunctionDef, ast.Lambda)):
-            return
-        elif only_at_import and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        elif only_at_import and is_left_out(node):
             return
         for child in ast.iter_child_nodes(node):
             visit(child)

@@ -45,7 +45,7 @@ def test_images_and_their_table(workdir, make_config):
     assert rows[0] == ["file", "text"]
     assert len(rows) == 26
     source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), 25)
-    assert rows[18] == ["00001/%s_0000017.png" % source.drawing.text(17), source.drawing.text(17)]
+    assert rows[18] == [f"00001/{source.drawing.text(17)}_0000017.png", source.drawing.text(17)]
     for key, _ in rows[1:]:
         assert (workdir.images / key).read_bytes() == source.load(key)
     assert Image.open(io.BytesIO(source.load(rows[1][0]))).size == (160, 60)
@@ -74,7 +74,7 @@ def test_done_work_is_left_alone(workdir, make_config, small_folders, capsys):
     generate(make_config(25), workdir)
     assert small_folders == []
     assert tree(workdir.images) == before
-    assert "25 images of these settings are in" in capsys.readouterr().out
+    assert "nothing to do, " in capsys.readouterr().out
 
 
 def test_more_images_go_on_from_those_that_are_there(workdir, tmp_path, make_config, small_folders):
@@ -113,7 +113,7 @@ def test_overwrite_makes_anew_and_leaves_what_is_not_ours(workdir, make_config):
 def test_a_folder_of_somebody_else_is_not_touched(workdir, make_config):
     workdir.images.mkdir()
     (workdir.images / "1234.png").write_bytes(b"")
-    with pytest.raises(DigitwiseError, match="1 entries that were not made here .1234.png"):
+    with pytest.raises(DigitwiseError, match="1 entries that digitwise did not write .1234.png"):
         generate(make_config(25, overwrite=True), workdir)
 
 
@@ -139,3 +139,10 @@ def test_a_greater_number_that_was_not_finished_may_shrink_again(workdir, make_c
     generate(make_config(10), workdir)
     assert len(table(workdir)) == 11
     assert sorted(p.name for p in workdir.images.iterdir()) == ["00000", "labels.csv", "settings.json", "sheet.png"]
+
+
+def test_damaged_settings_are_named(workdir, make_config):
+    generate(make_config(25), workdir)
+    (workdir.images / "settings.json").write_text('{"complete": true}')
+    with pytest.raises(DigitwiseError, match="images/settings.json is damaged: settings is missing"):
+        generate(make_config(25), workdir)

@@ -37,9 +37,8 @@ def test_a_second_run_is_told_who_has_the_folder(tmp_path):
     command = [sys.executable, "-c", script, str(workdir.root)]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(DigitwiseError, match=f"is in use by process {holder.pid} since "):
-        with workdir.locked():
-            pass
+    with pytest.raises(DigitwiseError, match=f"is in use by process {holder.pid} since "), workdir.locked():
+        pass
     holder.kill()
     holder.communicate()
     with workdir.locked():
@@ -57,17 +56,15 @@ def test_the_lock_does_not_follow_a_link(workdir, tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("precious")
     workdir.lock_file.symlink_to(victim)
-    with pytest.raises(DigitwiseError, match=".lock is a link: remove it"):
-        with workdir.locked():
-            pass
+    with pytest.raises(DigitwiseError, match=".lock is a link: remove it"), workdir.locked():
+        pass
     assert victim.read_text() == "precious"
 
 
 def test_the_lock_is_a_regular_file(workdir):
     os.mkfifo(workdir.lock_file)
-    with pytest.raises(DigitwiseError, match=".lock is not a regular file: remove it"):
-        with workdir.locked():
-            pass
+    with pytest.raises(DigitwiseError, match=".lock is not a regular file: remove it"), workdir.locked():
+        pass
 
 
 def test_the_lock_takes_arguments_that_are_not_text(workdir, monkeypatch):
@@ -80,3 +77,23 @@ def test_a_link_that_leads_nowhere(tmp_path):
     (tmp_path / "work").symlink_to(tmp_path / "gone")
     with pytest.raises(DigitwiseError, match="work is a link to .*gone, which does not exist"):
         Workdir(tmp_path / "work").create()
+
+
+def test_a_shared_folder_is_filled_once(shared_folder):
+    made = []
+
+    def fail(folder):
+        made.append(folder)
+        (folder / "half").touch()
+        raise OSError
+
+    def make(folder):
+        made.append(folder)
+        (folder / "whole").touch()
+
+    with pytest.raises(OSError):
+        shared_folder("of-this-test", fail)
+    folder = shared_folder("of-this-test", make)
+    assert shared_folder("of-this-test", make) == folder
+    assert made == [folder, folder]
+    assert [path.name for path in folder.iterdir()] == ["whole"]

@@ -1,4 +1,5 @@
 import os
+import pathlib
 import signal
 import time
 
@@ -53,7 +54,21 @@ def test_workers_end_with_their_parent(tmp_path):
     child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     process.kill()
     process.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in open(f"/proc/{child}/stat").read().split()[2])
+    wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in pathlib.Path(f"/proc/{child}/stat").read_text().split()[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pause", [0.0, 0.1, 0.4])
+def test_ctrl_c_twice_ends_the_run(start_main, tmp_path, pause):
+    process = start_main("--stage=generate", "--num_images=30000", "--workers=2", "--workdir=w")
+    wait_for(lambda: list((tmp_path / "w" / "images").glob(".partial-0*")))  # a worker is rendering
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        time.sleep(pause)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted: run the same command again to continue" in errors
+    assert "Traceback" not in errors
 
 
 def linger(path):

@@ -206,8 +206,8 @@ def _may_convert(config, workdir):
     """Not twice in one run; several workers at once must not have to."""
     if config.train.strategy == "multi_worker" and not _is_converted(config, workdir):
         raise DigitwiseError(
-            f"{workdir.records} was not made of these images: run --stage=records once, without --strategy=multi_worker, "
-            "or give --records the folder of records that it made elsewhere"
+            f"{workdir.records} was not made of these images: run --stage=records once, without "
+            "--strategy=multi_worker, or give --records the folder of records that it made elsewhere"
         )
     return "records" not in config.ordered_stages and config.train.strategy != "multi_worker"
 

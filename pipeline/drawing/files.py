@@ -1,7 +1,7 @@
-"""The generate stage: image files and labels.csv under images/.
+"""Synthetic images as files, with a labels.csv, under images/.
 
-Images are drawn in folders of 500, each prepared aside and renamed once, so a folder that exists is whole. Going on
-after a stop, or to a greater number of images, draws only the folders that are not there.
+Images are rendered in folders of 500, each prepared under another name and renamed once, so a folder that exists is
+complete. After an interruption, or for a larger number of images, only the missing folders are rendered.
 """
 
 import csv
@@ -21,6 +21,7 @@ from pipeline.workdir import differing_settings, plain, refuse_other_settings
 from records.atomic import atomic_directory, atomic_file, remove_partial, write_text
 from records.errors import DigitwiseError
 from records.images.folder import LABELS_FILE, LABELS_HEADER
+from records.jsonfile import read_object
 
 SETTINGS_FILE = "settings.json"
 SHEET_FILE = "sheet.png"
@@ -30,7 +31,7 @@ _SEAL = ".seal.json"
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """One folder of images to draw."""
+    """One folder of images to render."""
 
     source: SyntheticSource
     root: str
@@ -47,13 +48,13 @@ class Piece:
 
 
 def generate(config, workdir):
-    """Draws the images that are not there yet; the result is whether there were any."""
+    """Renders the images that are missing; the result is whether there were any."""
     source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
     settings = source_settings(source)
     root = workdir.images
     before = read_settings(root)
     if before and before["complete"] and plain(settings) == before["settings"]:
-        print(f"generate: {source.num_images:,} images of these settings are in {root}")
+        print(f"generate: nothing to do, {root} has {source.num_images:,} images with these settings")
         return False
     _make_room(root, before, plain(settings), config.overwrite)
     _write_settings(root, settings, complete=False)
@@ -69,26 +70,26 @@ def generate(config, workdir):
     _write_sheet(root / SHEET_FILE, source)
     _write_labels(root / LABELS_FILE, source)
     _write_settings(root, settings, complete=True)
-    print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, a look at them in {SHEET_FILE}")
+    print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, the first ones in {SHEET_FILE}")
     return True
 
 
 def source_settings(source):
-    """What decides the images: two runs with equal settings draw equal bytes."""
+    """What decides the images: two runs with equal settings write equal bytes."""
     return {"num_images": source.num_images, "drawing": source.drawing.settings, "versions": versions()}
 
 
 def read_settings(root):
     """{settings, complete} of a folder of images that this stage made, or None."""
     try:
-        content = json.loads((root / SETTINGS_FILE).read_text(encoding="utf-8"))
-        return {"settings": content["settings"], "complete": bool(content["complete"])}
-    except (OSError, ValueError, KeyError, TypeError):
+        content = read_object(root / SETTINGS_FILE, {"settings": dict, "complete": bool})
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    return {"settings": content["settings"], "complete": content["complete"]}
 
 
 def draw_piece(piece):
-    """Draws one folder of images."""
+    """Renders one folder of images."""
     if piece.folder.exists():
         _remove_folder(piece.folder)
     digest = hashlib.sha256()
@@ -103,7 +104,7 @@ def draw_piece(piece):
 
 
 def stands(piece):
-    """Whether the folder of a piece holds just the images that were drawn into it."""
+    """Whether the folder of a piece holds exactly the images that were written into it."""
     digest = hashlib.sha256()
     try:
         seal = json.loads((piece.folder / _SEAL).read_text(encoding="utf-8"))
@@ -121,7 +122,7 @@ def _add(digest, name, data):
 
 
 def _missing(pieces, before, processes):
-    """The pieces that must be drawn, in order."""
+    """The pieces that must be rendered, in order."""
     if not before:
         return pieces
     standing = {piece.number for piece, whole in run_pieces(stands, pieces, processes) if whole}
@@ -129,15 +130,15 @@ def _missing(pieces, before, processes):
 
 
 def _make_room(root, before, settings, overwrite):
-    """Leaves `root` with nothing in it but images of these settings, or stops."""
+    """Leaves only images with these settings in `root`, or stops."""
     root.mkdir(exist_ok=True)
     remove_partial(root)
     if before is None:
         strangers = sorted(path.name for path in root.iterdir())
         if strangers:
             raise DigitwiseError(
-                f"{root} holds {len(strangers)} entries that were not made here ({', '.join(strangers[:3])}): "
-                "choose another --workdir, or read that folder with --images"
+                f"{root} has {len(strangers)} entries that digitwise did not write ({', '.join(strangers[:3])}): "
+                "use another --workdir, or read that folder with --images"
             )
         return
     differing = differing_settings(before["settings"], settings)
@@ -151,21 +152,21 @@ def _make_room(root, before, settings, overwrite):
 
 
 def _only_count_may_differ(differing, complete):
-    """A greater number of images goes on from the lesser; a lesser one would drop finished work."""
+    """A larger number of images adds to a smaller one; a smaller one would drop finished work."""
     if [name for name, _, _ in differing if name != "num_images"]:
         return False
     return not complete or all(old <= new for _, old, new in differing)
 
 
 def _remove_beyond(root, number):
-    """Removes the folders of images from `number` on: those that carry the seal."""
+    """Removes the folders of images from `number` on, if they have the seal of this stage."""
     for path in root.iterdir():
         if path.name.isdigit() and int(path.name) >= number and (path / _SEAL).exists():
             _remove_folder(path)
 
 
 def _remove_folder(folder):
-    """Takes its name away first: a folder half removed is not taken for whole."""
+    """Renames the folder first, so that a half-removed one is not taken for complete."""
     doomed = folder.with_name(f".partial-{folder.name}-removed")
     shutil.rmtree(doomed, ignore_errors=True)
     os.rename(folder, doomed)

@@ -56,7 +56,8 @@ class Endless:
         split = code_split(manifest)
         if split is None:
             raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew")
-        endless = cls(Drawing.of(code, config.generate.drawing), manifest.alphabet, manifest.max_length, channels, split, is_folded)
+        drawing = Drawing.of(code, config.generate.drawing)
+        endless = cls(drawing, manifest.alphabet, manifest.max_length, channels, split, is_folded)
         endless._check_drawable()
         return endless
 
@@ -144,8 +145,8 @@ def _check_like(manifest, code: CodeConfig, is_folded):
     alphabet = (alphabet.folded() if is_folded else alphabet).characters
     if set(alphabet) != set(manifest.alphabet):
         raise DigitwiseError(
-            f"--alphabet={code.characters} would draw {alphabet!r}, but {where} have the alphabet {manifest.alphabet!r}: "
-            f"--alphabet={manifest.alphabet}"
+            f"--alphabet={code.characters} would draw {alphabet!r}, but {where} have the alphabet "
+            f"{manifest.alphabet!r}: --alphabet={manifest.alphabet}"
         )
     least, most = code.lengths
     if least < manifest.min_length or most > manifest.max_length:

@@ -32,9 +32,7 @@ def progress(
 class _Lines:
     """Prints how far it is, once in a while."""
 
-    def __init__(
-        self, what: str, total: int, done: int, unit: str, stream: TextIO, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, what: str, total: int, done: int, unit: str, stream: TextIO, clock: Callable[[], float]) -> None:
         self._what, self._total, self._unit = what, total, unit
         self._stream, self._clock = stream, clock
         self._done = self._done_before = done

@@ -15,8 +15,8 @@ def own_environment(cache: pathlib.Path) -> None:
 
     Call it before Keras or Matplotlib is imported. Child processes inherit it.
     """
-    # Networks and checkpoints are made for this backend and for channels last, whatever ~/.keras/keras.json says. No file
-    # can be below os.devnull, so Keras finds no settings there and leaves none.
+    # Networks and checkpoints are made for this backend and for channels last, whatever ~/.keras/keras.json says. There
+    # can be no file below os.devnull, so Keras finds no settings there and leaves none.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull
     # Matplotlib lists all fonts of the machine once, which takes seconds, and stores the list here.

@@ -33,7 +33,7 @@ def run_pieces(
     submitted: dict[concurrent.futures.Future[Result], Piece] = {}
     with worker_pool(processes) as executor:
         for piece in pieces:
-            submitted[executor.submit(function, piece)] = piece
+            submitted[_submit(executor, function, piece)] = piece
             if len(submitted) >= _AHEAD * processes:
                 yield from _finished(submitted)
         while submitted:
@@ -49,7 +49,7 @@ def run_in_order(
     """Yields function(piece) in the order of the pieces, of which there may be infinitely many."""
     submitted: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     for piece in pieces:
-        submitted.append(executor.submit(function, piece))
+        submitted.append(_submit(executor, function, piece))
         if len(submitted) > _AHEAD * processes:
             yield submitted.popleft().result()
     while submitted:
@@ -69,8 +69,26 @@ def worker_pool(processes: int) -> Iterator[concurrent.futures.Executor]:
                 "a worker process was killed (the system may be out of memory: try fewer --workers); "
                 "run the same command again to continue"
             ) from None
+        except (KeyboardInterrupt, SystemExit):
+            # What is whole stays and what is not is removed by the next run, so nothing is gained by finishing pieces.
+            for process in list((getattr(executor, "_processes", None) or {}).values()):
+                process.kill()  # executor.kill_workers() of Python 3.14
+            raise
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(
+    executor: concurrent.futures.Executor, function: Callable[[Piece], Result], piece: Piece
+) -> concurrent.futures.Future[Result]:
+    """Submits a piece, which may start a process. That inherits a blocked Ctrl-C, so it is the parent's alone."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return executor.submit(function, piece)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(function, piece)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _finished(submitted: dict[concurrent.futures.Future[Result], Piece]) -> Iterator[tuple[Piece, Result]]:

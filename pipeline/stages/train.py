@@ -32,8 +32,8 @@ def check_splits(config: RunConfig, manifest: Manifest) -> None:
         )
     if not manifest.count("validation"):
         print(
-            f"train: warning: the validation split of {manifest.folder} has no images, so training cannot stop early and "
-            "keeps its last checkpoint as the best; use more images or a larger --validation_fraction"
+            f"train: warning: the validation split of {manifest.folder} has no images, so training cannot stop early "
+            "and keeps its last checkpoint as the best; use more images or a larger --validation_fraction"
         )
 
 
