@@ -1,8 +1,12 @@
 import dataclasses
 import json
+import sys
+import types
 
+import numpy as np
 import pytest
 
+from pipeline.model.checkpoints import Checkpoints
 from pipeline.stages import run as stages
 from pipeline.stages.run import read_seconds, run_stages
 from pipeline.workdir import Workdir
@@ -21,6 +25,27 @@ def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, mo
     monkeypatch.setitem(fakes, "generate", lambda *_: False)
     run_stages(make_config(stages=("generate",), workdir=str(workdir.root)))
     assert read_seconds(workdir) == before, "a stage that had nothing to do keeps the time of its work"
+
+
+def test_a_training_that_had_nothing_to_do_keeps_the_time_of_its_work(workdir, make_config, monkeypatch):
+    checkpoints = Checkpoints(workdir.checkpoints)
+
+    def train(config, workdir, records):
+        if not checkpoints.steps():
+            checkpoints.save(5, {"a": np.zeros(1)}, {})
+
+    monkeypatch.setitem(sys.modules, "pipeline.training.loop", types.SimpleNamespace(train=train))
+    monkeypatch.setattr("pipeline.conversion.convert.records_to_train", lambda config, workdir: workdir.records)
+    monkeypatch.setattr(stages, "import_tensorflow", lambda: None)
+    config = make_config(stages=("train",), workdir=str(workdir.root))
+    run_stages(config)
+    assert list(read_seconds(workdir)) == ["train"]
+    workdir.seconds.write_text('{"train": 1234.5}')
+    run_stages(config)
+    assert read_seconds(workdir) == {"train": 1234.5}
+    checkpoints.clear()
+    run_stages(config)
+    assert read_seconds(workdir)["train"] < 1234.5, "what is trained again takes a time of its own"
 
 
 def test_seconds_that_cannot_be_read_are_none(workdir):

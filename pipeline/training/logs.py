@@ -10,11 +10,13 @@ The event files are written with what TensorFlow itself has, so the package tens
 import io
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.training.diagram import diagram
 from records.atomic import write_text
 
 HISTORY_FILE = "history.jsonl"
@@ -40,7 +42,7 @@ class Logs:
             for name, value in values.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_metadata("scalars", "SCALAR"))
 
-    def image(self, part, step, name, image):
+    def image(self, part: str, step: int, name: str, image: Image.Image) -> None:
         """A Pillow image."""
         file = io.BytesIO()
         image.save(file, "PNG")
@@ -48,8 +50,10 @@ class Logs:
         with self._writer(part).as_default(step):
             tf.summary.write(name, content, metadata=_metadata("images", "BLOB_SEQUENCE"))
 
-    def network(self, network):
+    def network(self, network: Any) -> None:
         """A picture of its layers."""
+        from pipeline.training.diagram import diagram  # matplotlib takes a second to import
+
         write_text(self.folder / NETWORK_FILE, diagram(network))
 
     def graph(self, graph):
@@ -99,8 +103,8 @@ def clear(folder):
             path.unlink()
 
 
-def sheet(images, texts, decoded_texts):
-    """A picture of images uint8 [count, height, width, channels] with what each was read as; mistakes in red."""
+def sheet(images: np.ndarray, texts: Sequence[str], decoded_texts: Sequence[str]) -> Image.Image:
+    """A picture of images uint8 [count, height, width, channels], below each what it was read as; mistakes in red."""
     _, height, width, channels = images.shape
     font = ImageFont.load_default(size=14)
     cell_width, cell_height = width + _MARGIN, height + 20 + _MARGIN
