@@ -182,6 +182,12 @@ def test_positions_of_long_codes_are_folded(summary):
     assert lines[6].startswith("baseline    -       -")
 
 
+@pytest.mark.parametrize("length, is_folded", [(16, False), (17, True)])
+def test_a_long_table_of_positions_is_folded_on_the_page(tmp_path, summary, readings, length, is_folded):
+    summary = with_figures(summary, positions=(Position(0.5, 4, 0.1, 0.9, None),) * length)
+    assert ("<summary>Each position in numbers</summary>" in write(tmp_path, summary, readings)) == is_folded
+
+
 ZEROS = LookAlikePair(("0", "O"), shown=(1500, 118), taken_for_other=(1, 0))
 ONES = LookAlikePair(("1", "l"), shown=(9, 8), taken_for_other=(0, 0))
 FIVES = LookAlikePair(("5", "S"), shown=(100, 90), taken_for_other=(3, 2))

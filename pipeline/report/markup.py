@@ -24,6 +24,11 @@ def card(title: str, content: str, note: str = "") -> str:
     return f'<div class="card"><p><b>{text(title)}</b></p>{content}{_note(note)}</div>'
 
 
+def folded(title: str, content: str) -> str:
+    """What takes much room and is shown only where it is asked for."""
+    return f"<details><summary>{text(title)}</summary>{content}</details>"
+
+
 def plot_card(description: str, pictures: tuple[bytes, bytes], content: str = "", note: str = "") -> str:
     """A plot in its light and its dark form, of which the page shows what the reader's theme is."""
     light, dark = map(data_uri, pictures)

@@ -13,10 +13,11 @@ import string
 from collections.abc import Mapping, Sequence
 
 from pipeline.report.examples import Character, Example, Examples
-from pipeline.report.markup import card, data_uri, plot_card, table, text
+from pipeline.report.markup import card, data_uri, folded, plot_card, table, text
 from pipeline.report.phrases import equal_text, floor, interval, one_in, ratio, right_of, shortened, speed_text, visible
 from pipeline.report.summary import Accuracy, CleaningResult, Figures, LookAlikes, Statement, Summary
 
+_MANY_ROWS = 16
 _KINDS = {True: "good", False: "bad", None: "open"}
 _MARKS = {True: ("✓", "passed"), False: ("✗", "failed"), None: ("?", "not known")}
 _VERDICTS = {
@@ -155,10 +156,11 @@ def _positions_card(figures: Figures, pictures: tuple[bytes, bytes]) -> str:
         )
         for place, position in enumerate(figures.positions, 1)
     ]
+    content = table(("position", "accuracy", "95 % interval", "counted", "baseline"), rows)
     return plot_card(
         "Accuracy at each position of the code and of whole codes",
         pictures,
-        table(("position", "accuracy", "95 % interval", "counted", "baseline"), rows),
+        folded("Each position in numbers", content) if len(rows) > _MANY_ROWS else content,
         "A missing or an extra character counts as wrong. Baseline: always guessing the most frequent character.",
     )
 

@@ -57,24 +57,32 @@ def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
         for place, position in enumerate(positions, 1)
         if position.accuracy is not None
     ]
-    last = len(positions) + 1.5
+    gap = max(1.0, len(positions) / 15)  # in positions, so that the label of whole codes has room beside many of them
+    last = len(positions) + 0.5 + gap
     whole_point = (last, whole.value, whole.low, whole.high)
     lowest = min(low for _, _, low, _ in [*points, whole_point])
     # The axis begins a little below the lowest interval, so that .998 and .999 can be told apart.
     floor = 0.0 if lowest < 0.5 else lowest - 0.25 * (1 - lowest) - 1e-4
     for point in points:
-        _dot(axes, *point, theme.accent)
-    _dot(axes, *whole_point, theme.wrong, marker="D")
+        _dot(axes, point, theme.accent, size=6 if len(points) <= _FEW_TICKS else 3)
+    _dot(axes, whole_point, theme.wrong, marker="D")
     for x, value, _, high in [*(points if len(points) <= _FEW_POSITIONS else []), whole_point]:
-        _note(axes, f"{value:.4f}", (x, high), theme.text, offset=(0, 4), ha="center", fontsize=8)
+        # With a ground of its own, so that no line of chance runs through the number.
+        ground = {"facecolor": theme.background, "edgecolor": "none", "pad": 0.5}
+        _note(axes, f"{value:.4f}", (x, high), theme.text, offset=(0, 4), ha="center", fontsize=8, bbox=ground)
     _draw_chance(axes, figures, floor, theme)
     ticks = range(1, len(positions) + 1, max(1, -(-len(positions) // _FEW_TICKS)))
     axes.set_xticks([*ticks, last], [*map(str, ticks), "whole\ncode"])
-    axes.set_xlim(0.4, last + 0.9)
+    axes.set_xlim(0.4, last + 0.9 * gap)
     axes.set_ylim(floor, 1 + 0.12 * (1 - floor))
     axes.set_xlabel("position of the character in the code")
     axes.grid(axis="y", color=theme.line, linewidth=0.8)
-    _titled(axes, "How much is read right", f"share of {whole.count:,} {visible(split)} images; bars are 95 % intervals", theme)
+    _titled(
+        axes,
+        "How much is read right",
+        f"share of {whole.count:,} {visible(split)} images; bars are 95 % intervals",
+        theme,
+    )
     return _png(axes)
 
 
@@ -169,7 +177,7 @@ def training_plot(history: Sequence[TrainingPoint], theme: Theme = LIGHT) -> byt
     upper.set_ylabel("training\nloss")
     lower.set_ylabel("validation\naccuracy")
     lower.set_xlabel("step")
-    lower.set_ylim(0, 1.04)
+    lower.set_ylim(-0.04, 1.04)
     lower.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if lower.get_legend_handles_labels()[0]:
         lower.legend(frameon=False, labelcolor=theme.text, fontsize=8.5, loc="lower right")
@@ -225,9 +233,10 @@ def _titled(axes, title, subtitle, theme):
     axes.annotate(subtitle, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", **style)
 
 
-def _dot(axes, x, value, low, high, color, marker="o"):
+def _dot(axes, point, color, marker="o", size=6):
+    x, value, low, high = point
     axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.35, solid_capstyle="round")
-    axes.plot([x], [value], marker=marker, color=color, markersize=6)
+    axes.plot([x], [value], marker=marker, color=color, markersize=size, clip_on=False)
 
 
 def _note(axes, text, point, color, offset, **style):

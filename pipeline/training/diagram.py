@@ -2,95 +2,84 @@
 
 pathlib.Path("network.svg").write_text(diagram(network))
 
-A layer that only follows on another (a norm, an activation, dropout) stands in the same box. The colours follow the
-reader's light or dark theme.
+A layer that only follows another (a norm, an activation, dropout) stands in the same box. Boxes with weights are blue.
 """
 
 import dataclasses
-from xml.sax.saxutils import escape
+import io
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
 _FOLLOWERS = ("Activation", "BatchNormalization", "Dropout", "FusedBatchNormalization", "ReLU", "Rescaling", "Softmax")
-_LINE = 17  # pixels, of text
-_PADDING = 9
-_GAP = 26  # between levels
-_LANE = 18  # the width of a line that passes a level by
-_MARGIN = 20
-_CHARACTER = 7.3  # pixels, of the widest text a box has
-_STYLE = """
-svg { background: #ffffff; font: 12px sans-serif; }
-rect { fill: #f5f7fa; stroke: #c3ccd6; }
-rect.weights { fill: #e8f0fe; stroke: #7ba3e6; }
-text { fill: #1b2430; }
-.name { font-weight: bold; }
-.faint { fill: #566373; }
-.right { text-anchor: end; }
-.middle { text-anchor: middle; }
-path { fill: none; stroke: #8793a1; stroke-width: 1.5; }
-@media (prefers-color-scheme: dark) {
-  svg { background: #182029; }
-  rect { fill: #202a35; stroke: #465361; }
-  rect.weights { fill: #1d3050; stroke: #4c76b8; }
-  text { fill: #e6ebf1; }
-  .faint { fill: #a5b1bf; }
-  path { stroke: #7d8a99; }
-}
-"""
+# In inches: the picture has no scale of its own, so one unit of its axes is one inch.
+_LINE = 0.15  # of text
+_GAP = 0.36  # between levels
+_MARGIN = 0.3
+_CHARACTER = 0.076  # of the widest font that a browser may take
+_FONT_SIZE = 8.5
+_PLAIN, _WEIGHTS = ("#f5f7fa", "#c3ccd6"), ("#e8f0fe", "#7ba3e6")
+_EDGE = "#8793a1"
 
 
 @dataclasses.dataclass(eq=False)
 class _Box:
-    """Some layers in a row; without any, a place where a line passes a level by."""
+    """Some layers in a row, below the boxes that they take their input from."""
 
-    layers: list
-    parents: list
+    layers: list[Any]
+    parents: list["_Box"]
     level: int
-    x: float = 0.0  # its middle
-    y: float = 0.0  # its top
-    width: float = _LANE
-    height: float = 0.0
+
+    def lines(self) -> list[str]:
+        """Of text: the first layer's two, and one for each layer that follows it."""
+        first, *followers = self.layers
+        lines = [f"{first.name}: {_size(self.layers[-1].output.shape)}", _described(_kind(first), first)]
+        return lines + [_described(f"{layer.name}, {_kind(layer)}", layer) for layer in followers]
+
+    @property
+    def width(self) -> float:
+        return max(map(len, self.lines())) * _CHARACTER
+
+    @property
+    def height(self) -> float:
+        return len(self.lines()) * _LINE
 
 
-def diagram(network):
+def diagram(network: Any) -> str:
     """The SVG text of a functional Keras model."""
     boxes = _boxes(network)
-    width = _text_width(boxes)
-    levels = _levels(boxes)
-    for level in levels:
-        for box in level:
-            if box.layers:
-                box.width, box.height = width, 2 * _PADDING + _LINE * len(_rows(box))
-    page_width, page_height = _place(levels)
-    drawn = [_drawn_box(box) for box in boxes]
-    lines = [_drawn_line(parent, box) for level in levels for box in level for parent in box.parents]
+    levels: list[list[_Box]] = [[] for _ in range(1 + max(box.level for box in boxes))]
+    for box in boxes:
+        levels[box.level].append(box)
+    places, height = _places(levels)
+    lines = [
+        (parent, box, _room_aside(levels[parent.level + 1 : box.level])) for box in boxes for parent in box.parents
+    ]
+    widest = max(*map(_width, levels), *(2 * aside for _, _, aside in lines))
+    axes = _page(widest + 2 * _MARGIN, height)
+    for parent, box, aside in lines:
+        _draw_line(axes, places[parent], places[box], aside)
+    for box in boxes:
+        _draw_box(axes, places[box], box)
     total = f"{network.name}: {network.count_params():,} parameters"
-    page_height += _LINE + _MARGIN
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{page_width:.0f}" height="{page_height:.0f}" '
-            f'viewBox="0 0 {page_width:.0f} {page_height:.0f}">',
-            f"<title>{escape(total)}</title>",
-            f"<style>{_STYLE}</style>",
-            *lines,
-            *drawn,
-            _text(page_width / 2, page_height - _MARGIN, total, "name middle"),
-            "</svg>",
-            "",
-        ]
-    )
+    axes.text(0, _MARGIN - height, total, ha="center", fontsize=_FONT_SIZE, fontweight="bold", parse_math=False)
+    return _svg(axes.figure, total)
 
 
-def _boxes(network):
+def _boxes(network: Any) -> list[_Box]:
     """In an order in which parents come first."""
-    producers, num_children = {}, {}
+    producers: dict[int, Any] = {}
     for layer in network.operations:
         producers.update({id(tensor): layer for tensor in _list(layer.output)})
     parents = {layer: _parents(layer, producers) for layer in network.operations}
-    for layer in network.operations:
-        for parent in parents[layer]:
+    num_children: dict[Any, int] = {}
+    for above in parents.values():
+        for parent in above:
             num_children[parent] = num_children.get(parent, 0) + 1
     boxes, box_of = [], {}
-    for layer in network.operations:
-        above = parents[layer]
+    for layer, above in parents.items():
         if type(layer).__name__ in _FOLLOWERS and len(above) == 1 and num_children[above[0]] == 1:
             box = box_of[above[0]]
             box.layers.append(layer)
@@ -102,76 +91,68 @@ def _boxes(network):
     return boxes
 
 
-def _parents(layer, producers):
-    inputs = _list(layer.input)
-    return [producers[id(tensor)] for tensor in inputs if producers[id(tensor)] is not layer]
+def _parents(layer: Any, producers: dict[int, Any]) -> list[Any]:
+    # An input layer is its own producer.
+    return [producers[id(tensor)] for tensor in _list(layer.input) if producers[id(tensor)] is not layer]
 
 
-def _levels(boxes):
-    """Boxes by level; a line over several levels gets a lane in each of those between."""
-    levels = [[] for _ in range(1 + max(box.level for box in boxes))]
-    for box in boxes:
-        levels[box.level].append(box)
-    for box in boxes:
-        for place, parent in enumerate(box.parents):
-            for level in range(parent.level + 1, box.level):
-                parent = _Box([], [parent], level)
-                levels[level].append(parent)
-            box.parents[place] = parent
-    return levels
+def _step(row: list[_Box]) -> float:
+    return max(box.width for box in row) + _MARGIN
 
 
-def _place(levels):
-    """Gives all boxes their places, each level in the middle; returns width and height of what they take."""
-    widths = [sum(box.width for box in level) + _MARGIN * (len(level) - 1) for level in levels]
-    page_width = max(widths) + 2 * _MARGIN
-    y = _MARGIN
-    for level, width in zip(levels, widths):
-        level.sort(key=lambda box: sum(parent.x for parent in box.parents) / max(1, len(box.parents)))
-        x, height = (page_width - width) / 2, max(box.height for box in level)
-        for box in level:
-            box.x, box.y = x + box.width / 2, y
-            box.height = box.height or height
-            x += box.width + _MARGIN
-        y += height + _GAP
-    return page_width, y - _GAP + _MARGIN
+def _width(row: list[_Box]) -> float:
+    return len(row) * _step(row)
 
 
-def _rows(box):
-    """(left, right, class) of each line of text: the first layer's two, and one for each that follows on it."""
-    first, *followers = box.layers
-    size = _size(box.layers[-1].output.shape)
-    rows = [(first.name, size, "name"), (_kind(first), _parameters(first), "faint")]
-    return rows + [(f"{layer.name}: {_kind(layer)}", _parameters(layer), "faint") for layer in followers]
+def _room_aside(passed: list[list[_Box]]) -> float:
+    """How far to the side a line must bend that passes these levels by."""
+    return max(map(_width, passed), default=0.0) / 2
 
 
-def _text_width(boxes):
-    characters = max(len(left) + len(right) + 3 for box in boxes for left, right, _ in _rows(box))
-    return round(characters * _CHARACTER + 2 * _PADDING)
+def _places(levels: list[list[_Box]]) -> tuple[dict[_Box, tuple[float, float]], float]:
+    """(the middle of each box, the height of the page); each level lies around the middle of the page."""
+    places, y = {}, -_MARGIN
+    for row in levels:
+        height = max(box.height for box in row)
+        for number, box in enumerate(row):
+            places[box] = (number - (len(row) - 1) / 2) * _step(row), y - height / 2
+        y -= height + _GAP
+    return places, 2 * _MARGIN - y
 
 
-def _drawn_box(box):
-    left, right = box.x - box.width / 2, box.x + box.width / 2
-    kind = ' class="weights"' if any(_count(layer) for layer in box.layers) else ""
-    parts = [f'<rect{kind} x="{left:.1f}" y="{box.y}" width="{box.width}" height="{box.height}" rx="6"/>']
-    for number, (text, figure, style) in enumerate(_rows(box), 1):
-        y = box.y + _PADDING + _LINE * number - 4
-        parts.append(_text(left + _PADDING, y, text, style))
-        if figure:
-            parts.append(_text(right - _PADDING, y, figure, f"{'faint' if number > 1 else ''} right".strip()))
-    return "\n".join(parts)
+def _page(width: float, height: float) -> Any:
+    figure = Figure(figsize=(width, height), facecolor="white")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(-width / 2, width / 2)
+    axes.set_ylim(-height, 0)
+    return axes
 
 
-def _drawn_line(parent, box):
-    through = "" if box.layers else f" V {box.y + box.height}"
-    return f'<path d="M {parent.x:.1f} {parent.y + parent.height} L {box.x:.1f} {box.y}{through}"/>'
+def _draw_box(axes: Any, place: tuple[float, float], box: _Box) -> None:
+    fill, edge = _WEIGHTS if any(map(_count, box.layers)) else _PLAIN
+    shape = {"boxstyle": "round,pad=0.5", "facecolor": fill, "edgecolor": edge}
+    text = "\n".join(box.lines())
+    axes.text(*place, text, ha="center", va="center", fontsize=_FONT_SIZE, bbox=shape, zorder=2, parse_math=False)
 
 
-def _text(x, y, text, style):
-    return f'<text x="{x:.1f}" y="{y}" class="{style}">{escape(text)}</text>'
+def _draw_line(axes: Any, start: tuple[float, float], end: tuple[float, float], aside: float) -> None:
+    """From box to box, behind both; past boxes that lie between, it bends `aside` to the right."""
+    # A curve of matplotlib's arc3 is half as far from the straight line as `rad` times its length.
+    rad = 2 * aside / (start[1] - end[1])
+    style = {"arrowstyle": "-", "color": _EDGE, "connectionstyle": f"arc3,rad={-rad}", "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", end, start, arrowprops=style, zorder=1)
 
 
-def _kind(layer):
+def _svg(figure: Figure, title: str) -> str:
+    file = io.StringIO()
+    # Text stays text, and the same network gives the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "digitwise"}):
+        FigureCanvasSVG(figure).print_svg(file, metadata={"Title": title, "Date": None})
+    return file.getvalue()
+
+
+def _kind(layer: Any) -> str:
     kind = type(layer).__name__
     size = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if size:
@@ -185,18 +166,18 @@ def _kind(layer):
     return f"{kind} {layer.rate:g}" if hasattr(layer, "rate") else kind
 
 
-def _parameters(layer):
+def _described(text: str, layer: Any) -> str:
     count = _count(layer)
-    return f"{count:,} parameters" if count else ""
+    return f"{text} ({count:,} parameters)" if count else text
 
 
-def _count(layer):
+def _count(layer: Any) -> int:
     return layer.count_params() if hasattr(layer, "count_params") else 0
 
 
-def _size(shape):
+def _size(shape: tuple) -> str:
     return " x ".join(map(str, shape[1:]))
 
 
-def _list(tensors):
+def _list(tensors: Any) -> list:
     return list(tensors) if isinstance(tensors, (list, tuple)) else [tensors]

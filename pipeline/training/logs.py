@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.training.diagram import diagram
 from records.atomic import write_text
 
 HISTORY_FILE: str = "history.jsonl"
@@ -55,6 +54,8 @@ class Logs:
 
     def network(self, network: keras.Model) -> None:
         """A picture of its layers."""
+        from pipeline.training.diagram import diagram  # matplotlib takes a second to import
+
         write_text(self.folder / NETWORK_FILE, diagram(network))
 
     def graph(self, graph: Any) -> None:
@@ -105,7 +106,7 @@ def clear(folder: str | os.PathLike[str]) -> None:
 
 
 def sheet(images: np.ndarray, texts: Sequence[str], decoded_texts: Sequence[str]) -> Image.Image:
-    """A picture of images uint8 [count, height, width, channels] with what each was read as; mistakes in red."""
+    """A picture of images uint8 [count, height, width, channels], below each what it was read as; mistakes in red."""
     _, height, width, channels = images.shape
     font = ImageFont.load_default(size=14)
     cell_width, cell_height = width + _MARGIN, height + 20 + _MARGIN
