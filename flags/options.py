@@ -122,6 +122,7 @@ GROUPS = (
             "image_range": "the numbers that are black and white: 0:1, -1:1, 0:255",
             "channel_order": f"{' or '.join(CHANNEL_ORDERS)}: of raw images in colour",
             "views": "how many views lie side by side in each image, of which the first is read",
+            "answers": "likely: take the likeliest answer to every question that is open, and say so",
             "full_check": "inspect reads every record, not a sample only",
         },
     ),

@@ -165,6 +165,7 @@ class ForeignConfig:
     image_range: str = ""
     channel_order: str = ""
     views: int = 0
+    answers: str = ""
     full_check: bool = False
 
     def __post_init__(self):
@@ -176,6 +177,8 @@ class ForeignConfig:
             whole_number("--first_id", self.first_id, 0, 1_000_000)
         if self.padding and not re.fullmatch(r"-?\d{1,9}|none", self.padding):
             raise SettingError(f"--padding={self.padding}: it takes the id that fills lists up, or none")
+        if self.answers:
+            one_of("--answers", self.answers, ("likely",))
         number("--views", self.views, 0, 64)
         if "" in self.records:
             raise SettingError("--records has an empty entry: it takes files, folders or globs, comma separated")

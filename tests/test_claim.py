@@ -8,8 +8,9 @@ from PIL import Image
 from pipeline.report import claim
 from pipeline.report.claim import Exposure
 from records.dataset import schema
-from records.dataset.shards import split_of
 from records.errors import DamagedRecords
+from records.images.files import RAW
+from records.split import SplitRule
 from records.tfrecord.framing import frame
 from tests.small_records import make_records, picture
 
@@ -66,7 +67,7 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
 
 def test_raw_pixels_are_compared_too(tmp_path):
     raw = lambda number: bytes([number % 11]) * (8 * 16)  # noqa: E731
-    found = statements(make_records(tmp_path, picture=raw, encoding=schema.RAW))
+    found = statements(make_records(tmp_path, picture=raw, encoding=RAW))
     assert found["no shared pixels"][1].startswith("1 picture (1 tested image) also in train")
 
 
@@ -165,16 +166,16 @@ def test_codes_that_an_earlier_training_may_have_learned_are_counted(tmp_path):
     def earlier(*splits):
         return statements(manifest, exposure=Exposure(manifest, True, earlier=splits)).get("earlier training")
 
-    learned = sum(split_of(code, 0.2, 0.3) != "test" for code in codes)
+    learned = sum(SplitRule(0.2, 0.3).split(code) != "test" for code in codes)
     assert 0 < learned < len(codes)
-    holds, text = earlier((0.2, 0.3, 0.0))
+    holds, text = earlier(SplitRule(0.2, 0.3))
     assert holds is False and f"the codes of {learned} tested images: give both the same" in text
-    assert earlier((0.2, 0.3, 0.0), None) == (holds, text)
-    assert earlier((0.0, 1.0, 0.0))[0] is True
-    assert earlier((0.0, 1.0, 0.0), None)[0] is None
+    assert earlier(SplitRule(0.2, 0.3), None) == (holds, text)
+    assert earlier(SplitRule(0.0, 1.0))[0] is True
+    assert earlier(SplitRule(0.0, 1.0), None)[0] is None
     assert earlier() is None
 
 
 def test_the_earlier_trainings_are_those_that_the_checkpoint_tells_of(manifest, workdir):
     settings = {"earlier": [{"records": "a", "split": [0.1, 0.2, 0.0]}, {"records": "b", "split": None}]}
-    assert claim.find_exposure(settings, manifest, workdir).earlier == ((0.1, 0.2, 0.0), None)
+    assert claim.find_exposure(settings, manifest, workdir).earlier == (SplitRule(0.1, 0.2), None)

@@ -6,16 +6,17 @@ import pytest
 from PIL import Image
 
 from pipeline.config import TrainConfig
-from pipeline.conversion import convert as conversion
-from pipeline.conversion.convert import convert, records_to_test, records_to_train
+from pipeline.conversion import shards as shard_writing
+from pipeline.conversion.convert import convert
 from pipeline.drawing.files import generate
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.stages.inputs import records_to_test, records_to_train
 from pipeline.stages.verification import verify
 from pipeline.values import SettingError
 from records.dataset import schema
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
 from records.errors import DigitwiseError
+from records.split import SplitRule
 from records.tfrecord.framing import read_records
 
 
@@ -50,7 +51,7 @@ def test_from_generated_images(workdir, make_config, capsys):
         assert (workdir.images / key).read_bytes() == image
         assert key.split("/")[1].startswith(text)
     for split, examples in read(manifest).items():
-        assert {split_of(text, 0.25, 0.25) for _, _, text in examples} == {split}
+        assert {SplitRule(0.25, 0.25).split(text) for _, _, text in examples} == {split}
     sizes = [shard.count for shard in manifest.splits["train"]]
     assert max(sizes) <= 20 and max(sizes) - min(sizes) <= 1
     assert verify(workdir.records, 1)
@@ -94,7 +95,7 @@ def test_own_images_of_mixed_case_are_folded(workdir, tmp_path, make_config, alp
     rows = read(manifest)
     assert sorted(text for split in rows.values() for _, _, text in split) == sorted(map(change, MIXED))
     for split, examples in rows.items():
-        assert {split_of(text, 0.25, 0.25) for _, _, text in examples} <= {split}
+        assert {SplitRule(0.25, 0.25).split(text) for _, _, text in examples} <= {split}
         assert all(change(key.split("_")[0]) == text for key, _, text in examples)
     assert verify(workdir.records, 1)
 
@@ -200,8 +201,6 @@ def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, caps
 
 
 def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, monkeypatch):
-    from pipeline.conversion import convert as conversion
-
     folder = own_folder(tmp_path / "own", CODES)
     config = make_config(images=folder, images_per_shard=10)
     written = []
@@ -214,7 +213,7 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
             yield piece, function(piece)
 
     with monkeypatch.context() as patch:
-        patch.setattr(conversion, "run_pieces", killed_after_two)
+        patch.setattr(shard_writing, "run_pieces", killed_after_two)
         with pytest.raises(KeyboardInterrupt):
             convert(config, workdir)
     assert not workdir.records.exists()
@@ -227,7 +226,7 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
             again.append(piece.target)
             yield piece, function(piece)
 
-    monkeypatch.setattr(conversion, "run_pieces", run_here)
+    monkeypatch.setattr(shard_writing, "run_pieces", run_here)
     convert(config, workdir)
     assert written[0] not in again
     assert written[1] in again
@@ -361,7 +360,7 @@ def test_several_workers_do_not_convert(workdir, tmp_path, make_config):
 
 def test_records_that_another_process_wrote_into_are_refused(workdir, tmp_path, make_config, monkeypatch):
     monkeypatch.setattr(
-        conversion, "run_pieces", lambda f, specs, n: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
+        shard_writing, "run_pieces", lambda f, specs, n: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
     )
     with pytest.raises(DigitwiseError, match=r"records of 60 images: is another process writing there\?"):
         convert(make_config(images=own_folder(tmp_path / "mine", CODES)), workdir)

@@ -19,8 +19,8 @@ from pipeline.training.loop import Length, train
 from pipeline.workdir import Workdir
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
 from records.errors import DigitwiseError
+from records.split import SplitRule
 from tests.training_fixtures import ALPHABET, assert_same_bits, final_arrays, make_records, settings_for_tests
 
 DRAWING = DrawingConfig(alphabet=ALPHABET, font_sizes=("14",))
@@ -57,7 +57,7 @@ def test_an_image_is_its_number_and_its_code_is_for_training(work):
     assert (endless_for(work, seed=1).example(7)[0] != pixels).any()
     texts = {Alphabet(ALPHABET).text(endless.example(i)[1]) for i in range(300)}
     possible = {"".join(pair) for pair in itertools.product(ALPHABET, repeat=2)}
-    assert texts == {text for text in possible if split_of(text, 0.25, 0.25) == "train"} < possible
+    assert texts == {text for text in possible if SplitRule(0.25, 0.25).split(text) == "train"} < possible
 
 
 def test_the_number_of_workers_changes_nothing_and_any_step_can_be_the_first(work):
@@ -122,7 +122,7 @@ def test_both_cases_are_drawn_where_they_are_one(work):
         _, label_ids = endless.example(index)
         text, _ = endless.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
         assert Alphabet(ALPHABET).text(label_ids) == text.lower()
-        assert split_of(text.lower(), *endless.split) == "train"
+        assert endless.rule.split(text.lower()) == "train"
     assert any(text != text.lower() for text in texts)
     with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
         Endless.beside(manifest, config_for(work, drawing), 1)

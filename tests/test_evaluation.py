@@ -11,9 +11,9 @@ from PIL import Image
 from pipeline.config import RunConfig, SettingError, TestConfig
 from pipeline.stages import test as evaluation
 from pipeline.stages.test import Readings
-from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
+from records.images.files import RAW
 from tests.small_records import TEST, make_records, picture
 
 
@@ -220,7 +220,7 @@ def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
     def draw(number):
         return rng.integers(0, 256, (60, 80), np.uint8).tobytes()
 
-    manifest = make_records(workdir.records, picture=draw, encoding=schema.RAW, height=60, width=80)
+    manifest = make_records(workdir.records, picture=draw, encoding=RAW, height=60, width=80)
     settings = {
         "network": network_settings(manifest, "alexnet", "positions", 1, 0.5, "float32"),
         "records": {"fingerprint": manifest.fingerprint},

@@ -11,8 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline.config import DrawingConfig, ForeignConfig, GenerateConfig, RecordsConfig, RunConfig
-from pipeline.conversion.convert import convert, records_to_test, records_to_train
+from pipeline.conversion.convert import convert
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.stages.inputs import records_to_test, records_to_train
 from pipeline.stages.inspect import inspect
 from pipeline.values import SettingError
 from records.dataset import schema
@@ -68,7 +69,7 @@ def test_a_question_is_drawn_and_the_mapping_is_refused_until_it_is_settled(run,
     folder = tmp_path / "data"
     folder.mkdir()
     CASES["raw_with_sides"].write(folder)
-    with pytest.raises(DigitwiseError, match="--channel_order=rgb or --channel_order=bgr settles it .see .*rgb.png, "):
+    with pytest.raises(DigitwiseError, match="--channel_order=rgb .likely. or --channel_order=bgr settles it .see .*rgb.png, "):
         run(inspect, folder)
     first, second = (Image.open(workdir.inspect / f"question-channel_order-{order}.png") for order in ("rgb", "bgr"))
     assert first.size == second.size
@@ -250,7 +251,8 @@ def test_written_by_tensorflow_datasets_itself(run, tmp_path, workdir, capsys):
     writer.close_all()
     run(inspect, folder)
     assert f"the characters of the ids are those of {folder}/signs.labels.txt" in capsys.readouterr().out
-    from records.foreign.source import Entry, ForeignSource, look_at
+    from records.foreign.source import Entry, ForeignSource
+    from records.probe.look import look_at
 
     look = look_at(str(folder))
     source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
@@ -280,7 +282,8 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
     for number, (pixels, code) in enumerate(drawn()):
         (tmp_path / f"{number:03d}_{code}.png").write_bytes(encoded(pixels))
     subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ), capture_output=True)
-    from records.foreign.source import Entry, ForeignSource, look_at
+    from records.foreign.source import Entry, ForeignSource
+    from records.probe.look import look_at
 
     for name in ("a.tf*", "b.tfrecord"):
         look = look_at(str(tmp_path / name))
@@ -288,7 +291,7 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
         source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
         rows = list(source.rows())
         assert [text for _, text in rows] == [code for _, code in drawn()]
-        assert all(source.load(key) == encoded(pixels) for (key, _), (pixels, _) in zip(rows, drawn()))
+        assert all(source.load(key) == encoded(pixels) for (key, _), (pixels, _) in zip(rows, drawn(), strict=True))
 
 
 def test_nothing_is_written_over_the_inputs(run, simple):

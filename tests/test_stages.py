@@ -11,7 +11,7 @@ from records.errors import DigitwiseError
 
 def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, monkeypatch):
     ran = []
-    fakes = {name: lambda config, workdir, name=name: ran.append(name) for name in ("generate", "records", "train")}
+    fakes = {name: lambda config, workdir, probes, name=name: ran.append(name) for name in ("generate", "records", "train")}
     monkeypatch.setattr(stages, "_RUN", fakes)
     config = make_config(stages=("train", "generate", "records"), workdir=str(workdir.root))
     assert run_stages(config) == 0

@@ -402,8 +402,8 @@ def test_the_settings_name_what_there_is():
     from alexnet import NETWORKS
     from alexnet.readout import READOUTS
 
-    assert config.NETWORKS == tuple(NETWORKS) and config.READOUTS == tuple(READOUTS)
-    assert config.OPTIMIZERS == tuple(optimizer.OPTIMIZERS) and config.SCHEDULES == tuple(optimizer.SCHEDULES)
+    assert tuple(NETWORKS) == config.NETWORKS and tuple(READOUTS) == config.READOUTS
+    assert tuple(optimizer.OPTIMIZERS) == config.OPTIMIZERS and tuple(optimizer.SCHEDULES) == config.SCHEDULES
 
 
 def test_one_cycle_by_hand():

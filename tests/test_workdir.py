@@ -37,9 +37,8 @@ def test_a_second_run_is_told_who_has_the_folder(tmp_path):
     command = [sys.executable, "-c", script, str(workdir.root)]
     holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(DigitwiseError, match=f"is in use by process {holder.pid} since "):
-        with workdir.locked():
-            pass
+    with pytest.raises(DigitwiseError, match=f"is in use by process {holder.pid} since "), workdir.locked():
+        pass
     holder.kill()
     holder.communicate()
     with workdir.locked():

@@ -22,9 +22,9 @@ from pipeline.config import DrawingConfig
 from pipeline.drawing.renderer import Drawing, Draws
 from pipeline.machine.workers import run_in_order, worker_pool
 from records.alphabet import Alphabet
-from records.dataset.shards import split_of
 from records.errors import DigitwiseError
 from records.images.files import in_mode
+from records.split import TRAIN, SplitRule
 
 _TRIED_CODES = 10_000
 _PADDING = -1  # of label_ids, after the end of a code
@@ -38,7 +38,7 @@ class Endless:
     alphabet: str
     max_length: int
     channels: int
-    split: tuple  # validation_fraction, test_fraction, rotation
+    rule: SplitRule
     is_folded: bool = False  # whether codes that differ only in case are one
 
     @classmethod
@@ -55,10 +55,10 @@ class Endless:
         )
         is_folded = config.records.fold_case
         _check_like(manifest, asked, is_folded)
-        split = code_split(manifest)
-        if split is None:
+        rule = manifest.split_rule
+        if rule is None:
             raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew")
-        endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, split, is_folded)
+        endless = cls(Drawing.of(asked), manifest.alphabet, manifest.max_length, channels, rule, is_folded)
         endless._check_drawable()
         return endless
 
@@ -72,7 +72,7 @@ class Endless:
         return Alphabet(self.alphabet).fold(text) if self.is_folded else text
 
     def is_for_training(self, text):
-        return split_of(self.code(text), *self.split) == "train"
+        return self.rule.by_hash(self.code(text)) == TRAIN
 
     def example(self, index):
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
@@ -128,15 +128,6 @@ def drawn_batches(endless, batch_size, processes):
             if failures:  # the training heard of it in TensorFlow's words
                 raise failures[0] from None
             raise
-
-
-def code_split(manifest):
-    """(validation_fraction, test_fraction, rotation): what split_of was given for the codes of these records; None where
-    they do not say, or have all images in one split, whatever their codes."""
-    settings = manifest.settings
-    if settings.get("only_split") or not {"validation_fraction", "test_fraction"} <= settings.keys():
-        return None
-    return settings["validation_fraction"], settings["test_fraction"], settings.get("rotation", 0.0)
 
 
 def _check_like(manifest, asked: DrawingConfig, is_folded):

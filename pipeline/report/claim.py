@@ -12,14 +12,14 @@ import io
 import numpy as np
 from PIL import Image
 
-from pipeline.drawing.stream import code_split
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
 from pipeline.model import metrics
 from records.dataset import schema
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
 from records.errors import DamagedRecords, DigitwiseError
+from records.images.files import RAW
+from records.split import TEST, TRAIN, SplitRule
 from records.tfrecord.framing import read_records
 
 _MODES = {1: "L", 3: "RGB"}
@@ -33,7 +33,7 @@ class Exposure:
 
     Their split `train` was learned from, their split `validation` chose the checkpoint. `drew` tells whether images
     were drawn while training too, of codes that `manifest` has for training. `earlier` are the trainings before, whose
-    weights this one began with: for each by what fractions it split codes, or None where that is not known.
+    weights this one began with: for each the SplitRule of its codes, or None where that is not known.
     """
 
     manifest: Manifest | None
@@ -45,13 +45,13 @@ class Exposure:
 @dataclasses.dataclass(frozen=True)
 class ShardScan:
     """A shard of which to hash all codes and pixels. Codes that may have been drawn for the training are counted where
-    the fractions `drawn` tell them, those that trainings before it may have learned by the fractions in `earlier`."""
+    the rule `drawn` tells them, those that trainings before it may have learned by the rules in `earlier`."""
 
     name: str
     path: str
     image_shape: tuple
     encoding: str
-    drawn: tuple = ()
+    drawn: SplitRule | None = None
     earlier: tuple = ()
 
 
@@ -81,7 +81,7 @@ class Statement:
 def find_exposure(settings, manifest, workdir):
     """The records the checkpoint was trained on: those tested, or those of the work folder, or none that is known."""
     fingerprint, drew = settings.get("records", {}).get("fingerprint"), bool(settings.get("drawn"))
-    earlier = tuple(training["split"] and tuple(training["split"]) for training in settings.get("earlier", ()))
+    earlier = tuple(training["split"] and SplitRule(*training["split"]) for training in settings.get("earlier", ()))
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, drew, earlier)
     try:
@@ -93,7 +93,7 @@ def find_exposure(settings, manifest, workdir):
 
 def scan_splits(manifest, split, exposure, processes):
     """{name: SplitScan} of the tested split ("tested") and of those that had a part in the training."""
-    asked = {"drawn": _fractions(exposure), "earlier": tuple(filter(None, exposure.earlier))}
+    asked = {"drawn": _rule_of_drawing(exposure), "earlier": tuple(filter(None, exposure.earlier))}
     pieces = [_shard_scan("tested", path, manifest, **asked) for path in manifest.paths(split)]
     for name in _part_in_training(split, exposure):
         pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
@@ -116,8 +116,8 @@ def scan_shard(piece):
         except Exception as error:  # damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
-        drawn += bool(piece.drawn) and split_of(text, *piece.drawn) == "train"
-        earlier += any(split_of(text, *fractions) != "test" for fractions in piece.earlier)
+        drawn += piece.drawn is not None and piece.drawn.by_hash(text) == TRAIN
+        earlier += any(rule.by_hash(text) != TEST for rule in piece.earlier)
     return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), drawn, earlier)
 
 
@@ -262,11 +262,9 @@ def _shard_scan(name, path, manifest, **asked):
     return ShardScan(name, str(path), manifest.image_shape, manifest.encoding, **asked)
 
 
-def _fractions(exposure):
-    """By what codes were kept from drawing while training; nothing where none were drawn."""
-    if not exposure.drew or exposure.manifest is None:
-        return ()
-    return code_split(exposure.manifest)
+def _rule_of_drawing(exposure):
+    """The rule that kept codes from being drawn while training; None where none were drawn."""
+    return exposure.manifest.split_rule if exposure.drew and exposure.manifest else None
 
 
 def _joined(scans):
@@ -282,7 +280,7 @@ def _hash(data):
 
 
 def _pixels(image, piece):
-    if piece.encoding == schema.RAW:
+    if piece.encoding == RAW:
         return image
     with Image.open(io.BytesIO(image), formats=("PNG", "JPEG")) as opened:
         return opened.convert(_MODES[piece.image_shape[2]]).tobytes()

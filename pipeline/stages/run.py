@@ -20,10 +20,13 @@ def run_stages(config):
         if code or stages == ("check",):
             return code
     _check_inputs(config)
+    from pipeline.conversion.foreign import Probes
+
+    probes = Probes()  # what --records holds is found out once, for all stages
     with workdir.locked() if _is_chief(config) else contextlib.nullcontext():
         for stage in stages:
             if stage != "check":
-                _time_stage(stage, config, workdir)
+                _time_stage(stage, config, workdir, probes)
     return 0
 
 
@@ -48,10 +51,10 @@ def _is_chief(config):
     return is_chief(config.train.strategy)
 
 
-def _time_stage(stage, config, workdir):
+def _time_stage(stage, config, workdir, probes):
     """A stage that finds its work done leaves the time that the work took."""
     began = time.monotonic()
-    worked = _RUN[stage](config, workdir)
+    worked = _RUN[stage](config, workdir, probes)
     if worked is not False:
         seconds = read_seconds(workdir) | {stage: round(time.monotonic() - began, 2)}
         write_text(workdir.seconds, json.dumps(seconds) + "\n")
@@ -65,14 +68,14 @@ def read_seconds(workdir):
         return {}
 
 
-def _inspect(config, workdir):
+def _inspect(config, workdir, probes):
     from pipeline.stages.inspect import inspect
 
-    inspect(config, workdir)
+    inspect(config, workdir, probes)
     return False
 
 
-def _generate(config, workdir):
+def _generate(config, workdir, probes):
     if config.foreign.records:
         print(f"generate: nothing to draw, the images are in {', '.join(config.foreign.records)}")
         return False
@@ -85,39 +88,39 @@ def _generate(config, workdir):
     return generate(config, workdir)
 
 
-def _records(config, workdir):
-    from pipeline.conversion.convert import convert, draws_all
+def _records(config, workdir, probes):
+    from pipeline.stages.records import records
 
-    return convert(config, workdir, held_out_only=draws_all(config) and "train" in config.ordered_stages)
+    return records(config, workdir, probes)
 
 
-def _train(config, workdir):
-    from pipeline.conversion.convert import records_to_train
+def _train(config, workdir, probes):
+    from pipeline.stages.inputs import records_to_train
 
-    records = records_to_train(config, workdir)
+    records = records_to_train(config, workdir, probes)
     import_tensorflow()
     from pipeline.training.loop import train
 
     train(config, workdir, records)
 
 
-def _test(config, workdir):
-    from pipeline.conversion.convert import records_to_test
+def _test(config, workdir, probes):
+    from pipeline.stages.inputs import records_to_test
 
-    records = records_to_test(config, workdir)
+    records = records_to_test(config, workdir, probes)
     import_tensorflow()
     from pipeline.stages.test import test
 
     test(config, workdir, read_seconds(workdir), records)
 
 
-def _folds(config, workdir):
+def _folds(config, workdir, probes):
     from pipeline.stages.trials import folds
 
     folds(config, workdir)
 
 
-def _cleanings(config, workdir):
+def _cleanings(config, workdir, probes):
     from pipeline.stages.trials import cleanings
 
     cleanings(config, workdir)

@@ -25,7 +25,7 @@ from records.alphabet import Alphabet
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
-from records.images.files import encode
+from records.images.files import RAW, encode
 from records.tfrecord.framing import read_records
 
 THRESHOLDS = (0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -308,7 +308,7 @@ def _shown(key, text, image, row, readings, manifest):
 
 def _picture(image, manifest):
     """The bytes of a PNG or JPEG file that a page can show."""
-    if manifest.encoding != schema.RAW:
+    if manifest.encoding != RAW:
         return image
     pixels = np.frombuffer(image, np.uint8).reshape(manifest.image_shape)
     return encode(Image.fromarray(pixels[..., 0] if manifest.channels == 1 else pixels))

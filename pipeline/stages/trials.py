@@ -15,15 +15,16 @@ import shutil
 import sys
 
 from pipeline.config import CLEANINGS
-from pipeline.conversion.convert import convert, find_source, records_to_train
+from pipeline.conversion.convert import convert, split_rule
+from pipeline.conversion.sources import find_source
 from pipeline.machine.startup import import_tensorflow
 from pipeline.machine.workers import end_with_parent
 from pipeline.model import metrics
+from pipeline.stages.inputs import records_to_train
 from pipeline.values import SettingError
 from pipeline.workdir import Workdir
 from records.atomic import write_text
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
 from records.errors import DigitwiseError
 
 _UNLESS_BEFORE = " (but in the training it began with: the report of each part says what is known of that)"
@@ -68,10 +69,11 @@ def folds(config, workdir):
 
 def _check_folds(config, workdir):
     """Raises, before the first training, where a part would have nothing to test or nothing to train on."""
-    asked, count = config.records, config.trials.folds
+    count = config.trials.folds
     texts = {text for _, text in find_source(config, workdir).rows()}
     for number in range(count):
-        splits = {split_of(text, asked.validation_fraction, asked.test_fraction, number / count) for text in texts}
+        rule = dataclasses.replace(split_rule(config.records), rotation=number / count)
+        splits = {rule.split(text) for text in texts}
         for split, needed in (("test", "to test"), ("train", "to train on")):
             if split not in splits:
                 raise DigitwiseError(
@@ -177,7 +179,8 @@ def _child(sender, parent, trial, *arguments):
 def _fold(config, rotation, root):
     workdir = Workdir(config.workdir)
     workdir.create()
-    convert(config, workdir, rotation=rotation, images_of=Workdir(root))
+    rule = dataclasses.replace(split_rule(config.records), rotation=rotation)
+    convert(config, workdir, rule, images_of=Workdir(root))
     return _train_and_test(config, workdir, workdir.records)
 
 

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from alexnet.readout import PADDING
 from pipeline.config import TrainConfig, available_cores
-from pipeline.drawing.stream import Endless, code_split, drawn_batches
+from pipeline.drawing.stream import Endless, drawn_batches
 from pipeline.machine.devices import (
     Cluster,
     check_batch_size,
@@ -172,7 +172,7 @@ def training_settings(asked, manifest, precision, endless=None, earlier=()):
                 "fingerprint": manifest.fingerprint,
                 "train": manifest.count("train"),
                 "validation": manifest.count("validation"),
-                "split": code_split(manifest),
+                "split": manifest.split_rule.fractions if manifest.split_rule else None,
             },
             "drawn": endless.settings if endless else None,
             "earlier": earlier,
