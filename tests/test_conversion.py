@@ -15,6 +15,7 @@ from pipeline.stages.verification import verify
 from pipeline.values import SettingError
 from records.dataset import schema
 from records.dataset.manifest import Manifest
+from records.dataset.settings import RecordSettings
 from records.errors import DigitwiseError
 from records.split import SplitRule
 from records.tfrecord.framing import read_records
@@ -377,3 +378,49 @@ def test_splits_of_few_codes_are_told(workdir, tmp_path, make_config, capsys):
     many.create()
     convert(make_config(400, source="synthetic"), many)
     assert "says little" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_records_behind_a_link_are_never_removed(workdir, tmp_path, make_config, overwrite):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    workdir.records.rename(tmp_path / "elsewhere")
+    workdir.records.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert convert(make_config(images=folder), workdir) is False
+    before = Manifest.load(workdir.records)
+    with pytest.raises(
+        DigitwiseError, match="is a symbolic link, which is not replaced" if overwrite else "compression"
+    ):
+        convert(make_config(images=folder, compression="gzip", overwrite=overwrite), workdir)
+    assert Manifest.load(workdir.records) == before
+    assert verify(workdir.records, 1)
+
+
+def test_files_that_are_not_read_are_told(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", CODES)
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    convert(make_config(images=folder), workdir)
+    assert "records: warning: not read: 1 files that are no images (notes.txt)\n" in capsys.readouterr().out
+
+
+def test_settings_are_those_of_earlier_versions(workdir, tmp_path, make_config):
+    """Records written before compare equal, name by name and in their order."""
+    convert(make_config(images=own_folder(tmp_path / "own", CODES)), workdir)
+    settings = Manifest.load(workdir.records).settings
+    assert list(settings) == [
+        "source", "alphabet", "name", "validation_fraction", "test_fraction", "images_per_shard", "image_format",
+        "colors", "compression", "resize", "fold_case",
+    ]  # fmt: skip
+    assert list(settings["source"]) == ["folder", "code_length", "image_size"]
+    assert settings["compression"] == "none"
+    typed = RecordSettings.from_json(settings)
+    assert typed.rule == SplitRule(0.25, 0.25)
+    assert typed.to_json() == settings
+
+
+def test_a_label_that_no_alphabet_takes_is_not_given_one(workdir, tmp_path, make_config):
+    folder = tmp_path / "own"
+    own_folder(folder, ["12"])
+    (folder / "labels.csv").write_text('file,text\n12_0.png,"1\n2"\n')
+    with pytest.raises(DigitwiseError, match=r"its code '1\\n2' has '\\n', which is not in the alphabet '0123456789'$"):
+        convert(make_config(images=str(folder)), workdir)

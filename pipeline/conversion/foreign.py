@@ -41,27 +41,44 @@ _FIELDS: dict[str, tuple[str, str | None]] = {
 
 
 class Probes:
-    """What probing --records led to, found once in a run: a stage takes what an earlier one found."""
+    """What probing --records led to, found out and told once in a run: a stage takes what an earlier one found."""
 
     def __init__(self) -> None:
-        self._found: dict[object, list[Look]] = {}
+        self._looks: dict[object, list[Look]] = {}
+        self._settled: dict[object, list[Look]] = {}
 
     def looks(self, config: RunConfig) -> list[Look]:
         """One for each entry of --records, with the questions that are open."""
         asked = (config.foreign, config.records.label_pattern)
-        if asked not in self._found:
+        if asked not in self._looks:
             answers = answers_of(config)
-            mappings = mappings_of(config)
-            entries = zip(config.foreign.records, mappings, strict=True)
+            entries = zip(config.foreign.records, mappings_of(config), strict=True)
             looks = [look_at(entry, answers, mapping) for entry, mapping in entries]
             check_distinct(look.listing for look in looks)
-            self._found[asked] = looks
-        return self._found[asked]
+            self._looks[asked] = looks
+        return self._looks[asked]
+
+    def settled(self, config: RunConfig, workdir: Workdir) -> list[Look]:
+        """The same with no question left; stops where records have no image, no text, or a question is open."""
+        asked = (config.foreign, config.records.label_pattern)
+        if asked not in self._settled:
+            self._settled[asked] = _settled(self.looks(config), config.foreign.answers, workdir)
+        return self._settled[asked]
 
 
 def foreign_source(probes: Probes, config: RunConfig, workdir: Workdir) -> ForeignSource:
-    """The source that --records names; stops where records have no text or a question is open."""
-    looks = probes.looks(config)
+    """The source that --records names."""
+    looks = probes.settled(config, workdir)
+    prefixes = [f"{number + 1}/" if len(looks) > 1 else "" for number in range(len(looks))]
+    entries = [
+        Entry(look.listing.files, look.mapping, prefix)
+        for look, prefix in zip(looks, prefixes, strict=True)
+        if look.mapping
+    ]
+    return ForeignSource(tuple(entries), str(workdir.unpacked))
+
+
+def _settled(looks: list[Look], asked: str, workdir: Workdir) -> list[Look]:
     for look in looks:
         if look.mapping is None and not look.questions:
             raise DigitwiseError(
@@ -69,23 +86,17 @@ def foreign_source(probes: Probes, config: RunConfig, workdir: Workdir) -> Forei
             )
         if not look.has_text:
             raise DigitwiseError(f"--records={look.listing.entry}: {_NO_TEXT} (--text_key names the key of a text)")
-    if config.foreign.answers == LIKELY:
-        looks = [
-            take_likely("records", look, mapping_file(workdir, looks, number)) for number, look in enumerate(looks)
-        ]
+    if asked == LIKELY:
+        paths = [mapping_file(workdir, looks, number) for number in range(len(looks))]
+        looks = [take_likely("records", look, path) for look, path in zip(looks, paths, strict=True)]
     open_lines = [open_question(look, question) for look in looks for question in look.questions]
     if open_lines:
-        raise DigitwiseError(
-            "\n".join([*open_lines, *how_to_answer(looks), "--stage=inspect draws each of these readings"])
-        )
-    entries = []
-    for number, look in enumerate(looks):
+        drawn = "--stage=inspect draws each of these readings"
+        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(looks), drawn]))
+    for look in looks:
         for line in look.image.evidence[:1] + look.text.evidence[-1:]:
-            print(f"records: {look.listing.entry}: {line}")
-        if look.mapping:
-            prefix = f"{number + 1}/" if len(looks) > 1 else ""
-            entries.append(Entry(look.listing.files, look.mapping, prefix))
-    return ForeignSource(tuple(entries), str(workdir.unpacked))
+            print(f"records: {look.listing.entry}: {printable(line, 1000)}")
+    return looks
 
 
 def take_likely(stage: str, look: Look, path: pathlib.Path) -> Look:
