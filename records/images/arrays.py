@@ -25,6 +25,9 @@ CHANNEL_COUNTS: tuple[int, ...] = tuple(MODES)
 LEAST_SIDE, MOST_SIDE = 8, 4096
 _WIDEST, _NARROWEST = 16, 1 / 4
 _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
+# How many numbers of an image, and how many of its rows and columns, tell what it looks like: a larger one would take
+# several times its size as floats. A multiple of every item size.
+_HEAD, _SIDE = 1 << 20, 1 << 10
 # In drawn codes a row two further on differs 1.25 times as much as the next row; in noise it differs as much.
 _CLEAR = 1.12
 # Correlations of colour planes: above the first they are planes of one picture, below the second they are not.
@@ -124,12 +127,14 @@ def item_types(data: Sequence[bytes], size: int | None = None) -> list[str]:
     """
     if all(not any(item) for item in data):
         return ["uint8"] if size in (None, 1) else []
+    sizes = [len(item) for item in data]
+    data = [item[:_HEAD] for item in data]
     for width, names in ((8, ("int64", "float64")), (4, ("int32", "float32"))):
-        if size in (None, width) and not any(len(item) % width for item in data):
+        if size in (None, width) and not any(count % width for count in sizes):
             fitting = [name for name in names if _looks_like(name, data)]
             if fitting:
                 return fitting[:1]
-    if size in (None, 2) and not any(len(item) % 2 for item in data):
+    if size in (None, 2) and not any(count % 2 for count in sizes):
         words = _words(data, size)
         if words:
             return words
@@ -243,7 +248,7 @@ def roughness(images: Sequence[Array], layout: Layout) -> float:
     """How much neighbouring pixels differ in such a reading: least where rows and channels are where they were."""
     total = 0.0
     for values in images:
-        pixels = layout.rows_first(values).astype(np.float32)
+        pixels = layout.rows_first(values)[:_SIDE, :_SIDE].astype(np.float32)
         total += float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
     return total / len(images)
 
@@ -251,13 +256,11 @@ def roughness(images: Sequence[Array], layout: Layout) -> float:
 def likely_layouts(images: Sequence[Array], layouts: Sequence[Layout]) -> list[Layout]:
     """The layouts that fit how the pictures look: rows that continue each other, then channels side by side or plane
     after plane. Pictures of noise leave several."""
-    images = [values.ravel().astype(np.float32) for values in images]
+    heads = [values.ravel()[:_HEAD].astype(np.float32) for values in images]
     strides: dict[int, list[Layout]] = {}
     for layout in layouts:
         strides.setdefault(layout.width * (layout.channels if layout.axes == "HWC" else 1), []).append(layout)
-    steps = {
-        stride: np.mean([np.abs(image[stride:] - image[:-stride]).mean() for image in images]) for stride in strides
-    }
+    steps = {stride: np.mean([np.abs(head[stride:] - head[:-stride]).mean() for head in heads]) for stride in strides}
     least = min(steps.values(), default=0)
     near = [stride for stride, step in steps.items() if step <= _CLEAR * least]
     if not least > 0 or len(near) > 1:
@@ -282,9 +285,10 @@ def _marks(images: Sequence[Array], layout: Layout) -> str:
         return _beat(images, layout.channels)
     correlations = []
     for image in images:
-        planes = image.reshape(layout.channels, -1)[:3]
+        planes = image.reshape(layout.channels, -1)[:3, :_HEAD].astype(np.float32)
         with np.errstate(all="ignore"):
-            correlations.append(np.abs(np.corrcoef(planes)[np.triu_indices(len(planes), 1)]).mean())
+            matrix: Array = np.asarray(np.corrcoef(planes))
+            correlations.append(np.abs(matrix[np.triu_indices(len(planes), 1)]).mean())
     alike = float(np.nan_to_num(np.mean(correlations), nan=_ALIKE - 0.01))
     return "yes" if alike > _ALIKE else "no" if alike < _UNLIKE else "perhaps"
 
@@ -293,7 +297,7 @@ def _beat(images: Sequence[Array], channels: int) -> str:
     """Whether the number `channels` places on is nearer than the next one, or grey is written as equal colours."""
     beats, next_steps, far_steps = np.zeros(channels), 0.0, 0.0
     for image in images:
-        pixels = image[: image.size // channels * channels]
+        pixels = image.ravel()[: min(image.size, _HEAD) // channels * channels].astype(np.float32)
         steps = np.abs(np.diff(np.append(pixels, pixels[-1:])))
         beats += steps.reshape(-1, channels).mean(axis=0)
         next_steps += float(steps.mean())
