@@ -170,6 +170,7 @@ GROUPS: tuple[Group, ...] = (
             "image_range": "values of black and white in raw images: 0:1, -1:1 or 0:255",
             "channel_order": f"{' or '.join(CHANNEL_ORDERS)}: channel order of raw colour images",
             "views": "number of views side by side in each image; the first one is used. 0: detect",
+            "answers": "likely: take the most likely answer to every open question, and print it",
             "full_check": "inspect reads all records instead of a sample",
         },
     ),

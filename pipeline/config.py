@@ -221,6 +221,7 @@ class ForeignConfig:
     image_range: tuple[float, float] | None = None
     channel_order: str = ""
     views: int = 0
+    answers: str = ""
     full_check: bool = False
 
     def __post_init__(self) -> None:
@@ -230,6 +231,8 @@ class ForeignConfig:
             check_choice("--image_type", self.image_type, IMAGE_TYPES)
         if self.first_id is not None:
             check_number("--first_id", self.first_id, 0, 1_000_000)
+        if self.answers:
+            check_choice("--answers", self.answers, ("likely",))
         check_number("--views", self.views, 0, 64)
         check_entries("--records", self.records, "files, folders or globs")
         if len(set(self.records)) < len(self.records):

@@ -6,12 +6,16 @@ alphabet.text([4, 0, 7])    # "407"
 """
 
 import dataclasses
+import functools
 import string
 import unicodedata
+from collections.abc import Iterable
+from typing import Self
 
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, quoted
 
-NAMED = {
+PADDING = -1  # an id that stands for no character: label ids are filled up with it after the end of a code
+NAMED: dict[str, str] = {
     "digits": string.digits,
     "lower": string.ascii_lowercase,
     "upper": string.ascii_uppercase,
@@ -25,13 +29,13 @@ class Alphabet:
 
     characters: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.characters:
             raise DigitwiseError("the alphabet is empty: --alphabet takes a name or the characters themselves")
-        seen = set()
+        seen: set[str] = set()
         for character in self.characters:
             if character in seen:
-                raise DigitwiseError(f"the alphabet {self.characters!r} has {character!r} more than once")
+                raise DigitwiseError(f"the alphabet {quoted(self.characters)} has {character!r} more than once")
             if not character.isprintable():
                 raise DigitwiseError(
                     f"the alphabet has the unprintable character U+{ord(character):04X}, which no image can show"
@@ -41,30 +45,33 @@ class Alphabet:
                     f"the alphabet has the combining character U+{ord(character):04X}; use composed characters"
                 )
             seen.add(character)
-        object.__setattr__(self, "_numbers", {c: i for i, c in enumerate(self.characters)})
+
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {character: number for number, character in enumerate(self.characters)}
 
     @classmethod
-    def parse(cls, value):
+    def parse(cls, value: str) -> Self:
         """From a name (`digits`), names joined with + (`digits+upper`), or the characters themselves."""
         names = value.split("+")
         if all(name in NAMED for name in names):
             return cls("".join(NAMED[name] for name in names))
         return cls(unicodedata.normalize("NFC", value))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.characters)
 
-    def __contains__(self, character):
+    def __contains__(self, character: str) -> bool:
         return character in self._numbers
 
-    def ids(self, text):
+    def ids(self, text: str) -> list[int]:
         return [self._numbers[character] for character in text]
 
-    def text(self, ids):
-        """The characters of `ids`; negative numbers stand for nothing."""
+    def text(self, ids: Iterable[int]) -> str:
+        """The characters of `ids`; negative numbers, such as PADDING, stand for nothing."""
         return "".join(self.characters[i] for i in ids if i >= 0)
 
-    def fold(self, text):
+    def fold(self, text: str) -> str:
         """`text` in one case: upper case where the alphabet has upper-case letters only, else lower case."""
         has_lower = self.characters != self.characters.upper()
         has_upper = self.characters != self.characters.lower()
@@ -72,11 +79,11 @@ class Alphabet:
         # A letter whose other case is two letters stays as it is.
         return "".join(other if len(other := change(character)) == 1 else character for character in text)
 
-    def folded(self):
+    def folded(self) -> "Alphabet":
         """The alphabet in which letters that differ only in case are one."""
         return Alphabet("".join(dict.fromkeys(self.fold(self.characters))))
 
-    def unknown(self, text):
+    def unknown(self, text: str) -> str | None:
         """The first character of `text` that is not in the alphabet, or None."""
         for character in text:
             if character not in self._numbers:

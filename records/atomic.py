@@ -9,12 +9,15 @@ import os
 import pathlib
 import secrets
 import shutil
+from collections.abc import Iterator
+from typing import BinaryIO
 
 PARTIAL_PREFIX = ".partial-"
+AnyPath = str | os.PathLike[str]
 
 
 @contextlib.contextmanager
-def atomic_file(path):
+def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
     """Opens a binary file beside `path` that takes its name once the block has ended well."""
     path = pathlib.Path(path)
     partial = _partial_name(path)
@@ -22,6 +25,7 @@ def atomic_file(path):
         with open(partial, "xb") as file:
             yield file
             file.flush()
+            # The content must be on the disk before the name is: a power cut may keep the rename and lose the bytes.
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
@@ -30,17 +34,17 @@ def atomic_file(path):
     sync_directory(path.parent)
 
 
-def write_text(path, text):
+def write_text(path: AnyPath, text: str) -> None:
     with atomic_file(path) as file:
         file.write(text.encode("utf-8"))
 
 
 @contextlib.contextmanager
-def atomic_directory(path):
+def atomic_directory(path: AnyPath) -> Iterator[pathlib.Path]:
     """Makes a folder beside `path` that takes its name once the block has ended well.
 
-    Nothing is synced, as that costs more than writing many small files: whoever needs the folder to survive a power
-    cut checks its content when it is next met, or syncs later, for many folders at once.
+    Nothing is synced, as that costs more than writing many small files. Whoever needs the folder to survive a power
+    cut checks its content the next time, or syncs later, for many folders at once.
     """
     path = pathlib.Path(path)
     partial = _partial_name(path)
@@ -53,8 +57,8 @@ def atomic_directory(path):
         raise
 
 
-def remove_partial(folder):
-    """Clears away what killed processes left in `folder`."""
+def remove_partial(folder: AnyPath) -> None:
+    """Removes what killed processes left in `folder`."""
     for path in pathlib.Path(folder).glob(PARTIAL_PREFIX + "*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -62,16 +66,15 @@ def remove_partial(folder):
             path.unlink(missing_ok=True)
 
 
-def sync_directory(folder):
-    """Makes a rename in `folder` last; file systems that cannot are left as they are."""
+def sync_directory(folder: AnyPath) -> None:
+    """Makes a rename in `folder` survive a power cut; file systems that cannot sync folders are left as they are."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    except OSError:
-        pass
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _partial_name(path):
+def _partial_name(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{PARTIAL_PREFIX}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")

@@ -52,6 +52,11 @@ class SplitRule:
         """Whether the code decides, so that another program can tell which codes were held out."""
         return not self.only
 
+    @property
+    def fractions(self) -> tuple[float, float, float]:
+        """What decides the split of a code, as a checkpoint keeps it; `SplitRule(*fractions)` is the way back."""
+        return self.validation_fraction, self.test_fraction, self.rotation
+
     def to_json(self) -> dict[str, Any]:
         """The keys of a manifest's settings; those at their defaults are left out, as manifests always had it."""
         content: dict[str, Any] = {

@@ -47,7 +47,7 @@ def case(name, entry="", **asks):
     return add
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def drawn(alphabet=DIGITS, size="160x60", length="4", count=COUNT):
     """((pixels RGB, code), ...)."""
     lengths, size = parse_lengths("--code_length", length), parse_size("--image_size", size)
@@ -824,3 +824,12 @@ def _(folder):
         lambda c: {"label/length": len(c), "label/dense": [int(d) for d in c] + [0] * (6 - len(c))},
         length="2-6",
     )
+
+
+@case("tokens_in_steps")
+def _(folder):
+    rows = drawn()
+    tokens = [["<S>", *code, "</S>"] for _, code in rows]
+    records = [sequence({"image": encoded(p)}, {"label": line}) for (p, _), line in zip(rows, tokens, strict=True)]
+    write(folder / "a.tfrecord", records)
+    return rows

@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 
 from records.errors import DigitwiseError
-from records.foreign.source import Entry, ForeignSource, look_at
+from records.foreign.source import Entry, ForeignSource
+from records.probe.look import look_at
 from records.tfrecord import example
 from records.tfrecord.framing import frame, masked_crc
 

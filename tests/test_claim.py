@@ -13,6 +13,7 @@ from pipeline.report.scans import Exposure, scan_splits
 from pipeline.report.summary import Claim, Statement
 from records.dataset import schema
 from records.errors import DamagedRecords
+from records.images.files import RAW
 from records.split import TEST, SplitRule
 from records.tfrecord.framing import frame
 from tests.small_records import make_records, picture
@@ -69,8 +70,8 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
 
 
 def test_raw_pixels_are_compared_too(tmp_path):
-    raw = lambda number: bytes([number % 11]) * (8 * 16)
-    found = statements(make_records(tmp_path, picture=raw, encoding=schema.RAW))
+    raw = lambda number: bytes([number % 11]) * (8 * 16)  # noqa: E731
+    found = statements(make_records(tmp_path, picture=raw, encoding=RAW))
     assert found["no shared pixels"][1].startswith("1 picture (1 tested image) also in train")
 
 

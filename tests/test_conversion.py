@@ -6,16 +6,18 @@ import pytest
 from PIL import Image
 
 from pipeline.config import TrainConfig
-from pipeline.conversion import convert as conversion
-from pipeline.conversion.convert import convert, records_to_test, records_to_train
+from pipeline.conversion import shards as shard_writing
+from pipeline.conversion.convert import convert
 from pipeline.drawing.files import generate
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.stages.inputs import records_to_test, records_to_train
 from pipeline.stages.verification import verify
 from pipeline.values import SettingError
 from records.dataset import schema
 from records.dataset.manifest import Manifest
-from records.dataset.shards import split_of
+from records.dataset.settings import RecordSettings
 from records.errors import DigitwiseError
+from records.split import SplitRule
 from records.tfrecord.framing import read_records
 from tests.training_fixtures import make_state
 
@@ -51,7 +53,7 @@ def test_from_generated_images(workdir, make_config, capsys):
         assert (workdir.images / key).read_bytes() == image
         assert key.split("/")[1].startswith(text)
     for split, examples in read(manifest).items():
-        assert {split_of(text, 0.25, 0.25) for _, _, text in examples} == {split}
+        assert {SplitRule(0.25, 0.25).split(text) for _, _, text in examples} == {split}
     sizes = [shard.count for shard in manifest.splits["train"]]
     assert max(sizes) <= 20 and max(sizes) - min(sizes) <= 1
     assert verify(workdir.records, 1)
@@ -95,7 +97,7 @@ def test_own_images_of_mixed_case_are_folded(workdir, tmp_path, make_config, alp
     rows = read(manifest)
     assert sorted(text for split in rows.values() for _, _, text in split) == sorted(map(change, MIXED))
     for split, examples in rows.items():
-        assert {split_of(text, 0.25, 0.25) for _, _, text in examples} <= {split}
+        assert {SplitRule(0.25, 0.25).split(text) for _, _, text in examples} <= {split}
         assert all(change(key.split("_")[0]) == text for key, _, text in examples)
     assert verify(workdir.records, 1)
 
@@ -201,8 +203,6 @@ def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, caps
 
 
 def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, monkeypatch):
-    from pipeline.conversion import convert as conversion
-
     folder = own_folder(tmp_path / "own", CODES)
     config = make_config(images=folder, images_per_shard=10)
     written = []
@@ -215,7 +215,7 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
             yield piece, function(piece)
 
     with monkeypatch.context() as patch:
-        patch.setattr(conversion, "run_pieces", killed_after_two)
+        patch.setattr(shard_writing, "run_pieces", killed_after_two)
         with pytest.raises(KeyboardInterrupt):
             convert(config, workdir)
     assert not workdir.records.exists()
@@ -228,7 +228,7 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
             again.append(piece.target)
             yield piece, function(piece)
 
-    monkeypatch.setattr(conversion, "run_pieces", run_here)
+    monkeypatch.setattr(shard_writing, "run_pieces", run_here)
     convert(config, workdir)
     assert written[0] not in again
     assert written[1] in again
@@ -362,7 +362,7 @@ def test_several_workers_do_not_convert(workdir, tmp_path, make_config):
 
 def test_records_that_another_process_wrote_into_are_refused(workdir, tmp_path, make_config, monkeypatch):
     monkeypatch.setattr(
-        conversion, "run_pieces", lambda f, specs, n: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
+        shard_writing, "run_pieces", lambda f, specs, n: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
     )
     with pytest.raises(DigitwiseError, match=r"records of 60 images: is another process writing there\?"):
         convert(make_config(images=own_folder(tmp_path / "mine", CODES)), workdir)
@@ -379,3 +379,49 @@ def test_splits_of_few_codes_are_told(workdir, tmp_path, make_config, capsys):
     many.create()
     convert(make_config(400, source="synthetic"), many)
     assert "says little" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_records_behind_a_link_are_never_removed(workdir, tmp_path, make_config, overwrite):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    workdir.records.rename(tmp_path / "elsewhere")
+    workdir.records.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert convert(make_config(images=folder), workdir) is False
+    before = Manifest.load(workdir.records)
+    with pytest.raises(
+        DigitwiseError, match="is a symbolic link, which is not replaced" if overwrite else "compression"
+    ):
+        convert(make_config(images=folder, compression="gzip", overwrite=overwrite), workdir)
+    assert Manifest.load(workdir.records) == before
+    assert verify(workdir.records, 1)
+
+
+def test_files_that_are_not_read_are_told(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", CODES)
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    convert(make_config(images=folder), workdir)
+    assert "records: warning: not read: 1 files that are no images (notes.txt)\n" in capsys.readouterr().out
+
+
+def test_settings_are_those_of_earlier_versions(workdir, tmp_path, make_config):
+    """Records written before compare equal, name by name and in their order."""
+    convert(make_config(images=own_folder(tmp_path / "own", CODES)), workdir)
+    settings = Manifest.load(workdir.records).settings
+    assert list(settings) == [
+        "source", "alphabet", "name", "validation_fraction", "test_fraction", "images_per_shard", "image_format",
+        "colors", "compression", "resize", "fold_case",
+    ]  # fmt: skip
+    assert list(settings["source"]) == ["folder", "code_length", "image_size"]
+    assert settings["compression"] == "none"
+    typed = RecordSettings.from_json(settings)
+    assert typed.rule == SplitRule(0.25, 0.25)
+    assert typed.to_json() == settings
+
+
+def test_a_label_that_no_alphabet_takes_is_not_given_one(workdir, tmp_path, make_config):
+    folder = tmp_path / "own"
+    own_folder(folder, ["12"])
+    (folder / "labels.csv").write_text('file,text\n12_0.png,"1\n2"\n')
+    with pytest.raises(DigitwiseError, match=r"its code '1\\n2' has '\\n', which is not in the alphabet '0123456789'$"):
+        convert(make_config(images=str(folder)), workdir)

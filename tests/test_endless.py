@@ -127,7 +127,7 @@ def test_both_cases_are_drawn_where_they_are_one(work):
         _, label_ids = endless.example(index)
         text, _ = endless.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
         assert Alphabet(ALPHABET).text(label_ids) == text.lower()
-        assert endless.split.split(text.lower()) == "train"
+        assert endless.rule.split(text.lower()) == "train"
     assert any(text != text.lower() for text in texts)
     with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
         Endless.beside(manifest, config_for(work, code), 1)

@@ -40,7 +40,8 @@ def test_codes_in_a_table(tmp_path):
     "table, message",
     [
         (b"file,text\nno.png,1\n", "line 2: the file 'no.png' is missing"),
-        (b"file,text\na.png,1\na.png,2\n", "line 3: 'a.png' is listed before, in line 2"),
+        (b"file,text\na.png,1\na.png,2\n", "line 3: 'a.png' is already listed, in line 2"),
+        (b"file,text\na.png,1\n./a.png,2\n", "line 3: './a.png' is already listed, in line 2"),
         (b"file,text\n../a.png,1\n", "line 2: '../a.png' is not a file name below"),
         (b"file,text\n/etc/passwd,1\n", "line 2: '/etc/passwd' is not a file name below"),
         (b"file,text\na.png\n", "line 2: it needs a file and a text"),
@@ -66,13 +67,13 @@ def test_nothing_to_read(tmp_path):
         rows(tmp_path / "no")
 
 
-def test_the_fingerprint_tells_a_changed_folder(tmp_path):
+def test_the_identity_tells_a_changed_folder(tmp_path):
     fill(tmp_path, "1.png", "2.png")
-    before = LabeledFolder(str(tmp_path)).fingerprint()
+    before = LabeledFolder(str(tmp_path)).identity()
     assert before["count"] == 2
-    assert LabeledFolder(str(tmp_path)).fingerprint() == before
+    assert LabeledFolder(str(tmp_path)).identity() == before
     (tmp_path / "2.png").write_bytes(b"xy")
-    assert LabeledFolder(str(tmp_path)).fingerprint() != before
+    assert LabeledFolder(str(tmp_path)).identity() != before
 
 
 def test_a_name_may_hold_a_colon_but_no_drive(tmp_path):
@@ -95,3 +96,26 @@ def test_a_name_that_is_not_utf_8_is_told(tmp_path):
         pytest.skip("this file system takes only names in UTF-8")
     with pytest.raises(DigitwiseError, match=r"the name of the file b'12_.xe9.png' is not UTF-8: rename it"):
         list(LabeledFolder(str(tmp_path)).rows())
+
+
+def test_no_output_of_digitwise_is_a_source(tmp_path):
+    fill(tmp_path, "12.png", "work/.lock", "work/report/99.png", "work/images/1.png", "work2/images/34.png")
+    assert rows(tmp_path) == [("12.png", "12"), ("work2/images/34.png", "34")]
+    assert LabeledFolder(str(tmp_path)).left_out() == ["1 folders or files of digitwise's own output (work)"]
+
+
+def test_a_folder_that_is_the_workdir_too(tmp_path):
+    fill(tmp_path, "12.png", ".lock", "report/99.png", "seconds.json", "more/34.png")
+    assert rows(tmp_path) == [("12.png", "12"), ("more/34.png", "34")]
+    assert LabeledFolder(str(tmp_path)).left_out() == ["1 folders or files of digitwise's own output (report)"]
+
+
+def test_what_is_not_read_is_counted_and_named(tmp_path):
+    fill(tmp_path, "12.png", "34.png", "a/56.png", "b.txt", "a/c.tiff", "d\x1b.txt", "e.txt", ".hidden")
+    folder = LabeledFolder(str(tmp_path))
+    assert folder.left_out() == ["4 files that are no images (b.txt, d\\x1b.txt, e.txt, ...)"]
+    (tmp_path / "labels.csv").write_text("file,text\n./12.png,12\n")
+    assert folder.left_out() == [
+        "2 images that labels.csv does not list (34.png, a/56.png)",
+        "4 files that are no images (b.txt, d\\x1b.txt, e.txt, ...)",
+    ]

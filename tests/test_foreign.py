@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline.config import ForeignConfig, RecordsConfig, RunConfig
-from pipeline.stages.inspect import answers_of
-from records.foreign.source import Entry, ForeignSource, look_at
+from pipeline.conversion.foreign import answers_of
+from records.foreign.source import Entry, ForeignSource
+from records.probe.look import look_at
 from tests.conftest import from_text
 from tests.foreign_writers import CASES
 

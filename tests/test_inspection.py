@@ -11,8 +11,9 @@ import tensorflow as tf
 from PIL import Image
 
 from pipeline.config import CodeConfig, ForeignConfig, RecordsConfig, RunConfig
-from pipeline.conversion.convert import convert, records_to_test, records_to_train
+from pipeline.conversion.convert import convert
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.stages.inputs import records_to_test, records_to_train
 from pipeline.stages.inspect import inspect
 from pipeline.values import SettingError
 from records.dataset import schema
@@ -69,7 +70,9 @@ def test_a_question_is_drawn_and_the_mapping_is_refused_until_it_is_settled(run,
     folder = tmp_path / "data"
     folder.mkdir()
     CASES["raw_with_sides"].write(folder)
-    with pytest.raises(DigitwiseError, match="--channel_order=rgb or --channel_order=bgr settles it .see .*rgb.png, "):
+    with pytest.raises(
+        DigitwiseError, match="--channel_order=rgb .likely. or --channel_order=bgr settles it .see .*rgb.png, "
+    ):
         run(inspect, folder)
     first, second = (Image.open(workdir.inspect / f"question-channel_order-{order}.png") for order in ("rgb", "bgr"))
     assert first.size == second.size
@@ -251,7 +254,8 @@ def test_written_by_tensorflow_datasets_itself(run, tmp_path, workdir, capsys):
     writer.close_all()
     run(inspect, folder)
     assert f"the characters of the ids are those of {folder}/signs.labels.txt" in capsys.readouterr().out
-    from records.foreign.source import Entry, ForeignSource, look_at
+    from records.foreign.source import Entry, ForeignSource
+    from records.probe.look import look_at
 
     look = look_at(str(folder))
     source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
@@ -281,7 +285,8 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
     for number, (pixels, code) in enumerate(drawn()):
         (tmp_path / f"{number:03d}_{code}.png").write_bytes(encoded(pixels))
     subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ), capture_output=True)
-    from records.foreign.source import Entry, ForeignSource, look_at
+    from records.foreign.source import Entry, ForeignSource
+    from records.probe.look import look_at
 
     for name in ("a.tf*", "b.tfrecord"):
         look = look_at(str(tmp_path / name))
@@ -289,7 +294,7 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
         source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
         rows = list(source.rows())
         assert [text for _, text in rows] == [code for _, code in drawn()]
-        assert all(source.load(key) == encoded(pixels) for (key, _), (pixels, _) in zip(rows, drawn()))
+        assert all(source.load(key) == encoded(pixels) for (key, _), (pixels, _) in zip(rows, drawn(), strict=True))
 
 
 def test_nothing_is_written_over_the_inputs(run, simple):
@@ -307,4 +312,100 @@ def test_a_bomb_in_gzip_takes_no_memory(run, tmp_path):
     path = tmp_path / "bomb"
     path.write_bytes(gzip.compress(frame(b"")[:0] + length + frame(b"x" * 8)[8:12] + bytes(1 << 20)))
     with pytest.raises(DigitwiseError, match="bomb: record 0 at byte 0: the checksum of the record's length"):
+        run(inspect, path)
+
+
+def test_only_inspect_draws_and_what_it_drew_stays(run, simple, workdir):
+    run(inspect, simple)
+    sheet = (workdir.inspect / "sheet.png").read_bytes()
+    run(convert, simple)
+    assert (workdir.inspect / "sheet.png").read_bytes() == sheet
+
+
+def test_converting_draws_nothing(run, simple, tmp_path, workdir):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    CASES["raw_with_sides"].write(folder)
+    with pytest.raises(
+        DigitwiseError, match="nothing tells whether .*\n--answers=likely .*\n--stage=inspect draws each"
+    ):
+        run(convert, folder)
+    run(convert, simple)
+    assert not workdir.inspect.exists()
+
+
+def test_records_are_probed_once_for_all_stages(simple, tmp_path, workdir, monkeypatch, capsys):
+    from pipeline.conversion import foreign
+
+    other = tmp_path / "other.tfrecord"
+    write(other, [example(image=encoded(pixels), label=code) for pixels, code in drawn()[:20]])
+    network = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": [60, 160, 1]}
+    Checkpoints(workdir.checkpoints).save(1, {}, {"settings": {"network": network}})
+    probed = []
+    look_at = foreign.look_at
+    monkeypatch.setattr(foreign, "look_at", lambda entry, *given: probed.append(entry) or look_at(entry, *given))
+    records_to_train(RunConfig(stages=("train",), workers=1, foreign=ForeignConfig((str(simple),))), workdir)
+    probed.clear(), capsys.readouterr()
+    config = RunConfig(stages=("inspect", "test"), workers=1, foreign=ForeignConfig((str(other),)))
+    probes = foreign.Probes()
+    inspect(config, workdir, probes)
+    records_to_test(config, workdir, probes)
+    assert probed == [str(other)]
+    assert capsys.readouterr().out.count("records: " + str(other)) == 2, "two lines of evidence, once"
+
+
+def test_likely_answers_are_announced_and_written(run, tmp_path, workdir, capsys):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    written = CASES["raw_with_sides"].write(folder)
+    run(inspect, folder, answers="likely")
+    assert f"{folder}: nothing tells" in (said := capsys.readouterr().out)
+    assert "took --channel_order=rgb, the likeliest" in said
+    mapping = json.loads((workdir.inspect / "mapping.json").read_text())
+    assert mapping["image"]["channel_order"] == "rgb"
+    run(convert, folder, answers="likely")
+    assert "records: " in capsys.readouterr().out
+    assert texts(Manifest.load(workdir.records)) == sorted(code for _, code in written)
+
+
+def test_an_answer_that_only_the_user_knows_stays_open(run, tmp_path):
+    path = tmp_path / "ids"
+    write(path, [example(image=encoded(p), label=[int(d) * 700 for d in c]) for p, c in drawn()])
+    with pytest.raises(DigitwiseError, match="no table gives them characters: --charset settles it") as error:
+        run(convert, path, answers="likely")
+    assert "--answers=likely takes" not in str(error.value)
+
+
+def test_records_without_text_say_so_before_anything_is_asked(run, tmp_path):
+    path = tmp_path / "unlabelled"
+    pictures = [(p.tobytes(), f"{n:032x}") for n, (p, _) in enumerate(drawn())]
+    write(path, [example(image=data, height=60, width=160, digest=digest) for data, digest in pictures])
+    with pytest.raises(DigitwiseError, match=r"^--records=.*unlabelled: no text was found in these records;.*\)$"):
+        run(convert, path)
+    with pytest.raises(DigitwiseError, match=r"^--records=.*: text not found: .*\n--records=.*--channel_order=rgb"):
+        run(inspect, path)
+
+
+def test_a_file_is_taken_once(run, simple, tmp_path, workdir):
+    (tmp_path / "link.tfrecord").symlink_to(simple)
+    with pytest.raises(DigitwiseError, match="simple.tfrecord is in two entries, .*: name each file once"):
+        run(convert, simple, str(tmp_path / "." / "sim*"))
+    run(convert, tmp_path / "*.tfrecord")
+    assert sum(Manifest.load(workdir.records).count(split) for split in ("train", "validation", "test")) == 48
+
+
+def test_control_characters_of_keys_do_not_reach_the_terminal(run, tmp_path, capsys):
+    path = tmp_path / "data"
+    odd = {"a\x1b[2J\n": "x\x1by", "k" * 1000: "z"}
+    write(path, [example(image=encoded(pixels), label=code, **odd) for pixels, code in drawn()])
+    run(inspect, path)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r"a\x1b[2J\n" in out
+    assert max(map(len, out.splitlines())) < 400
+
+
+def test_a_key_of_a_megabyte_is_refused(run, tmp_path):
+    path = tmp_path / "data"
+    write(path, [example(image=encoded(pixels), **{"k" * 1_000_000: code}) for pixels, code in drawn()[:4]])
+    with pytest.raises(DigitwiseError, match="the name of a key has 1,000,000 bytes; more than 1,024 are not read"):
         run(inspect, path)

@@ -35,4 +35,4 @@ def test_two_sets_do_not_mix(tmp_path):
 def test_every_digit_can_be_written():
     assert sorted(look_alikes.DIGITS) == list("0123456789")
     points = [point for ways in look_alikes.DIGITS.values() for way in ways for stroke in way for point in stroke]
-    assert -0.1 <= np.min(points) and np.max(points) <= 1.1
+    assert np.min(points) >= -0.1 and np.max(points) <= 1.1

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from records.errors import DigitwiseError
-from records.foreign.mapping import ImageReading, SchemaMapping, TextReading, folder_values
+from records.foreign.mapping import SchemaMapping
+from records.foreign.readings import ImageReading, TextReading, folder_values
 from records.tfrecord.example import Record
 
 WHOLE = SchemaMapping(
@@ -24,7 +25,7 @@ def test_what_is_saved_is_read_back(tmp_path):
         ("image", "axes", "WHC", "image.axes is 'WHC', allowed are HW, HWC, CHW"),
         ("image", "shape", [0, 3], "image.shape is .0, 3., allowed are whole numbers above 0"),
         ("image", "shape", [60, 160], "image.shape has 2 sizes, the axes CHW take others"),
-        ("image", "value_range", [1, 0], "image.value_range is .1, 0., allowed are two numbers, the lesser first"),
+        ("image", "value_range", [1, 0], "image.value_range is .1, 0., allowed are two numbers, smaller number first"),
         ("image", "wrappers", ["zip"], "image.wrappers is 'zip', allowed are joined, npy"),
         ("image", "keys", "x", "image.keys is unknown, allowed are key, form"),
         ("image", "views", True, "image.views is True, which is not of the right kind"),
@@ -34,6 +35,7 @@ def test_what_is_saved_is_read_back(tmp_path):
         ("text", "keys", [], "text.keys is empty"),
         ("text", "encoding", "utf-16", "text.encoding is 'utf-16', allowed are utf-8, latin-1"),
         ("text", "pattern", "(", "text.pattern is no regular expression"),
+        ("text", "skip", [7], "text.skip is .7., allowed are strings"),
         ("text", "padding", "none", "text.padding is 'none', which is not of the right kind"),
     ],
 )
@@ -72,3 +74,15 @@ def test_a_string_where_the_mapping_has_numbers():
     reading = ImageReading("x", "pixels", axes="HW", shape=(8, 8), value_range=(0.0, 255.0))
     with pytest.raises(ValueError, match="key 'x': it is a string of 64 bytes where numbers belong"):
         reading.picture(Record({"x": [bytes(64)]}, {}, False))
+
+
+@pytest.mark.parametrize("form", ["string", "file_name"])
+def test_a_group_that_may_be_absent(form):
+    reading = TextReading(form, ("x",), pattern="(x)?")
+    with pytest.raises(ValueError, match=r"key 'x': (got 'abc', allowed is text that|no code in the name 'abc')"):
+        reading.read(Record({"x": [b"abc"]}, {}, False), "")
+
+
+def test_tokens_are_left_out():
+    reading = TextReading("string", ("x",), skip=("<S>", "</S>"))
+    assert reading.read(Record({"x": [b"<S>", b"4", b"0", b"</S>"]}, {}, True), "") == "40"

@@ -35,8 +35,8 @@ def test_the_catalogue_knows_what_each_network_can_do(name):
 def test_the_settings_name_what_there_is():
     assert config.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
     assert config.READOUTS == catalogue.READOUTS == tuple(READOUTS)
-    assert config.COLUMN_NETWORKS == networks_for("ctc")
-    assert config.OPTIMIZERS == tuple(optimizer.OPTIMIZERS) and config.SCHEDULES == tuple(optimizer.SCHEDULES)
+    assert networks_for("ctc") == config.COLUMN_NETWORKS
+    assert tuple(optimizer.OPTIMIZERS) == config.OPTIMIZERS and tuple(optimizer.SCHEDULES) == config.SCHEDULES
 
 
 def test_why_a_network_cannot_read():

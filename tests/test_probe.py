@@ -9,20 +9,23 @@ from PIL import Image
 
 from records.errors import DigitwiseError
 from records.foreign.listing import list_records
-from records.foreign.source import Entry, ForeignSource, look_at
+from records.foreign.source import Entry, ForeignSource
 from records.images.arrays import Layout, item_types, likely_layouts, possible_layouts, value_ranges
 from records.probe.findings import Answers
+from records.probe.look import look_at
 from records.probe.tables import read_table
 from records.tfrecord import example as examples
 from records.tfrecord.framing import frame
 from tests.foreign_writers import drawn, encoded, example, grey, hot, sequence, write
+
+NO_ANSWERS = Answers()
 
 
 @pytest.fixture
 def look(tmp_path):
     """The Look of records that `features(pixels, code, number)` makes of drawn images."""
 
-    def look(features, answers=Answers(), **options):
+    def look(features, answers=NO_ANSWERS, **options):
         path = tmp_path / "data.tfrecord"
         write(path, [example(**features(p, c, n)) for n, (p, c) in enumerate(drawn(**options))])
         return look_at(str(path), answers)
@@ -204,8 +207,10 @@ def test_an_unknown_key_is_named(look):
 def test_a_mapping_reads_images_of_several_shapes(tmp_path):
     path = tmp_path / "a"
     sizes = [(30 + n, 40 + 2 * n) for n in range(8)]
-    pictures = [np.asarray(Image.fromarray(grey(p)).resize((w, h))) for (p, _), (h, w) in zip(drawn(), sizes)]
-    rows = zip(pictures, drawn())
+    pictures = [
+        np.asarray(Image.fromarray(grey(p)).resize((w, h))) for (p, _), (h, w) in zip(drawn(), sizes, strict=False)
+    ]
+    rows = zip(pictures, drawn(), strict=False)
     write(path, [example(image=p.tobytes(), height=p.shape[0], width=p.shape[1], text=c) for p, (_, c) in rows])
     look = look_at(str(path))
     source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
@@ -313,10 +318,10 @@ def test_listing(tmp_path):
     listing = list_records(str(tmp_path))
     assert [file.name for file in listing.files] == ["a/train-00000-of-00002", "a/x.tfrec", "b/part-0"]
     assert sorted(reason for _, reason in listing.skipped) == [
-        "an index of a file of records",
+        "it is an index of a file of records",
+        "it is empty",
         "its ending is that of another kind of file",
-        "its name marks it as something beside the data",
-        "zero bytes",
+        "its name begins with . or _",
     ]
     assert [file.name for file in list_records(str(tmp_path / "*" / "part*")).files] == ["b/part-0"]
     (tmp_path / "a" / "train-00001-of-00002").write_bytes(b"\1" + record[1:])

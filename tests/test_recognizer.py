@@ -121,4 +121,4 @@ def test_a_checkpoint_from_before_there_was_cleaning_has_none(manifest):
 
 
 def test_every_precision_in_the_settings_is_known():
-    assert config.PRECISIONS == ("auto", *POLICIES)
+    assert ("auto", *POLICIES) == config.PRECISIONS

@@ -9,6 +9,7 @@ from pipeline.drawing.files import generate
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.dataset.reader import read_in_order
+from records.images.files import RAW
 from records.tfrecord.framing import read_records
 
 
@@ -59,7 +60,7 @@ def test_tensorflow_datasets_reads_the_folder(records):
             key, image, text = schema.decode(data)
             item = read.pop(key.encode())
             assert item["text"] == text.encode()
-            if records.encoding == schema.RAW:
+            if records.encoding == RAW:
                 expected = np.frombuffer(image, np.uint8).reshape(records.image_shape)
             else:
                 expected = tf.io.decode_image(image).numpy()

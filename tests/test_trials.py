@@ -17,8 +17,8 @@ from pipeline.report.summary import CleaningResult
 from pipeline.report.trials import CleaningsReport, FoldsReport, TrialResult, read_cleanings, save
 from pipeline.stages import trials
 from pipeline.values import SettingError
-from records.dataset.shards import split_of
 from records.errors import DigitwiseError
+from records.split import SplitRule
 from tests.training_fixtures import ALPHABET, make_records, settings_for_tests, stripes
 
 
@@ -35,10 +35,10 @@ def config_for(workdir, **records):
 
 def test_rotations_test_every_code_once():
     codes = [f"{number:03d}" for number in range(500)]
-    tested = [{code for code in codes if split_of(code, 0.1, 0.2, fold / 5) == "test"} for fold in range(5)]
+    tested = [{code for code in codes if SplitRule(0.1, 0.2, fold / 5).split(code) == "test"} for fold in range(5)]
     assert set().union(*tested) == set(codes) and sum(map(len, tested)) == len(codes)
     assert all(70 < len(fold) < 130 for fold in tested)
-    splits = [split_of(code, 0.1, 0.2, 0.4) for code in codes]
+    splits = [SplitRule(0.1, 0.2, 0.4).split(code) for code in codes]
     assert 30 < splits.count("validation") < 70
 
 

@@ -11,10 +11,11 @@ from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.dataset.verify import Promise, file_problems, shard_problem, verify_shard
 from records.errors import DamagedRecords
+from records.images.files import ENCODED, RAW
 from records.tfrecord import example
 from records.tfrecord.framing import frame, masked_crc
 
-PROMISE = Promise("0123456789", 2, 3, (2, 3, 1), schema.RAW)
+PROMISE = Promise("0123456789", 2, 3, (2, 3, 1), RAW)
 
 
 def record(number, text="42", image=b"abcdef"):
@@ -102,7 +103,7 @@ def test_records_that_break_the_promise(tmp_path, data, message):
 def test_an_image_that_does_not_decode(tmp_path):
     file = io.BytesIO()
     Image.new("L", (3, 2)).save(file, "PNG")
-    promise = dataclasses.replace(PROMISE, encoding=schema.ENCODED)
+    promise = dataclasses.replace(PROMISE, encoding=ENCODED)
     path = tmp_path / "a"
     path.write_bytes(record(0, image=file.getvalue()) + record(1, image=file.getvalue()[:-20]))
     with pytest.raises(DamagedRecords, match="a: record 1 at byte .*: its image cannot be decoded"):
@@ -117,9 +118,7 @@ def folder(tmp_path):
         path = tmp_path / f"codes-train.tfrecord-{index:05d}-of-00002"
         path.write_bytes(record(index))
         entries.append(verify_shard(path, PROMISE))
-    manifest = Manifest(
-        "codes", "0123456789", 2, 3, 2, 3, 1, schema.RAW, "", {"train": entries}, {"train": []}, {}, {}, {}
-    )
+    manifest = Manifest("codes", "0123456789", 2, 3, 2, 3, 1, RAW, "", {"train": entries}, {"train": []}, {}, {}, {})
     manifest.save(tmp_path)
     return Manifest.load(tmp_path)
 
@@ -134,17 +133,17 @@ def test_a_sound_folder(folder):
 
 def test_a_missing_shard(folder):
     folder.paths("train")[1].unlink()
-    assert "00001-of-00002: the shard is missing; the manifest says 1 records" in file_problems(folder)[0]
+    assert "00001-of-00002: the shard is missing; the manifest says 1 records" in str(file_problems(folder)[0])
 
 
 def test_an_empty_shard(folder):
     folder.paths("train")[1].write_bytes(b"")
-    assert "00001-of-00002: record 0 at byte 0: the file is empty" in file_problems(folder)[0]
+    assert "00001-of-00002: record 0 at byte 0: the file is empty" in str(file_problems(folder)[0])
 
 
 def test_an_extra_shard(folder):
     (folder.folder / "codes-train.tfrecord-00002-of-00003").write_bytes(record(5))
-    assert "00002-of-00003: the file is not in the manifest" in file_problems(folder)[0]
+    assert "00002-of-00003: the file is not in the manifest" in str(file_problems(folder)[0])
 
 
 def test_swapped_shards(folder):
@@ -154,7 +153,8 @@ def test_swapped_shards(folder):
     second.write_bytes(first_bytes)
     found = problems(folder)
     assert len(found) == 2
-    assert "00000-of-00002: record 0 at byte 0: every record is whole, but these are not the records" in found[0]
+    assert "00000-of-00002: record 0 at byte 0: every record is whole, but these are not the records" in found[0].text
+    assert [problem.file for problem in found] == [shard.file for shard in folder.splits["train"]]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,11 @@ def test_workers_end_with_their_parent(tmp_path):
     child = int(wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
     process.kill()
     process.wait()
-    wait_for(lambda: not os.path.exists(f"/proc/{child}") or "Z" in pathlib.Path(f"/proc/{child}/stat").read_text().split()[2])
+    wait_for(
+        lambda: (
+            not os.path.exists(f"/proc/{child}") or "Z" in pathlib.Path(f"/proc/{child}/stat").read_text().split()[2]
+        )
+    )
 
 
 @pytest.mark.slow

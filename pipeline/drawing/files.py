@@ -13,7 +13,7 @@ import os
 import pathlib
 import shutil
 
-from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key, versions
+from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
@@ -75,8 +75,8 @@ def generate(config, workdir):
 
 
 def source_settings(source):
-    """What decides the images: two runs with equal settings write equal bytes."""
-    return {"num_images": source.num_images, "drawing": source.drawing.settings, "versions": versions()}
+    """What decides the images: two runs with equal settings draw equal bytes."""
+    return source.identity()
 
 
 def read_settings(root):

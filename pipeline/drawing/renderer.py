@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import pathlib
 import random
+from collections.abc import Iterator
 from typing import Any, Self
 
 import captcha.image
@@ -188,19 +189,23 @@ class SyntheticSource:
     drawing: Drawing
     num_images: int
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[str, str]]:
         for index in range(self.num_images):
             text = self.drawing.text(index)
             yield image_key(index, text, self.named_by_code), text
 
-    def load(self, key):
+    def load(self, key: str) -> bytes:
         return encode(self.drawing.image(key_index(key)))
 
-    def name(self, key):
+    def name(self, key: str) -> str:
         return f"synthetic image {key_index(key)}"
 
+    def identity(self) -> dict[str, Any]:
+        """What decides the images: two sources with equal identities draw equal bytes."""
+        return {"num_images": self.num_images, "drawing": self.drawing.settings, "versions": versions()}
+
     @functools.cached_property
-    def named_by_code(self):
+    def named_by_code(self) -> bool:
         return is_safe_in_names(self.drawing.alphabet)
 
 

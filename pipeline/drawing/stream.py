@@ -24,7 +24,6 @@ from pipeline.drawing.renderer import Drawing, Draws
 from pipeline.machine.workers import run_in_order, worker_pool
 from pipeline.values import format_lengths, format_size
 from records.alphabet import Alphabet
-from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from records.images.files import in_mode
 from records.split import TRAIN, SplitRule
@@ -40,7 +39,7 @@ class Endless:
     alphabet: str
     max_length: int
     channels: int
-    split: SplitRule
+    rule: SplitRule
     is_folded: bool = False  # whether codes that differ only in case are one
 
     @classmethod
@@ -53,11 +52,11 @@ class Endless:
         )
         is_folded = config.records.fold_case
         _check_like(manifest, code, is_folded)
-        split = code_split(manifest)
-        if split is None:
+        rule = manifest.split_rule
+        if rule is None:
             raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records anew")
         drawing = Drawing.of(code, config.generate.drawing)
-        endless = cls(drawing, manifest.alphabet, manifest.max_length, channels, split, is_folded)
+        endless = cls(drawing, manifest.alphabet, manifest.max_length, channels, rule, is_folded)
         endless._check_drawable()
         return endless
 
@@ -71,7 +70,7 @@ class Endless:
         return Alphabet(self.alphabet).fold(text) if self.is_folded else text
 
     def is_for_training(self, text):
-        return self.split.by_hash(self.code(text)) == TRAIN
+        return self.rule.by_hash(self.code(text)) == TRAIN
 
     def example(self, index):
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
@@ -127,15 +126,6 @@ def drawn_batches(endless, batch_size, processes):
             if failures:  # the training heard of it in TensorFlow's words
                 raise failures[0] from None
             raise
-
-
-def code_split(manifest: Manifest) -> SplitRule | None:
-    """The rule by which the codes of these records were split; None where they do not say, or have all images in one
-    split, whatever their codes."""
-    if not {"validation_fraction", "test_fraction"} <= manifest.settings.keys():
-        return None
-    rule = SplitRule.from_json(manifest.settings)
-    return rule if rule.separates_codes else None
 
 
 def _check_like(manifest, code: CodeConfig, is_folded):

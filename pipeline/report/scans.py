@@ -42,7 +42,7 @@ class Exposure:
     @property
     def generation_rule(self) -> SplitRule | None:
         """Which codes were kept out of the generated images; None where none were generated, or that is not known."""
-        return split_rule_of(self.manifest) if self.generated and self.manifest else None
+        return self.manifest.split_rule if self.generated and self.manifest else None
 
     def splits_used(self, tested: str) -> list[str]:
         """The splits that had a part in the training, but for the one that is tested."""
@@ -85,15 +85,6 @@ class SplitScan:
     @property
     def different_pictures(self) -> int:
         return len(np.unique(self.pixels))
-
-
-def split_rule_of(manifest: Manifest) -> SplitRule | None:
-    """The rule that split these codes; None where they do not say, or all images were put into one split."""
-    try:
-        rule = SplitRule.from_json(manifest.settings)
-    except KeyError:
-        return None
-    return rule if rule.separates_codes else None
 
 
 def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: int) -> dict[str, SplitScan]:

@@ -4,7 +4,7 @@ from pipeline.config import RunConfig
 from pipeline.workdir import Workdir
 
 
-def generate(config: RunConfig, workdir: Workdir) -> bool:
+def generate(config: RunConfig, workdir: Workdir, _probes: object = None) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
     reason = _not_needed(config)
     if reason:

@@ -8,22 +8,23 @@ import time
 from collections.abc import Callable, Iterator
 
 from pipeline.config import RunConfig
+from pipeline.conversion.foreign import Probes
 from pipeline.machine.devices import is_chief
-from pipeline.machine.startup import import_tensorflow, own_environment
+from pipeline.machine.startup import own_environment
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
 # A stage returns False where it had nothing to do.
-Stage = Callable[[RunConfig, Workdir], bool | None]
+Stage = Callable[[RunConfig, Workdir, Probes], bool | None]
 
 # Modules are imported only when their stage runs: that of train takes seconds, and check must work without packages.
 STAGES: dict[str, str] = {
     "check": "pipeline.stages.check:check",
-    "inspect": "pipeline.stages.run:_inspect",
+    "inspect": "pipeline.stages.inspect:inspect",
     "generate": "pipeline.stages.generate:generate",
-    "records": "pipeline.stages.run:_records",
+    "records": "pipeline.stages.records:records",
     "train": "pipeline.stages.train:train",
-    "test": "pipeline.stages.run:_test",
+    "test": "pipeline.stages.test:run",
     "folds": "pipeline.stages.trials:folds",
     "cleanings": "pipeline.stages.trials:cleanings",
 }
@@ -44,10 +45,11 @@ def run_stages(config: RunConfig) -> int:
             return code
     _check_inputs(config)
     chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
+    probes = Probes()  # what --records holds is found out once, for all stages
     with workdir.locked() if chief else contextlib.nullcontext():
         for stage in config.ordered_stages:
             if stage != "check":
-                _run_stage(stage, config, workdir, chief)
+                _run_stage(stage, config, workdir, probes, chief)
     return 0
 
 
@@ -65,11 +67,11 @@ def _check_inputs(config: RunConfig) -> None:
             Checkpoints.given(flag, folder)
 
 
-def _run_stage(stage: str, config: RunConfig, workdir: Workdir, chief: bool) -> None:
+def _run_stage(stage: str, config: RunConfig, workdir: Workdir, probes: Probes, chief: bool) -> None:
     """A stage that finds its results complete leaves the time that they took."""
     began = time.monotonic()
     with _full_disk_named(stage, workdir):
-        worked = _function(stage)(config, workdir)
+        worked = _function(stage)(config, workdir, probes)
     if chief and worked is not False:
         workdir.write_seconds(stage, time.monotonic() - began)
 
@@ -98,28 +100,3 @@ def _full_disk_named(stage: str, workdir: Workdir) -> Iterator[None]:
         raise DigitwiseError(
             f"{stage}: cannot write to {where}: {reason}. Make room, then run the same command again to continue"
         ) from error
-
-
-def _inspect(config: RunConfig, workdir: Workdir) -> bool:
-    from pipeline.stages.inspect import inspect
-
-    inspect(config, workdir)
-    return False
-
-
-def _records(config: RunConfig, workdir: Workdir) -> bool:
-    from pipeline.conversion.convert import convert, draws_all
-
-    return convert(config, workdir, held_out_only=draws_all(config) and "train" in config.ordered_stages)
-
-
-def _test(config: RunConfig, workdir: Workdir) -> bool:
-    from pipeline.conversion.convert import records_to_test
-
-    records = records_to_test(config, workdir)
-    import_tensorflow()
-    from pipeline.report.files import previous_summary
-    from pipeline.stages.test import test
-
-    previous = previous_summary(workdir.report)
-    return not test(config, workdir, workdir.read_seconds(), records).repeats(previous)

@@ -15,6 +15,8 @@ from importlib import metadata
 from typing import Any
 
 from pipeline.config import RunConfig
+from pipeline.conversion.foreign import Probes
+from pipeline.machine.startup import import_tensorflow
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.report import files
 from pipeline.report.claim import claim, find_exposure, is_repeatable
@@ -26,12 +28,21 @@ from pipeline.report.scans import SplitScan, scan_splits
 from pipeline.report.summary import CheckpointUsed, RecordsUsed, Settings, Summary
 from pipeline.report.text import print_summary
 from pipeline.report.trials import read_cleanings
+from pipeline.stages.inputs import records_to_test
 from pipeline.workdir import Workdir, plain
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
 _BATCH_SIZE = 250
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
+
+
+def run(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
+    """The stage: tests what the settings name; the result is whether it found anything new."""
+    records = records_to_test(config, workdir, probes)
+    import_tensorflow()
+    previous = files.previous_summary(workdir.report)
+    return not test(config, workdir, workdir.read_seconds(), records).repeats(previous)
 
 
 def test(

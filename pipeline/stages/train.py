@@ -3,16 +3,17 @@
 import pathlib
 
 from pipeline.config import RunConfig
-from pipeline.conversion.convert import records_to_train
+from pipeline.conversion.foreign import Probes
 from pipeline.machine.startup import import_tensorflow
+from pipeline.stages.inputs import records_to_train
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
 
-def train(config: RunConfig, workdir: Workdir) -> bool:
+def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
     """Trains, or continues a training; the result is whether there was anything left to train."""
-    records = records_to_train(config, workdir)
+    records = records_to_train(config, workdir, probes)
     check_splits(config, Manifest.load(records))
     before = _files(workdir.checkpoints)
     import_tensorflow()

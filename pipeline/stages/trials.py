@@ -12,21 +12,23 @@ import pathlib
 import shutil
 
 from pipeline.config import CLEANINGS, RunConfig
-from pipeline.conversion.convert import convert, find_source, records_to_train
+from pipeline.conversion.convert import convert, split_rule
+from pipeline.conversion.sources import find_source
 from pipeline.machine.own_process import run_alone
 from pipeline.machine.startup import import_tensorflow
 from pipeline.report.summary import CleaningResult
 from pipeline.report.trials import CleaningsReport, FoldsReport, TrialResult, save
+from pipeline.stages.inputs import records_to_train
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
-from records.split import TEST, TRAIN, VALIDATION, SplitRule
+from records.split import TEST, VALIDATION
 
 _HELD_OUT = "Each image was tested once, by a network trained without it and without any other image of its code"
 _EXCEPT_BEFORE = " (except in the training that it began with: the report of each part says what is known of that)"
 
 
-def folds(config: RunConfig, workdir: Workdir) -> FoldsReport:
+def folds(config: RunConfig, workdir: Workdir, _probes: object = None) -> FoldsReport:
     """Trains and tests on each part of the codes in turn, and prints what all of them come to."""
     count = config.trials.folds
     asked = _for_folds(config)
@@ -49,7 +51,7 @@ def folds(config: RunConfig, workdir: Workdir) -> FoldsReport:
     return report
 
 
-def cleanings(config: RunConfig, workdir: Workdir) -> CleaningsReport:
+def cleanings(config: RunConfig, workdir: Workdir, _probes: object = None) -> CleaningsReport:
     """Trains once with each cleaning, and prints what it is worth on the validation split."""
     records = records_to_train(config, workdir)
     manifest = Manifest.load(records)
@@ -92,12 +94,12 @@ def _for_folds(config: RunConfig) -> RunConfig:
 
 def _check_folds(config: RunConfig, workdir: Workdir) -> None:
     """Raises, before the first training, where a part would have nothing to test or nothing to train on."""
-    asked, count = config.records, config.trials.folds
+    count = config.trials.folds
     texts = {text for _, text in find_source(config, workdir).rows()}
     for number in range(count):
-        rule = SplitRule(asked.validation_fraction, asked.test_fraction, number / count)
+        rule = dataclasses.replace(split_rule(config.records), rotation=number / count)
         splits = {rule.split(text) for text in texts}
-        for split, needed in ((TEST, "to test"), (TRAIN, "to train on")):
+        for split, needed in (("test", "to test"), ("train", "to train on")):
             if split not in splits:
                 raise DigitwiseError(
                     f"--folds={count}: part {number + 1} of the {len(texts)} codes would have none {needed}: "
@@ -108,7 +110,8 @@ def _check_folds(config: RunConfig, workdir: Workdir) -> None:
 def _fold(config: RunConfig, rotation: float, root: str) -> TrialResult:
     workdir = Workdir(config.workdir)
     workdir.create()
-    convert(config, workdir, rotation=rotation, images_of=Workdir(root))
+    rule = dataclasses.replace(split_rule(config.records), rotation=rotation)
+    convert(config, workdir, rule, images_of=Workdir(root))
     return _train_and_test(config, workdir, workdir.records)
 
 

@@ -4,15 +4,16 @@ import functools
 
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
+from records.atomic import AnyPath
 from records.dataset.manifest import Manifest
 from records.dataset.verify import file_problems, shard_problem
 from records.errors import DigitwiseError
 
 _LINES_SHOWN = 20
-_MEND = "restore the file, or make the records anew: --stage=records after removing"
+_REMEDY = "restore the file, or write the records again: --stage=records after removing"
 
 
-def verify(folder, processes):
+def verify(folder: AnyPath, processes: int) -> bool:
     """Prints what is wrong with the records; the result is whether nothing is."""
     try:
         manifest = Manifest.load(folder)
@@ -20,8 +21,8 @@ def verify(folder, processes):
         print(f"check: {error}")
         return False
     problems = file_problems(manifest)
-    named = " ".join(problems)
-    shards = [shard for shards in manifest.splits.values() for shard in shards if shard.file not in named]
+    damaged = {problem.file for problem in problems}
+    shards = [shard for shards in manifest.splits.values() for shard in shards if shard.file not in damaged]
     total = sum(shard.count for shard in shards)
     with progress("verify", total, unit="records") as advance:
         for shard, problem in run_pieces(functools.partial(shard_problem, manifest), shards, processes):
@@ -36,5 +37,5 @@ def verify(folder, processes):
         print(f"  {problem}")
     if len(problems) > _LINES_SHOWN:
         print(f"  and {len(problems) - _LINES_SHOWN} more")
-    print(f"check: {_MEND} {folder}")
+    print(f"check: {_REMEDY} {folder}")
     return False

@@ -9,7 +9,7 @@ import math
 from typing import Any, Self
 
 from pipeline.config import RunConfig, TrainConfig
-from pipeline.drawing.stream import Endless, code_split
+from pipeline.drawing.stream import Endless
 from pipeline.machine.devices import fast_precision
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
@@ -71,7 +71,7 @@ class Plan:
         asked = dataclasses.replace(config.train, augmentation=strength)
         provenance = Provenance(
             plain(asked.result_settings),
-            TrainedRecords.of(manifest, code_split(manifest)),
+            TrainedRecords.of(manifest, manifest.split_rule),
             plain(endless.settings) if endless else None,
             _earlier(asked, found),
         )

@@ -8,13 +8,16 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+from typing import Any, Self
 
-from records.atomic import write_text
+from records.atomic import AnyPath, write_text
 from records.errors import DamagedRecords, DigitwiseError
+from records.split import SplitRule
 
 FILE_NAME = "manifest.json"
 FORMAT = "digitwise-records"
 FORMAT_VERSION = 1
+PLAIN, GZIP = "", "gzip"  # compression; manifests of old versions may say "none" for the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,10 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A folder of records. `classes[split][position]` counts the characters at that position."""
+    """A folder of records. `classes[split][position]` counts the characters at that position.
+
+    `settings` are what decided the records, as JSON; RecordSettings is their typed form.
+    """
 
     name: str
     alphabet: str
@@ -40,26 +46,35 @@ class Manifest:
     channels: int
     encoding: str
     compression: str
-    splits: dict
-    classes: dict
-    settings: dict
-    versions: dict
-    fonts: dict
-    folder: pathlib.Path = None
+    splits: dict[str, tuple[Shard, ...]]
+    classes: dict[str, list[dict[str, int]]]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    fonts: dict[str, str]
+    folder: pathlib.Path = pathlib.Path()
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple[int, int, int]:
         return self.height, self.width, self.channels
 
-    def count(self, split):
+    def count(self, split: str) -> int:
         return sum(shard.count for shard in self.splits.get(split, ()))
 
-    def paths(self, split):
+    def paths(self, split: str) -> list[pathlib.Path]:
         return [self.folder / shard.file for shard in self.splits.get(split, ())]
 
     @property
-    def fingerprint(self):
-        """A digest of every byte of every shard, by which a later stage knows the data again."""
+    def split_rule(self) -> SplitRule | None:
+        """The rule that tells the split of any code; None where the records do not say, or ignored the codes."""
+        try:
+            rule = SplitRule.from_json(self.settings)
+        except KeyError:
+            return None
+        return rule if rule.separates_codes else None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of every byte of every shard, by which a later stage recognises the data."""
         digest = hashlib.sha256()
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
@@ -67,7 +82,7 @@ class Manifest:
         return digest.hexdigest()
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: AnyPath) -> Self:
         path = pathlib.Path(folder) / FILE_NAME
         try:
             content = json.loads(path.read_bytes())
@@ -75,8 +90,8 @@ class Manifest:
             raise DigitwiseError(
                 f"{path} is missing: {folder} holds no records of digitwise; --stage=records writes them"
             ) from None
-        except ValueError as error:
-            raise DamagedRecords(f"{path} is not readable JSON ({error}); write the records anew") from None
+        except (ValueError, RecursionError) as error:
+            raise DamagedRecords(f"{path} is not readable JSON ({error}); write the records again") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DamagedRecords(f"{path} is not a manifest of digitwise")
         if content.get("format_version") != FORMAT_VERSION:
@@ -85,16 +100,18 @@ class Manifest:
             )
         try:
             return cls._from_json(content, pathlib.Path(folder))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DamagedRecords(f"{path} is damaged ({error!r}); write the records anew") from None
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DamagedRecords(f"{path} is damaged ({error!r}); write the records again") from None
 
     @classmethod
-    def _from_json(cls, content, folder):
-        names = [f.name for f in dataclasses.fields(cls) if f.name not in ("folder", "splits")]
+    def _from_json(cls, content: dict[str, Any], folder: pathlib.Path) -> Self:
+        names = [f.name for f in dataclasses.fields(cls) if f.name not in ("folder", "splits", "compression")]
         splits = {split: tuple(Shard(**shard) for shard in shards) for split, shards in content["splits"].items()}
-        return cls(**{name: content[name] for name in names}, splits=splits, folder=folder)
+        compression = PLAIN if content["compression"] == "none" else content["compression"]
+        given = {name: content[name] for name in names}
+        return cls(**given, splits=splits, compression=compression, folder=folder)
 
-    def save(self, folder):
+    def save(self, folder: AnyPath) -> None:
         content = dataclasses.asdict(self)
         del content["folder"]
         content = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}

@@ -1,30 +1,41 @@
-"""Records as tf.data datasets: what comes when is a pure function of the shards, the seed and the epoch.
+"""Records as tf.data datasets: the order is a pure function of the shards and the seed.
 
 parse = batch_parser(manifest, channels=1)
 for images, label_ids in read_in_order(manifest, "test").batch(64).map(parse):
     ...
 """
 
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
-from records.alphabet import Alphabet
+from records.alphabet import PADDING, Alphabet
 from records.dataset import schema
+from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords
+from records.images.files import RAW
 
-# The order of what is read in parallel depends on these two, so they are constants and not a matter of cores.
+# The order of what is read in parallel depends on these two, so they are constants, whatever the number of cores.
 _CYCLE_LENGTH = 4
 _BLOCK_LENGTH = 16
 _BUFFER_BYTES = 1 << 20
+# Pillow's weights of red, green and blue for grey, in 65536ths: 0.299, 0.587, 0.114.
+_GREY_WEIGHTS = [19595, 38470, 7471]
+# TensorFlow has no type hints that mypy reads.
+Tensor = Any
+Dataset = Any
 
 
-def read_in_order(manifest, split):
+def read_in_order(manifest: Manifest, split: str) -> Dataset:
     """Serialized Examples of a split, shard after shard: the i-th of them has the number i."""
     paths = [str(path) for path in _whole_files(manifest, split)]
     dataset = tf.data.TFRecordDataset(tf.constant(paths, tf.string), _compression(manifest), _BUFFER_BYTES)
     return dataset.apply(tf.data.experimental.assert_cardinality(manifest.count(split)))
 
 
-def read_mixed(manifest, split, seed):
+def read_mixed(manifest: Manifest, split: str, seed: int) -> Dataset:
     """Serialized Examples, the shards in an order drawn by `seed` and interleaved."""
     paths = [str(path) for path in _whole_files(manifest, split)]
     compression = _compression(manifest)
@@ -32,15 +43,15 @@ def read_mixed(manifest, split, seed):
     return _mix(manifest, split, seed, shards, lambda path: tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES))
 
 
-def numbers_mixed(manifest, split, seed):
+def numbers_mixed(manifest: Manifest, split: str, seed: int) -> Dataset:
     """The numbers of the Examples, in the order in which `read_mixed` gives the Examples themselves."""
     ends = tf.cumsum(tf.constant([shard.count for shard in manifest.splits.get(split, ())], tf.int64))
     starts = tf.concat([[0], ends[:-1]], axis=0)
     return _mix(manifest, split, seed, tf.data.Dataset.from_tensor_slices((starts, ends)), tf.data.Dataset.range)
 
 
-def _mix(manifest, split, seed, shards, open_shard):
-    """One function for both, because equal order is what makes pictures kept in memory and pictures read equal."""
+def _mix(manifest: Manifest, split: str, seed: int, shards: Dataset, open_shard: Callable[..., Dataset]) -> Dataset:
+    """One function for both: images kept in memory and images read must come in the same order."""
     shards = shards.shuffle(max(1, len(manifest.paths(split))), seed=seed, reshuffle_each_iteration=False)
     dataset = shards.interleave(
         open_shard,
@@ -52,25 +63,25 @@ def _mix(manifest, split, seed, shards, open_shard):
     return dataset.apply(tf.data.experimental.assert_cardinality(manifest.count(split)))
 
 
-def batch_parser(manifest, channels):
+def batch_parser(manifest: Manifest, channels: int) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """A function from serialized Examples [batch] to (images uint8 [batch, height, width, channels], label_ids)."""
     label_ids = label_lookup(manifest.alphabet, manifest.max_length)
 
-    def parse(serialized):
+    def parse(serialized: Tensor) -> tuple[Tensor, Tensor]:
         features = schema.parse_batch(serialized)
         return decode_images(features[schema.IMAGE], manifest, channels), label_ids(features[schema.TEXT])
 
     return parse
 
 
-def decode_images(encoded, manifest, channels):
+def decode_images(encoded: Tensor, manifest: Manifest, channels: int) -> Tensor:
     """Image bytes [batch] -> uint8 [batch, height, width, channels]."""
     height, width, stored = manifest.image_shape
-    if manifest.encoding == schema.RAW:
+    if manifest.encoding == RAW:
         images = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), [-1, height, width, stored])
         return match_channels(images, channels)
 
-    def decode(data):
+    def decode(data: Tensor) -> Tensor:
         # decode_png tells PNG from JPEG by content, and gives a static number of dimensions.
         return tf.ensure_shape(tf.io.decode_png(data, channels=stored), [height, width, stored])
 
@@ -78,33 +89,33 @@ def decode_images(encoded, manifest, channels):
     return match_channels(images, channels)
 
 
-def match_channels(images, channels):
-    """uint8 images of 1 or 3 channels as `channels`, to the very grey that Pillow's mode L has."""
+def match_channels(images: Tensor, channels: int) -> Tensor:
+    """uint8 images of 1 or 3 channels as `channels`; grey is computed exactly as by Pillow's mode L."""
     if images.shape[-1] == channels:
         return images
     if channels == 3:
         return tf.repeat(images, 3, axis=-1)
-    weighted = tf.cast(images, tf.int32) * tf.constant([19595, 38470, 7471])
+    weighted = tf.cast(images, tf.int32) * tf.constant(_GREY_WEIGHTS)
     return tf.cast((tf.reduce_sum(weighted, axis=-1, keepdims=True) + 0x8000) // 0x10000, tf.uint8)
 
 
-def label_lookup(alphabet, max_length):
-    """A function from texts [batch] to label_ids int32 [batch, max_length], padded with -1."""
+def label_lookup(alphabet: str, max_length: int) -> Callable[[Tensor], Tensor]:
+    """A function from texts [batch] to label_ids int32 [batch, max_length], padded with -1 (PADDING)."""
     codepoints = [ord(character) for character in Alphabet(alphabet).characters]
-    ids = [-1] * (max(codepoints) + 2)
+    ids = [PADDING] * (max(codepoints) + 2)
     for number, codepoint in enumerate(codepoints):
         ids[codepoint] = number
     table = tf.constant(ids, tf.int32)
 
-    def lookup(texts):
-        # A character beyond the table is looked up at its last place, which holds -1.
+    def lookup(texts: Tensor) -> Tensor:
+        # A character beyond the table is looked up at its last place, which holds PADDING.
         padded = tf.strings.unicode_decode(texts, "UTF-8").to_tensor(len(ids) - 1, shape=[None, max_length])
         return tf.gather(table, tf.minimum(padded, len(ids) - 1))
 
     return lookup
 
 
-def _whole_files(manifest, split):
+def _whole_files(manifest: Manifest, split: str) -> list[pathlib.Path]:
     """The paths of a split. TensorFlow reads a cut file as a shorter one, so sizes are compared first."""
     paths = manifest.paths(split)
     for shard, path in zip(manifest.splits.get(split, ()), paths, strict=True):
@@ -113,9 +124,11 @@ def _whole_files(manifest, split):
         except OSError:
             raise DamagedRecords(f"{path} is missing, and {shard.count} examples with it") from None
         if size != shard.bytes:
-            raise DamagedRecords(f"{path} has {size} bytes and the manifest says {shard.bytes}; write the records anew")
+            raise DamagedRecords(
+                f"{path} has {size} bytes and the manifest says {shard.bytes}; write the records again"
+            )
     return paths
 
 
-def _compression(manifest):
-    return {"none": ""}.get(manifest.compression, manifest.compression.upper())
+def _compression(manifest: Manifest) -> str:
+    return manifest.compression.upper()  # as TensorFlow spells it

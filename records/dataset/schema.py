@@ -5,22 +5,23 @@ text    the code, in UTF-8
 key     what the image is called in its source
 """
 
+from typing import Any
+
+from records.dataset.manifest import Manifest
+from records.images.files import RAW
 from records.tfrecord import example
 
 IMAGE = "image"
 TEXT = "text"
 KEY = "key"
 
-ENCODED = "encoded"
-RAW = "raw"
 
-
-def encode(key, image, text):
+def encode(key: str, image: bytes, text: str) -> bytes:
     """The serialized Example of one image."""
     return example.encode({IMAGE: image, KEY: key.encode("utf-8"), TEXT: text.encode("utf-8")})
 
 
-def decode(data):
+def decode(data: bytes) -> tuple[str, bytes, str]:
     """(key, image bytes, text) of a serialized Example; ValueError says what is wrong with it."""
     features = example.decode(data)
     values = []
@@ -34,20 +35,21 @@ def decode(data):
     return values[0].decode("utf-8"), values[1], values[2].decode("utf-8")
 
 
-def parse_batch(serialized):
+def parse_batch(serialized: Any) -> dict[str, Any]:
     """TensorFlow: serialized Examples [batch] -> {image, text, key}, string tensors [batch]."""
     import tensorflow as tf
 
     feature = tf.io.FixedLenFeature([], tf.string)
-    return tf.io.parse_example(serialized, {IMAGE: feature, TEXT: feature, KEY: feature})
+    parsed: dict[str, Any] = tf.io.parse_example(serialized, {IMAGE: feature, TEXT: feature, KEY: feature})
+    return parsed
 
 
-def tfds_features(manifest):
-    """The text of features.json, by which tensorflow-datasets reads the folder."""
+def tfds_features(manifest: Manifest) -> dict[str, Any]:
+    """The content of features.json, by which tensorflow-datasets reads the folder."""
     shape = {"dimensions": [str(size) for size in (manifest.height, manifest.width, manifest.channels)]}
     prefix = "tensorflow_datasets.core.features."
     if manifest.encoding == RAW:
-        image = {
+        image: dict[str, Any] = {
             "pythonClassName": prefix + "tensor_feature.Tensor",
             "tensor": {"shape": shape, "dtype": "uint8", "encoding": "bytes"},
         }
@@ -60,8 +62,8 @@ def tfds_features(manifest):
     }
 
 
-def tfds_info(manifest):
-    """The text of dataset_info.json, which tells tensorflow-datasets the shards and their lengths."""
+def tfds_info(manifest: Manifest) -> dict[str, Any]:
+    """The content of dataset_info.json, which tells tensorflow-datasets the shards and their lengths."""
     return {
         "name": manifest.name,
         "version": "1.0.0",

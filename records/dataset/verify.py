@@ -1,7 +1,7 @@
 """Whether records are what they were when they were written: framing, checksums, counts, images, labels.
 
-for problem in folder_problems(manifest): ...
-shard = verify_shard(path, expectation)
+for problem in file_problems(manifest): print(problem)
+shard = verify_shard(path, Promise.of(manifest))
 """
 
 import dataclasses
@@ -10,10 +10,11 @@ import os
 import pathlib
 
 from records.alphabet import Alphabet
+from records.atomic import AnyPath
 from records.dataset import schema
-from records.dataset.manifest import Shard
+from records.dataset.manifest import Manifest, Shard
 from records.dataset.shards import is_shard_name
-from records.errors import DamagedRecords
+from records.errors import DamagedRecords, quoted
 from records.images.files import check_stored
 from records.tfrecord.framing import OVERHEAD, read_records
 
@@ -25,15 +26,26 @@ class Promise:
     alphabet: str
     min_length: int
     max_length: int
-    image_shape: tuple
+    image_shape: tuple[int, int, int]
     encoding: str
 
     @classmethod
-    def of(cls, manifest):
+    def of(cls, manifest: Manifest) -> "Promise":
         return cls(manifest.alphabet, manifest.min_length, manifest.max_length, manifest.image_shape, manifest.encoding)
 
 
-def verify_shard(path, promise, expected=None):
+@dataclasses.dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong with one file of a set; `text` names the file too."""
+
+    file: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def verify_shard(path: AnyPath, promise: Promise, expected: Shard | None = None) -> Shard:
     """The Shard that `path` is, after reading every byte of it; DamagedRecords names file, offset, record and fault."""
     path = pathlib.Path(path)
     alphabet = Alphabet(promise.alphabet)
@@ -60,41 +72,47 @@ def verify_shard(path, promise, expected=None):
     return Shard(path.name, count, os.path.getsize(path), digest)
 
 
-def _check_record(data, promise, alphabet):
+def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
     try:
         _, image, text = schema.decode(data)
     except ValueError as error:
         raise DamagedRecords(f"it is not an Example of digitwise ({error})") from None
     unknown = alphabet.unknown(text)
     if unknown is not None:
-        raise DamagedRecords(f"its text {text!r} has {unknown!r}, which is not in the alphabet {promise.alphabet!r}")
+        raise DamagedRecords(
+            f"its text {quoted(text)} has {unknown!r}, which is not in the alphabet {promise.alphabet!r}"
+        )
     if not promise.min_length <= len(text) <= promise.max_length:
         raise DamagedRecords(
-            f"its text {text!r} has {len(text)} characters, {promise.min_length} to {promise.max_length} were promised"
+            f"its text {quoted(text)} has {len(text)} characters, "
+            f"{promise.min_length} to {promise.max_length} were promised"
         )
     check_stored(image, promise.image_shape, promise.encoding)
 
 
-def file_problems(manifest):
-    """What a look at the folder alone tells: shards that are missing, empty, of another size, or not of this set."""
+def file_problems(manifest: Manifest) -> list[Problem]:
+    """What the names and sizes of the files alone tell: shards that are missing, empty, or not of this set."""
     problems = []
     listed = {shard.file: shard for shards in manifest.splits.values() for shard in shards}
     for shard in listed.values():
         path = manifest.folder / shard.file
         if not path.exists():
-            problems.append(f"{path}: the shard is missing; the manifest says {shard.count} records")
+            text = f"{path}: the shard is missing; the manifest says {shard.count} records"
+            problems.append(Problem(shard.file, text))
         elif path.stat().st_size == 0:
-            problems.append(f"{path}: record 0 at byte 0: the file is empty; the manifest says {shard.count} records")
+            text = f"{path}: record 0 at byte 0: the file is empty; the manifest says {shard.count} records"
+            problems.append(Problem(shard.file, text))
     for path in sorted(manifest.folder.iterdir()):
         if is_shard_name(path.name) and path.name not in listed:
-            problems.append(f"{path}: the file is not in the manifest; it would be read as part of the set")
+            text = f"{path}: the file is not in the manifest; it would be read as part of the set"
+            problems.append(Problem(path.name, text))
     return problems
 
 
-def shard_problem(manifest, shard):
-    """What is wrong with one shard of a folder, as one line, or None."""
+def shard_problem(manifest: Manifest, shard: Shard) -> Problem | None:
+    """What is wrong with one shard of a folder, after reading every byte of it."""
     try:
         verify_shard(manifest.folder / shard.file, Promise.of(manifest), shard)
     except DamagedRecords as error:
-        return str(error)
+        return Problem(shard.file, str(error))
     return None

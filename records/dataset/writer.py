@@ -1,7 +1,7 @@
 """Writes one shard of a source: a pure function of the source, the plan and the shard's number to the bytes of a file.
 
 A plan file holds a line of JSON, [key, text], for each example of the shard. Local processes and cluster workers call
-the same `write_shard`; a shard that stands has been read back and found right.
+the same `write_shard`; a shard that has its name has been read back and found right.
 """
 
 import dataclasses
@@ -9,14 +9,16 @@ import gzip
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterator
 
-from records.atomic import atomic_file, write_text
+from records.atomic import AnyPath, atomic_file, write_text
 from records.dataset import schema
-from records.dataset.manifest import Shard
+from records.dataset.manifest import GZIP, PLAIN, Shard
 from records.dataset.shards import order_of
 from records.dataset.verify import Promise, verify_shard
 from records.errors import DamagedRecords, DigitwiseError
 from records.images.files import StoredForm, check_stored, stored_bytes
+from records.source import Source
 from records.tfrecord.framing import frame, read_records
 
 
@@ -25,26 +27,27 @@ class ShardSpec:
     """All that it takes to write one shard."""
 
     split: str
-    source: object
+    source: Source
     plan: str
     target: str
     form: StoredForm
     promise: Promise
-    compression: str = ""
+    compression: str = PLAIN
 
 
-def write_shard(spec):
+def write_shard(spec: ShardSpec) -> Shard:
     """Writes the shard, reads it back, and returns its entry for the manifest."""
     rows = list(read_plan(spec.plan))
     rows.sort(key=lambda row: order_of(row[0]))
     target = pathlib.Path(spec.target)
     with atomic_file(target) as file:
-        if spec.compression == "gzip":
+        if spec.compression == GZIP:
             # No time and no name in the header, so that equal records make equal files.
             with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
-                _write_rows(packed, rows, spec)
+                for data in _framed(rows, spec):
+                    packed.write(data)
         else:
-            _write_rows(file, rows, spec)
+            file.writelines(_framed(rows, spec))
         file.flush()
         written = _read_back(file.name, rows, spec)
     shard = dataclasses.replace(written, file=target.name)
@@ -52,7 +55,7 @@ def write_shard(spec):
     return shard
 
 
-def standing_shard(target):
+def standing_shard(target: AnyPath) -> Shard | None:
     """The entry of a shard that an earlier run finished, or None; its bytes are checked against the entry."""
     try:
         shard = Shard(**json.loads(entry_path(target).read_text()))
@@ -63,26 +66,27 @@ def standing_shard(target):
     return shard if stands else None
 
 
-def entry_path(target):
+def entry_path(target: AnyPath) -> pathlib.Path:
     """Where a shard's entry waits until the manifest is written."""
     target = pathlib.Path(target)
     return target.with_name(f".{target.name}.json")
 
 
-def read_plan(path):
+def read_plan(path: AnyPath) -> Iterator[tuple[str, str]]:
     """Yields (key, text)."""
     with open(path, encoding="utf-8") as file:
         for line in file:
-            yield tuple(json.loads(line))
+            key, text = json.loads(line)
+            yield key, text
 
 
-def _write_rows(file, rows, spec):
+def _framed(rows: list[tuple[str, str]], spec: ShardSpec) -> Iterator[bytes]:
     for key, text in rows:
         image = stored_bytes(spec.source.load(key), spec.source.name(key), spec.form)
-        file.write(frame(schema.encode(key, image, text)))
+        yield frame(schema.encode(key, image, text))
 
 
-def _read_back(path, rows, spec):
+def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> Shard:
     """Verifies what was written; an image that does not decode is blamed on its file."""
     try:
         return verify_shard(path, spec.promise)
@@ -91,8 +95,8 @@ def _read_back(path, rows, spec):
         raise
 
 
-def _blame_image(path, rows, spec):
-    for (_, data), (key, _) in zip(read_records(path), rows):
+def _blame_image(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> None:
+    for (_, data), (key, _) in zip(read_records(path), rows, strict=False):
         _, image, _ = schema.decode(data)
         try:
             check_stored(image, spec.promise.image_shape, spec.promise.encoding)

@@ -1,13 +1,14 @@
 """The files of records that a path, a folder or a glob stands for, whatever they are called.
 
-A file is known by its content: a record's header whose checksum is right, or gzip, or zlib. In a folder, what is
-plainly something else is passed over and named; a file that should hold records and does not stops the run.
+A file is recognised by its content: a record's header whose checksum is right, or gzip, or zlib. In a folder, what is
+clearly something else is skipped and named; a file that should hold records and does not stops the run.
 """
 
 import dataclasses
 import glob
 import os
 import re
+from collections.abc import Iterable
 
 from records.errors import DamagedRecords, DigitwiseError
 from records.tfrecord.framing import compression_of, is_header
@@ -33,14 +34,14 @@ class RecordFile:
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """The files that one entry of --records stands for, sorted, and those passed over: (path, why)."""
+    """The files that one entry of --records stands for, sorted, and those skipped: (path, why)."""
 
     entry: str
-    files: tuple
-    skipped: tuple
+    files: tuple[RecordFile, ...]
+    skipped: tuple[tuple[str, str], ...]
 
     @property
-    def folders(self):
+    def folders(self) -> list[str]:
         """Where files that describe the records may lie."""
         found = dict.fromkeys(os.path.dirname(file.path) for file in self.files)
         for folder in list(found):
@@ -48,16 +49,20 @@ class Listing:
         return list(found)
 
     @property
-    def bytes(self):
+    def total_bytes(self) -> int:
         return sum(file.size for file in self.files)
 
 
-def list_records(entry):
+def list_records(entry: str) -> Listing:
     """The Listing of a path, a folder or a glob."""
-    files, skipped = [], []
+    files: list[RecordFile] = []
+    skipped: list[tuple[str, str]] = []
+    first: dict[str, str] = {}
     root, paths = _paths(entry)
     for path in paths:
-        reason = _no_records(path)
+        # One file under two names, by a link or by `data/../data`, would give every record twice.
+        known = first.setdefault(os.path.realpath(path), path)
+        reason = _no_records(path) if known == path else f"it is the same file as {os.path.basename(known)}"
         if reason:
             skipped.append((path, reason))
             continue
@@ -67,23 +72,35 @@ def list_records(entry):
         if not compression and not is_header(head):
             raise DamagedRecords(
                 f"{path}: record 0 at byte 0: it does not begin as TFRecord files do, nor gzip, nor zlib; "
-                "name the files with a glob that leaves it out, if it is something else"
+                "if it is something else, name the files with a glob that leaves it out"
             )
         files.append(RecordFile(path, os.path.relpath(path, root), os.path.getsize(path), compression))
     if not files:
         why = "; ".join(f"{os.path.basename(path)}: {reason}" for path, reason in skipped[:4])
-        raise DigitwiseError(f"--records={entry}: no file of records is there" + (f" ({why})" if why else ""))
+        raise DigitwiseError(f"--records={entry}: there is no file of records" + (f" ({why})" if why else ""))
     return Listing(entry, tuple(files), tuple(skipped))
 
 
-def _paths(entry):
+def check_distinct(listings: Iterable[Listing]) -> None:
+    """Raises where two entries of --records share a file: its records would count twice."""
+    entries: dict[str, str] = {}
+    for listing in listings:
+        for file in listing.files:
+            other = entries.setdefault(os.path.realpath(file.path), listing.entry)
+            if other != listing.entry:
+                raise DigitwiseError(
+                    f"--records: {file.path} is in two entries, {other} and {listing.entry}: name each file once"
+                )
+
+
+def _paths(entry: str) -> tuple[str, list[str]]:
     """(the folder that names are counted from, sorted paths of files)."""
     if os.path.isdir(entry):
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(entry) for name in names]
-        return entry, _bounded(entry, sorted(paths))
+        below = [os.path.join(folder, name) for folder, _, names in os.walk(entry) for name in names]
+        return entry, _bounded(entry, sorted(below))
     if os.path.exists(entry):
         return os.path.dirname(entry) or ".", [entry]
-    paths = []
+    paths: list[str] = []
     for path in glob.iglob(entry, recursive=True):
         if os.path.isdir(path):
             paths += _paths(path)[1]
@@ -91,29 +108,29 @@ def _paths(entry):
             paths.append(path)
         _bounded(entry, paths)
     if not paths:
-        raise DigitwiseError(f"--records={entry}: there is no such file or folder, and no file fits it as a glob")
+        raise DigitwiseError(f"--records={entry}: there is no such file or folder, and no file matches it as a glob")
     fixed = re.split(r"[*?\[]", entry)[0]
     return os.path.dirname(fixed) or ".", sorted(set(paths))
 
 
-def _bounded(entry, paths):
+def _bounded(entry: str, paths: list[str]) -> list[str]:
     if len(paths) > MAX_FILES:
-        raise DigitwiseError(f"--records={entry}: it stands for more than {MAX_FILES:,} files")
+        raise DigitwiseError(f"--records={entry}: these are more than {MAX_FILES:,} files")
     return paths
 
 
-def _no_records(path):
-    """Why a file is passed over, or None."""
+def _no_records(path: str) -> str | None:
+    """Why a file is skipped, or None."""
     name = os.path.basename(path)
     if not os.path.isfile(path):
-        return "no plain file"
+        return "it is no plain file"
     if name.startswith((".", "_")):
-        return "its name marks it as something beside the data"
+        return "its name begins with . or _"
     if os.path.getsize(path) == 0:
-        return "zero bytes"
+        return "it is empty"
     if name.lower().endswith(_OTHER_ENDINGS):
         return "its ending is that of another kind of file"
     with open(path, "rb") as file:
         if _INDEX.fullmatch(file.read(4096)):
-            return "an index of a file of records"
+            return "it is an index of a file of records"
     return None

@@ -1,15 +1,17 @@
 """A sample of records: enough to tell what they are, in seconds, however large the files are.
 
-Samples come from many files and, in plain files, from many places: a search for the next right header finds a record
+Samples come from many files and, in plain files, from many places: a search for the next valid header finds a record
 in the middle, so data sorted by label do not look like data with one label.
 """
 
 import dataclasses
 import os
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from records.errors import DamagedRecords
+from records.foreign.listing import Listing, RecordFile
 from records.tfrecord import example
 from records.tfrecord.framing import (
     OVERHEAD,
@@ -20,9 +22,10 @@ from records.tfrecord.framing import (
     record_offsets,
 )
 
-MAX_RECORD = 1 << 27
+# The most bytes that a record may have: a sample of them, its numbers and its pictures stay below 512 MB together.
+MAX_RECORD = 1 << 26
 _RECORDS = 512
-_BYTES = 48 << 20
+_BYTES = 48 << 20  # of values that a sample holds, and one record more
 _FILES = 32
 _PLACES = 8
 _COUNTED_HEADERS = 200_000
@@ -39,7 +42,7 @@ class Sampled:
     record: example.Record
 
     @property
-    def where(self):
+    def where(self) -> str:
         number = "a record" if self.number is None else f"record {self.number}"
         return f"{self.path}: {number} at byte {self.offset}"
 
@@ -50,17 +53,18 @@ class KeyFacts:
 
     kind: str
     present: int
-    lengths: tuple
-    byte_lengths: tuple
+    lengths: tuple[int, int]
+    byte_lengths: tuple[int, int] | None
     example: str
     in_steps: bool
 
 
-def take_sample(listing, num_records=_RECORDS):
+def take_sample(listing: Listing, num_records: int = _RECORDS) -> list[Sampled]:
     """Records from all over the files."""
     chosen = _spread(listing.files, _FILES)
     each = max(1, -(-num_records // len(chosen)))
-    sample, size = [], 0
+    sample: list[Sampled] = []
+    size = 0
     for file in chosen:
         reader = _from_start(file, each) if file.compression else _from_places(file, each)
         for number, offset, data in reader:
@@ -75,7 +79,7 @@ def take_sample(listing, num_records=_RECORDS):
     return sample
 
 
-def count_records(listing):
+def count_records(listing: Listing) -> tuple[int, bool]:
     """(how many records, whether that is exact): counted by headers where they are few, else by their mean size."""
     counted, counted_bytes, left = 0, 0, _COUNTED_HEADERS
     files = _spread(listing.files, len(listing.files))
@@ -84,35 +88,35 @@ def count_records(listing):
             break
         count, size = _count_file(file, left)
         counted, counted_bytes, left = counted + count, counted_bytes + size, left - count
-    total = listing.bytes
+    total = listing.total_bytes
     if counted_bytes >= total or not counted_bytes:
         return counted, True
     return round(counted * total / counted_bytes), False
 
 
-def key_facts(sample):
+def key_facts(sample: Sequence[Sampled]) -> dict[str, KeyFacts]:
     """{key: KeyFacts}, in the order of names."""
-    facts = {}
+    facts: dict[str, KeyFacts] = {}
     for key in sorted({key for sampled in sample for key in sampled.record.values}):
-        values = [s.record.values[key] for s in sample if s.record.values.get(key) is not None]
+        values = [value for s in sample if (value := s.record.values.get(key)) is not None]
         strings = [len(item) for value in values if isinstance(value, list) for item in value]
         lengths = [len(value) for value in values] or [0]
         facts[key] = KeyFacts(
             kind=" or ".join(sorted({kind_of(value) for value in values})) or "empty",
             present=len(values),
             lengths=(min(lengths), max(lengths)),
-            byte_lengths=(min(strings), max(strings)) if strings else (),
+            byte_lengths=(min(strings), max(strings)) if strings else None,
             example=shown(values[0]) if values else "",
             in_steps=any(key in sampled.record.steps for sampled in sample),
         )
     return facts
 
 
-def kind_of(value):
+def kind_of(value: example.Value) -> str:
     return "bytes" if isinstance(value, list) else "int64" if value.dtype.kind == "i" else "float"
 
 
-def shown(value, most=40):
+def shown(value: example.Value, most: int = 40) -> str:
     """A value in a few printable characters."""
     if isinstance(value, np.ndarray):
         numbers = ", ".join(f"{number:g}" for number in value.ravel()[:6].tolist())
@@ -130,7 +134,7 @@ def shown(value, most=40):
     return ", ".join(items) + (", ..." if len(value) > 6 else "")
 
 
-def memory_of(record):
+def memory_of(record: example.Record) -> int:
     """About how many bytes the values of a record take."""
     size = 0
     for value in record.values.values():
@@ -141,27 +145,27 @@ def memory_of(record):
     return size
 
 
-def decode_record(path, number, offset, data):
+def decode_record(path: str, number: int | None, offset: int, data: bytes) -> example.Record:
     """The Record of these bytes; DamagedRecords where they are no Example."""
     try:
         return example.read(data)
     except ValueError as error:
-        number = "a record" if number is None else f"record {number}"
+        which = "a record" if number is None else f"record {number}"
         raise DamagedRecords(
-            f"{path}: {number} at byte {offset}: it is neither an Example nor a SequenceExample ({error})"
+            f"{path}: {which} at byte {offset}: it is neither an Example nor a SequenceExample ({error})"
         ) from None
 
 
-def _spread(files, most):
+def _spread(files: Sequence[RecordFile], most: int) -> list[RecordFile]:
     """Files from all over the list, the first and the last among them."""
     if len(files) <= most:
         return list(files)
     return [files[number * (len(files) - 1) // (most - 1)] for number in range(most)]
 
 
-def _evenly(files):
+def _evenly(files: Sequence[RecordFile]) -> Iterator[RecordFile]:
     """The first, the last, the middle ...: a count that is broken off has seen all parts of the list."""
-    done = set()
+    done: set[int] = set()
     step = len(files)
     while step:
         for number in range(0, len(files), step):
@@ -171,7 +175,7 @@ def _evenly(files):
         step //= 2
 
 
-def _from_start(file, count):
+def _from_start(file: RecordFile, count: int) -> Iterator[tuple[int | None, int, bytes]]:
     unpacked = 0
     for number, (offset, data) in enumerate(read_records(file.path, MAX_RECORD)):
         yield number, offset, data
@@ -180,12 +184,13 @@ def _from_start(file, count):
             return
 
 
-def _from_places(file, count):
+def _from_places(file: RecordFile, count: int) -> Iterator[tuple[int | None, int, bytes]]:
     """Records in a row from several places of a plain file."""
     with open(file.path, "rb") as opened:
         size = os.fstat(opened.fileno()).st_size
         each = -(-count // _PLACES)
-        end = number = given = 0
+        end = given = 0
+        number: int | None = 0
         for place in range(_PLACES):
             start = max(end, size * place // _PLACES)
             if place and start > end:
@@ -204,12 +209,12 @@ def _from_places(file, count):
             end = start
 
 
-def _count_file(file, most):
+def _count_file(file: RecordFile, most: int) -> tuple[int, int]:
     """(records, bytes of the file that they took); DamagedRecords where a file that is counted whole ends wrongly."""
     count = end = 0
     with open(file.path, "rb") as opened:
         if file.compression:
-            for offset, data in read_open_records(file.path, opened, MAX_RECORD):
+            for offset, _ in read_open_records(file.path, opened, MAX_RECORD):
                 count += 1
                 if offset > _UNPACKED or count >= most:
                     return count, opened.tell()

@@ -5,34 +5,48 @@ picture(values, shape, "bgr", (0.0, 1.0))
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from records.images.files import MAX_PIXELS
+from records.images.files import MAX_PIXELS, MODES
 
-TYPES = {
+# NumPy's name of each item type; all are read as little-endian.
+TYPES: dict[str, str] = {
     "uint8": "u1", "int8": "i1", "int16": "<i2", "uint16": "<u2", "int32": "<i4", "uint32": "<u4", "int64": "<i8",
     "uint64": "<u8", "float16": "<f2", "float32": "<f4", "float64": "<f8", "bool": "?",
 }  # fmt: skip
 AXES = ("HW", "HWC", "CHW")
 CHANNEL_ORDERS = ("rgb", "bgr")
-CHANNEL_COUNTS = (1, 3, 4)
+CHANNEL_COUNTS: tuple[int, ...] = tuple(MODES)
 LEAST_SIDE, MOST_SIDE = 8, 4096
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _WIDEST, _NARROWEST = 16, 1 / 4
 _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
+# How many numbers of an image, and how many of its rows and columns, tell what it looks like: a larger one would take
+# several times its size as floats. A multiple of every item size.
+_HEAD, _SIDE = 1 << 20, 1 << 10
+# In drawn codes a row two further on differs 1.25 times as much as the next row; in noise it differs as much.
+_CLEAR = 1.12
+# Correlations of colour planes: above the first they are planes of one picture, below the second they are not.
+_ALIKE, _UNLIKE = 0.8, 0.5
+# How much the number one pixel on differs, compared with the next number.
+_NEARER, _FARTHER = 0.8, 1.2
+Array = npt.NDArray[Any]
+Range = tuple[float, ...]  # the number that black has, the number that white has
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """The sizes of an image as they lie in memory, and what each of them is."""
 
-    sizes: tuple
+    sizes: tuple[int, ...]
     axes: str
 
     @classmethod
-    def of(cls, sizes):
+    def of(cls, sizes: Iterable[int]) -> Self:
         """By where the channels stand; ValueError where three sizes have no channels, or two places for them."""
         sizes = tuple(sizes)
         while len(sizes) > 3 and sizes[0] == 1:
@@ -45,53 +59,53 @@ class Layout:
             return cls(sizes, "CHW").checked()
         raise ValueError(f"{shown(sizes)} is not the shape of an image")
 
-    def checked(self):
-        if not (1 <= min(self.sizes) and self.height * self.width <= MAX_PIXELS):
+    def checked(self) -> Self:
+        if not (min(self.sizes) >= 1 and self.height * self.width <= MAX_PIXELS):
             raise ValueError(f"{shown(self.sizes)} is not the shape of an image that is read")
         return self
 
     @property
-    def count(self):
+    def count(self) -> int:
         return int(np.prod(self.sizes, dtype=np.int64))
 
     @property
-    def height(self):
+    def height(self) -> int:
         return self.sizes[self.axes.index("H")]
 
     @property
-    def width(self):
+    def width(self) -> int:
         return self.sizes[self.axes.index("W")]
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         return self.sizes[self.axes.index("C")] if "C" in self.axes else 1
 
-    def rows_first(self, values):
+    def rows_first(self, values: Array) -> Array:
         """The values as an array [height, width, channels]."""
         values = values.reshape(self.sizes)
         if self.axes == "CHW":
             return values.transpose(1, 2, 0)
         return values if self.axes == "HWC" else values[:, :, None]
 
-    def __str__(self):
+    def __str__(self) -> str:
         return shown(self.sizes)
 
 
-def shown(sizes):
+def shown(sizes: Iterable[int]) -> str:
     return "x".join(map(str, sizes))
 
 
-def picture(values, layout, channel_order, value_range):
+def picture(values: Array, layout: Layout, channel_order: str, value_range: Range) -> Image.Image:
     """A Pillow image; ValueError where a value is beyond the range."""
     pixels = layout.rows_first(as_bytes(values, value_range))
     if channel_order == "bgr" and layout.channels >= 3:
         pixels = np.concatenate([pixels[:, :, 2::-1], pixels[:, :, 3:]], axis=2)
     if layout.channels == 1:
         return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]))
-    return Image.fromarray(np.ascontiguousarray(pixels), _MODES[layout.channels])
+    return Image.fromarray(np.ascontiguousarray(pixels), MODES[layout.channels])
 
 
-def as_bytes(values, value_range):
+def as_bytes(values: Array, value_range: Range) -> Array:
     """Numbers as uint8: the range's lower end becomes 0, its upper end 255."""
     low, high = value_range
     if values.dtype == np.uint8 and (low, high) == _BYTES:
@@ -106,26 +120,28 @@ def as_bytes(values, value_range):
     return np.rint((values.astype(np.float64) - low) * (255 / (high - low))).astype(np.uint8)
 
 
-def item_types(data, size=None):
+def item_types(data: Sequence[bytes], size: int | None = None) -> list[str]:
     """The item types that sampled strings of bytes can be made of; more than one where the bytes do not tell.
 
     `size` is the size of an item where that is known.
     """
     if all(not any(item) for item in data):
         return ["uint8"] if size in (None, 1) else []
+    sizes = [len(item) for item in data]
+    data = [item[:_HEAD] for item in data]
     for width, names in ((8, ("int64", "float64")), (4, ("int32", "float32"))):
-        if size in (None, width) and not any(len(item) % width for item in data):
+        if size in (None, width) and not any(count % width for count in sizes):
             fitting = [name for name in names if _looks_like(name, data)]
             if fitting:
                 return fitting[:1]
-    if size in (None, 2) and not any(len(item) % 2 for item in data):
+    if size in (None, 2) and not any(count % 2 for count in sizes):
         words = _words(data, size)
         if words:
             return words
     return _single_bytes(data) if size in (None, 1) else []
 
 
-def _single_bytes(data):
+def _single_bytes(data: Sequence[bytes]) -> list[str]:
     """Bytes with a sign, read as bytes without, jump from one end of the range to the other."""
     plain = np.mean(
         [np.abs(np.diff(np.frombuffer(item, "u1").astype(np.int16))).mean() for item in data if len(item) > 1]
@@ -136,7 +152,7 @@ def _single_bytes(data):
     return ["int8", "uint8"] if plain > 1.3 * signed else ["uint8"]
 
 
-def _looks_like(name, data):
+def _looks_like(name: str, data: Sequence[bytes]) -> bool:
     for item in data:
         values = np.frombuffer(item, TYPES[name])
         if name.startswith("int"):
@@ -151,7 +167,7 @@ def _looks_like(name, data):
     return True
 
 
-def _sane(values):
+def _sane(values: Array) -> bool:
     """Whether floats are what pixels are made into: finite, neither huge nor next to nothing."""
     if not np.isfinite(values).all():
         return False
@@ -159,8 +175,8 @@ def _sane(values):
     return not len(sizes) or (sizes.max() <= 70000 and float(np.quantile(sizes, 0.02)) >= 1e-6)
 
 
-def _words(data, size):
-    """Types of two bytes, for which nothing but their look speaks."""
+def _words(data: Sequence[bytes], size: int | None) -> list[str]:
+    """Types of two bytes, which only the values themselves can tell apart."""
     words = [np.frombuffer(item, "<u2") for item in data]
     if max(int(values.max()) for values in words) <= 255:
         return ["uint16"]
@@ -176,8 +192,8 @@ def _words(data, size):
     return ["uint16", *signed, *floats, "uint8"] if low > 2 * high else []
 
 
-def value_ranges(values, is_byte):
-    """The ranges that sampled numbers can be meant to have, the likelier first; one where it is clear."""
+def value_ranges(values: Sequence[Array], is_byte: bool) -> list[Range]:
+    """The ranges that sampled numbers can be meant to have, the likeliest first; one where it is clear."""
     least = min(float(item.min()) for item in values)
     most = max(float(item.max()) for item in values)
     if not np.isfinite((least, most)).all():
@@ -196,7 +212,7 @@ def value_ranges(values, is_byte):
     return list(dict.fromkeys([seen, other]))
 
 
-def possible_layouts(counts):
+def possible_layouts(counts: Sequence[int]) -> list[Layout]:
     """Every layout that an image of so many numbers could have, likelier sizes first."""
     if len(set(counts)) != 1:
         return []
@@ -219,8 +235,8 @@ def possible_layouts(counts):
     return sorted(found, key=_rarity)
 
 
-def _rarity(layout):
-    """Sizes that people choose come first: squares, round numbers, pictures not too long."""
+def _rarity(layout: Layout) -> tuple[int, float, str]:
+    """Sizes that people choose come first: squares, round numbers, about twice as wide as high."""
     height, width = layout.height, layout.width
     round_sizes = sum(
         side in (28, 32, 48, 50, 60, 64, 80, 100, 128, 160, 200, 224, 256, 299) for side in (height, width)
@@ -228,25 +244,23 @@ def _rarity(layout):
     return (width != height) - round_sizes, abs(np.log(max(width, 1) / height) - np.log(2)), layout.axes
 
 
-def roughness(images, layout):
+def roughness(images: Sequence[Array], layout: Layout) -> float:
     """How much neighbouring pixels differ in such a reading: least where rows and channels are where they were."""
     total = 0.0
     for values in images:
-        pixels = layout.rows_first(values).astype(np.float32)
+        pixels = layout.rows_first(values)[:_SIDE, :_SIDE].astype(np.float32)
         total += float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
     return total / len(images)
 
 
-def likely_layouts(images, layouts):
-    """The layouts that the look of the pictures leaves: rows that follow on each other, then channels side by side
-    or plane after plane. Pictures of noise leave several."""
-    images = [values.ravel().astype(np.float32) for values in images]
-    strides = {}
+def likely_layouts(images: Sequence[Array], layouts: Sequence[Layout]) -> list[Layout]:
+    """The layouts that fit how the pictures look: rows that continue each other, then channels side by side or plane
+    after plane. Pictures of noise leave several."""
+    heads = [values.ravel()[:_HEAD].astype(np.float32) for values in images]
+    strides: dict[int, list[Layout]] = {}
     for layout in layouts:
         strides.setdefault(layout.width * (layout.channels if layout.axes == "HWC" else 1), []).append(layout)
-    steps = {
-        stride: np.mean([np.abs(image[stride:] - image[:-stride]).mean() for image in images]) for stride in strides
-    }
+    steps = {stride: np.mean([np.abs(head[stride:] - head[:-stride]).mean() for head in heads]) for stride in strides}
     least = min(steps.values(), default=0)
     near = [stride for stride, step in steps.items() if step <= _CLEAR * least]
     if not least > 0 or len(near) > 1:
@@ -255,41 +269,35 @@ def likely_layouts(images, layouts):
     return _by_channels(images, strides[near[0]])
 
 
-_CLEAR = 1.12  # A row further on differs 1.25 times as much as the next one in drawn codes, and as much in noise.
-_ALIKE, _UNLIKE = 0.8, 0.5
-_NEARER, _FARTHER = 0.8, 1.2
-
-
-def _by_channels(images, layouts):
+def _by_channels(images: Sequence[Array], layouts: list[Layout]) -> list[Layout]:
     """Of layouts with rows of one length."""
     marks = {layout: _marks(images, layout) for layout in layouts if layout.axes != "HW"}
     clear = [layout for layout, mark in marks.items() if mark == "yes"]
     flat = [layout for layout in layouts if layout.axes == "HW"]
-    if len(clear) > 1:  # What repeats every third number also repeats every twelfth.
-        return clear
-    if clear:
+    if clear:  # several where what repeats every third number also repeats every twelfth
         return clear
     return flat + [layout for layout, mark in marks.items() if mark == "perhaps"] if flat else layouts
 
 
-def _marks(images, layout):
+def _marks(images: Sequence[Array], layout: Layout) -> str:
     """Whether the numbers have the marks of channels: an uneven beat, or planes that are alike."""
     if layout.axes == "HWC":
         return _beat(images, layout.channels)
-    alike = []
+    correlations = []
     for image in images:
-        planes = image.reshape(layout.channels, -1)[:3]
+        planes = image.reshape(layout.channels, -1)[:3, :_HEAD].astype(np.float32)
         with np.errstate(all="ignore"):
-            alike.append(np.abs(np.corrcoef(planes)[np.triu_indices(len(planes), 1)]).mean())
-    alike = float(np.nan_to_num(np.mean(alike), nan=_ALIKE - 0.01))
+            matrix: Array = np.asarray(np.corrcoef(planes))
+            correlations.append(np.abs(matrix[np.triu_indices(len(planes), 1)]).mean())
+    alike = float(np.nan_to_num(np.mean(correlations), nan=_ALIKE - 0.01))
     return "yes" if alike > _ALIKE else "no" if alike < _UNLIKE else "perhaps"
 
 
-def _beat(images, channels):
+def _beat(images: Sequence[Array], channels: int) -> str:
     """Whether the number `channels` places on is nearer than the next one, or grey is written as equal colours."""
     beats, next_steps, far_steps = np.zeros(channels), 0.0, 0.0
     for image in images:
-        pixels = image[: image.size // channels * channels]
+        pixels = image.ravel()[: min(image.size, _HEAD) // channels * channels].astype(np.float32)
         steps = np.abs(np.diff(np.append(pixels, pixels[-1:])))
         beats += steps.reshape(-1, channels).mean(axis=0)
         next_steps += float(steps.mean())

@@ -9,19 +9,27 @@ import csv
 import dataclasses
 import hashlib
 import os
-import pathlib
+import posixpath
 import re
 import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
 
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, printable, quoted
 from records.images.files import ENDINGS
 
 LABELS_FILE = "labels.csv"
 LABELS_HEADER = ("file", "text")
 DEFAULT_PATTERN = r"([^_]+)(?:_.*)?"
 _DRIVE = re.compile(r"[A-Za-z]:")
+# A folder with the first and any of the others is a --workdir: its plots and sheets are nobody's samples.
+_LOCK = ".lock"
+_OUTPUTS = frozenset(
+    "images records checkpoints logs report inspect folds cleanings tested seconds.json .records-unfinished".split()
+)
+_IMAGE, _OTHER, _OUTPUT = "image", "other", "output"
+_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,72 +39,116 @@ class LabeledFolder:
     root: str
     label_pattern: str = ""
 
-    def rows(self):
+    def rows(self) -> Iterator[tuple[str, str]]:
         """Yields (key, text) for each image; the key is its path below the folder."""
-        root = pathlib.Path(self.root)
-        if not root.is_dir():
-            raise DigitwiseError(f"{root} is not a folder: --images takes a folder of labelled images")
-        if self.label_pattern or not (root / LABELS_FILE).exists():
-            return self._rows_by_name()
-        return self._rows_by_table()
+        if not os.path.isdir(self.root):
+            raise DigitwiseError(f"{self.root} is not a folder: --images takes a folder of labelled images")
+        return self._rows_by_table() if self._has_table else self._rows_by_name()
 
-    def load(self, key):
+    def load(self, key: str) -> bytes:
         path = os.path.join(self.root, key)
         try:
             with open(path, "rb") as file:
                 return file.read()
         except FileNotFoundError:
-            raise DigitwiseError(f"{path} is gone: it was there when the folder was listed") from None
+            raise DigitwiseError(f"{self.name(key)} is gone: it was there when the folder was listed") from None
 
-    def name(self, key):
+    def name(self, key: str) -> str:
         """What the user calls the image."""
-        return os.path.join(self.root, key)
+        return printable(os.path.join(self.root, key), most=4096)
 
-    def fingerprint(self):
+    def identity(self) -> dict[str, int | str]:
         """{count, sha256 of every name, text, size and time}: what tells this folder from a changed one."""
         digest = hashlib.sha256()
         count = 0
         for key, text in self.rows():
-            status = os.stat(self.name(key))
+            status = os.stat(os.path.join(self.root, key))
             digest.update(f"{key}\0{text}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
             count += 1
         return {"count": count, "sha256": digest.hexdigest()}
 
-    def _rows_by_name(self):
+    def left_out(self) -> list[str]:
+        """A line for each kind of file below the folder that is not read, with a few names."""
+        left_out: dict[str, list[str]] = {}
+        listed = {posixpath.normpath(key) for key, _ in self.rows()} if self._has_table else None
+        for kind, key in _walk(self.root):
+            if kind == _IMAGE and listed is not None and key not in listed:
+                left_out.setdefault(f"images that {LABELS_FILE} does not list", []).append(key)
+            elif kind == _OUTPUT:
+                left_out.setdefault("folders or files of digitwise's own output", []).append(key)
+            elif kind == _OTHER and key != LABELS_FILE:
+                left_out.setdefault("files that are no images", []).append(key)
+        return [_counted(what, names) for what, names in left_out.items()]
+
+    @property
+    def _has_table(self) -> bool:
+        return not self.label_pattern and os.path.exists(os.path.join(self.root, LABELS_FILE))
+
+    def _rows_by_name(self) -> Iterator[tuple[str, str]]:
         pattern = re.compile(self.label_pattern or DEFAULT_PATTERN)
         found = False
-        for key in _image_files(self.root):
+        for key in (key for kind, key in _walk(self.root) if kind == _IMAGE):
             found = True
             if not _is_text(key):
                 raise DigitwiseError(f"{self.root}: the name of the file {os.fsencode(key)!r} is not UTF-8: rename it")
             stem = os.path.splitext(os.path.basename(key))[0]
-            match = pattern.fullmatch(stem) if not self.label_pattern else pattern.search(stem)
+            match = pattern.search(stem) if self.label_pattern else pattern.fullmatch(stem)
             if not match or not match[1]:
                 raise DigitwiseError(
-                    f"{self.name(key)}: no code in the name {stem!r} "
+                    f"{self.name(key)}: no code in the name {quoted(stem)} "
                     f"(looked for {pattern.pattern}); give --label_pattern, or a {LABELS_FILE} with columns file,text"
                 )
             yield key, unicodedata.normalize("NFC", match[1])
         if not found:
             raise DigitwiseError(f"{self.root} has no image in it (looked for {', '.join(ENDINGS)}, in subfolders too)")
 
-    def _rows_by_table(self):
+    def _rows_by_table(self) -> Iterator[tuple[str, str]]:
         path = os.path.join(self.root, LABELS_FILE)
         seen = array.array("Q")
         for line, key, text in _table_rows(path):
             where = f"{path}, line {line}"
             _check_key(key, where)
             if not os.path.isfile(os.path.join(self.root, key)):
-                raise DigitwiseError(f"{where}: the file {key!r} is missing from {self.root}")
+                raise DigitwiseError(f"{where}: the file {quoted(key)} is missing from {self.root}")
             # Eight bytes a name: a set of names would grow with the folder.
-            seen.append(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big"))
+            name = posixpath.normpath(key).encode()
+            seen.append(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big"))
             yield key, text
         if not seen:
             raise DigitwiseError(f"{path} lists no image")
         _check_unique(path, seen)
 
 
-def _is_text(key):
+def _walk(root: str) -> Iterator[tuple[str, str]]:
+    """(kind, path below the root) of each file, in a fixed order; hidden files and folders are left out. A folder of
+    digitwise's own output is an entry of its own, and what is in it is not listed."""
+    for folder, folders, names in os.walk(root):
+        relative = "" if folder == root else os.path.relpath(folder, root).replace(os.sep, "/") + "/"
+        if _is_workdir(folder):  # the root: those below it are not entered
+            names = [name for name in names if name not in _OUTPUTS]
+            outputs = {name for name in folders if name in _OUTPUTS}
+        else:
+            outputs = {name for name in folders if _is_workdir(os.path.join(folder, name))}
+        yield from ((_OUTPUT, relative + name) for name in sorted(outputs))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in outputs)
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield _IMAGE if name.lower().endswith(ENDINGS) else _OTHER, relative + name
+
+
+def _is_workdir(folder: str) -> bool:
+    """Whether a run of digitwise had this folder as its --workdir."""
+    return os.path.isfile(os.path.join(folder, _LOCK)) and any(
+        os.path.exists(os.path.join(folder, name)) for name in _OUTPUTS
+    )
+
+
+def _counted(what: str, names: list[str]) -> str:
+    shown = ", ".join(printable(name) for name in names[:_NAMED])
+    return f"{len(names):,} {what} ({shown}{', ...' if len(names) > _NAMED else ''})"
+
+
+def _is_text(key: str) -> bool:
     """Whether a name is one that can be written down; names from other systems may be bytes of any encoding."""
     try:
         return bool(key.encode())
@@ -104,24 +156,25 @@ def _is_text(key):
         return False
 
 
-def _check_unique(path, seen):
+def _check_unique(path: str, seen: "array.array[int]") -> None:
     ordered = np.sort(np.frombuffer(seen, np.uint64))
     if not (ordered[1:] == ordered[:-1]).any():
         return
-    first = {}
+    first: dict[str, int] = {}
     for line, key, _ in _table_rows(path):
-        if key in first:
-            raise DigitwiseError(f"{path}, line {line}: {key!r} is listed before, in line {first[key]}")
-        first[key] = line
+        name = posixpath.normpath(key)
+        if name in first:
+            raise DigitwiseError(f"{path}, line {line}: {quoted(key)} is already listed, in line {first[name]}")
+        first[name] = line
 
 
-def _check_key(key, where):
+def _check_key(key: str, where: str) -> None:
     parts = key.replace("\\", "/").split("/")
     if not key or key.startswith(("/", "\\")) or ".." in parts or "\0" in key or _DRIVE.match(key):
-        raise DigitwiseError(f"{where}: {key!r} is not a file name below the folder")
+        raise DigitwiseError(f"{where}: {quoted(key)} is not a file name below the folder")
 
 
-def _table_rows(path):
+def _table_rows(path: str) -> Iterator[tuple[int, str, str]]:
     """Yields (line number, file, text) of a labels.csv."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -139,13 +192,3 @@ def _table_rows(path):
         raise DigitwiseError(f"{path} is not UTF-8 text (byte {error.start})") from None
     except csv.Error as error:
         raise DigitwiseError(f"{path}, line {reader.line_num}: it is not a table ({error})") from None
-
-
-def _image_files(root):
-    """Paths below `root`, sorted, hidden files and folders left out."""
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = os.path.relpath(folder, root)
-        for name in sorted(files):
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                yield name if relative == "." else f"{relative}/{name}".replace(os.sep, "/")

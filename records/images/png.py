@@ -6,6 +6,7 @@ out takes half the time of decoding it.
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
@@ -15,7 +16,7 @@ _CHANNELS = {0: 1, 2: 3}
 _LAST_FILTER = 4
 
 
-def plain_shape(data):
+def plain_shape(data: bytes) -> tuple[int, int, int] | None:
     """(height, width, channels) of a plain PNG; None of anything else, palettes and interlaced PNGs too."""
     if not data.startswith(_SIGNATURE) or len(data) < _HEADER_START + _HEADER.size or data[12:16] != b"IHDR":
         return None
@@ -25,7 +26,7 @@ def plain_shape(data):
     return height, width, _CHANNELS[color]
 
 
-def has_notes(data):
+def has_notes(data: bytes) -> bool:
     """Whether a chunk says that colours are transparent or the picture is turned."""
     try:
         return any(kind in (b"tRNS", b"eXIf") for kind, _, _ in _chunks(data))
@@ -33,7 +34,7 @@ def has_notes(data):
         return True
 
 
-def check(data):
+def check(data: bytes) -> None:
     """Raises ValueError unless the pixels of the plain PNG are all there and undamaged."""
     view = memoryview(data)
     pixels = []
@@ -42,8 +43,11 @@ def check(data):
             raise ValueError(f"the checksum of its part {kind.decode('latin-1')!r} is wrong")
         if kind == b"IDAT":
             pixels.append(view[start:end])
-    height, width, channels = plain_shape(data)
-    row = 1 + width * channels
+    shape = plain_shape(data)
+    if shape is None:
+        raise ValueError("it is not a plain PNG")
+    height, width, channels = shape
+    row = 1 + width * channels  # each row begins with the number of its filter
     stream = zlib.decompressobj()
     try:
         rows = stream.decompress(b"".join(pixels), height * row + 1)
@@ -55,7 +59,7 @@ def check(data):
         raise ValueError("a row has an unknown filter")
 
 
-def _chunks(data):
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start, end) of the content of each chunk up to the last."""
     position = len(_SIGNATURE)
     while position + _CHUNK.size + 4 <= len(data):

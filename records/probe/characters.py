@@ -1,20 +1,26 @@
-"""From ids to characters: by the user's word, a table beside the records, or where nothing else fits, as digits."""
+"""From ids to characters: as the user says, by a table beside the records, or where nothing else fits, as digits."""
 
 import dataclasses
 import re
+import string
+from collections.abc import Sequence
 
-from records.errors import DigitwiseError
-from records.probe.tables import feature_table
+from records.errors import DigitwiseError, quoted
+from records.foreign.readings import TextReading
+from records.probe.findings import Answers, TextCandidate, names
+from records.probe.strings import TextFinding
+from records.probe.tables import Table, feature_table
 
 NUMBER = "number"
-_DIGITS = tuple("0123456789")
+_DIGITS = tuple(string.digits)
 _ASCII = tuple(chr(code) for code in range(32, 127))
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _PARTED = re.compile(r"\S(?:([ ,;|])\S)(?:\1\S)*")
 
 
-def with_characters(candidate, tables, answers, finding):
-    finding.evidence.append(f"the text is in {', '.join(map(repr, candidate.keys))}: {candidate.what}")
+def with_characters(
+    candidate: TextCandidate, tables: Sequence[Table], answers: Answers, finding: TextFinding
+) -> TextReading | None:
+    finding.evidence.append(f"the text is in {names(candidate.keys)}: {candidate.what}")
     reading = candidate.reading
     if reading.form == "string" and candidate.texts:
         reading = _with_separator(candidate, answers, finding)
@@ -22,8 +28,9 @@ def with_characters(candidate, tables, answers, finding):
         finding.evidence.append("its bytes are not UTF-8 and are read as latin-1")
     if candidate.ids is None:
         return reading
-    seen = sorted({number for ids in candidate.ids for number in ids})
-    if answers.charset:
+    rows = candidate.ids
+    seen = sorted({number for row in rows for number in row})
+    if answers.charset or answers.is_number:
         return _with_given(reading, seen, answers, finding)
     fitting = _fitting_tables(candidate, seen, tables)
     if len(fitting) == 1:
@@ -31,50 +38,51 @@ def with_characters(candidate, tables, answers, finding):
         return dataclasses.replace(reading, charset=fitting[0].charset, first_id=fitting[0].first_id)
     if fitting:
         options = [(t.path, dataclasses.replace(reading, charset=t.charset, first_id=t.first_id)) for t in fitting]
-        finding.ask("--charset", f"several tables give characters to the ids of {candidate.name!r}", options)
+        text = f"several tables give characters to the ids of {quoted(candidate.name)}"
+        finding.ask("--charset", candidate.name, text, options)
         return options[0][1]
     if _are_digits(candidate, seen):
         finding.evidence.append(
-            f"all ids of {candidate.name!r} are 0 to 9, and no table is there: they are read as digits"
+            f"all ids of {quoted(candidate.name)} are 0 to 9, and no table is there: they are read as digits"
         )
         return dataclasses.replace(reading, charset=_DIGITS)
     if _are_codes(candidate, seen):
-        finding.evidence.append(f"all ids of {candidate.name!r} are ASCII codes of letters and digits")
+        finding.evidence.append(f"all ids of {quoted(candidate.name)} are ASCII codes of letters and digits")
         return dataclasses.replace(reading, charset=_ASCII, first_id=32)
-    if max(map(len, candidate.ids)) == 1 and len(seen) > 10 and reading.form == "ids":
+    if max(map(len, rows)) == 1 and len(seen) > 10 and reading.form == "ids":
         return _ask_for_number(candidate, seen, finding)
-    options = [
-        (set_, dataclasses.replace(reading, charset=tuple(set_), first_id=first))
-        for set_, first in _guesses(seen, reading)
+    guesses = [
+        (characters, dataclasses.replace(reading, charset=tuple(characters), first_id=first))
+        for characters, first in _guesses(seen, reading)
     ]
     span = f"{seen[0]} to {seen[-1]}" if seen else "nothing"
-    finding.ask(
-        "--charset", f"the ids of {candidate.name!r} run from {span}, and no table gives them characters", options
-    )
-    return options[0][1] if options else None
+    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table gives them characters"
+    finding.ask("--charset", candidate.name, text, guesses)
+    return guesses[0][1] if guesses else None
 
 
-def _with_separator(candidate, answers, finding):
+def _with_separator(candidate: TextCandidate, answers: Answers, finding: TextFinding) -> TextReading:
     """Characters that stand apart, `4 0 7 1`: the spaces are part of the text, or not."""
-    reading, texts = candidate.reading, [text for text in candidate.texts if text]
+    reading, texts = candidate.reading, [text for text in candidate.texts or [] if text]
     if answers.separator:
         return dataclasses.replace(reading, separator="" if answers.separator == "none" else answers.separator)
-    matches = [_PARTED.fullmatch(text) for text in texts]
-    if not all(matches) or len({match[1] for match in matches}) > 1:
+    matches = [match for text in texts if (match := _PARTED.fullmatch(text))]
+    if not matches or len(matches) < len(texts) or len({match[1] for match in matches}) > 1:
         return reading
     joined = dataclasses.replace(reading, separator=matches[0][1])
     options = [(f"'{matches[0][1]}'", joined), ("none", reading)]
-    finding.ask("--separator", f"the characters of {candidate.name!r} stand apart, as in {texts[0]!r}", options)
+    text = f"the characters of {quoted(candidate.name)} stand apart, as in {quoted(texts[0])}"
+    finding.ask("--separator", candidate.name, text, options)
     return joined
 
 
-def _with_given(reading, seen, answers, finding):
-    if answers.charset[:1] == (NUMBER,):
-        return dataclasses.replace(reading, form="number", num_digits=int(answers.charset[1]))
+def _with_given(reading: TextReading, seen: Sequence[int], answers: Answers, finding: TextFinding) -> TextReading:
+    if answers.is_number:
+        return dataclasses.replace(reading, form="number", num_digits=answers.num_digits)
     count = len(answers.charset)
     if reading.form == "one_hot" and count != reading.num_classes:
         raise DigitwiseError(
-            f"--charset has {count} characters, and {reading.keys[0]!r} has {reading.num_classes} classes"
+            f"--charset has {count} characters, and {quoted(reading.keys[0])} has {reading.num_classes} classes"
         )
     given = dataclasses.replace(reading, charset=answers.charset)
     if answers.first_id is not None:
@@ -85,32 +93,30 @@ def _with_given(reading, seen, answers, finding):
         first = 1
     else:
         options = [(first, dataclasses.replace(given, first_id=first)) for first in (0, 1)]
-        finding.ask(
-            "--first_id",
-            f"the ids of {reading.keys[0]!r} run from {seen[0]} to {seen[-1]} of {count} characters",
-            options,
-        )
+        text = f"the ids of {quoted(reading.keys[0])} run from {seen[0]} to {seen[-1]} of {count} characters"
+        finding.ask("--first_id", reading.keys[0], text, options)
         return options[0][1]
     if seen and not first <= seen[0] <= seen[-1] < first + count:
         raise DigitwiseError(
             f"--charset has {count} characters: ids {first} to {first + count - 1}; "
-            f"{reading.keys[0]!r} has ids from {seen[0]} to {seen[-1]}"
+            f"{quoted(reading.keys[0])} has ids from {seen[0]} to {seen[-1]}"
         )
     return dataclasses.replace(given, first_id=first)
 
 
-def _fitting_tables(candidate, seen, tables):
+def _fitting_tables(candidate: TextCandidate, seen: Sequence[int], tables: Sequence[Table]) -> list[Table]:
     """The tables that have a name for every id; that of TFDS for just this key goes first."""
     for key in candidate.keys:
         named = feature_table(key, tables)
         if named:
             return [named]
-    single = max(map(len, candidate.ids)) > 1
-    fitting = []
+    rows = candidate.ids or []
+    are_characters = max(map(len, rows)) > 1  # else one id may stand for a whole text
+    fitting: list[Table] = []
     for table in tables:
         if not all(number in table.names for number in seen) or not seen:
             continue
-        if single and any(len(table.names[n]) > 1 and not table.names[n].startswith(("<", "[")) for n in seen):
+        if are_characters and any(len(table.names[n]) > 1 and not table.names[n].startswith(("<", "[")) for n in seen):
             continue
         if candidate.reading.num_classes and len(table.charset) != candidate.reading.num_classes:
             continue
@@ -119,57 +125,46 @@ def _fitting_tables(candidate, seen, tables):
     return fitting
 
 
-def _are_digits(candidate, seen):
+def _are_digits(candidate: TextCandidate, seen: Sequence[int]) -> bool:
     """Only where nothing else fits: ids that start at 1, or fewer kinds than digits, may be of another set."""
     if not seen or seen[0] != 0 or seen[-1] > 9:
         return False
     if candidate.reading.form == "one_hot":
         return candidate.reading.num_classes == 10
-    count = sum(map(len, candidate.ids))
-    if max(map(len, candidate.ids)) == 1 or count >= 100:
+    rows = candidate.ids or []
+    count = sum(map(len, rows))
+    if max(map(len, rows)) == 1 or count >= 100:
         return len(seen) == 10
     return count >= 8
 
 
-def _are_codes(candidate, seen):
+def _are_codes(candidate: TextCandidate, seen: Sequence[int]) -> bool:
     """Whether chr() of every id is a letter or digit; of ids in a table that long, half would not be."""
-    return sum(map(len, candidate.ids)) >= 16 and all(32 < number < 127 and chr(number).isalnum() for number in seen)
+    return sum(map(len, candidate.ids or [])) >= 16 and all(
+        32 < number < 127 and chr(number).isalnum() for number in seen
+    )
 
 
-def _ask_for_number(candidate, seen, finding):
+def _ask_for_number(candidate: TextCandidate, seen: Sequence[int], finding: TextFinding) -> TextReading:
     """One number a record may be the code itself, with zeros before it or without, or stand for something."""
     width = len(str(seen[-1]))
     plain = dataclasses.replace(candidate.reading, form="number")
     options = [(NUMBER, plain)]
     if len(str(seen[0])) < width:
         options.append((f"{NUMBER}:{width}", dataclasses.replace(plain, num_digits=width)))
-    finding.ask(
-        "--charset",
-        f"{candidate.name!r} holds numbers up to {seen[-1]}: the codes themselves, or ids in a table",
-        options,
-    )
+    text = f"{quoted(candidate.name)} holds numbers up to {seen[-1]}: the codes themselves, or ids in a table"
+    finding.ask("--charset", candidate.name, text, options)
     return plain
 
 
-def _guesses(seen, reading):
+def _guesses(seen: Sequence[int], reading: TextReading) -> list[tuple[str, int]]:
     """Sets of characters that have so many, for the pictures of the question."""
     count = reading.num_classes or (seen[-1] + 1 if seen else 0)
-    upper, digits = _LETTERS.upper(), "".join(_DIGITS)
+    digits, lower, upper = string.digits, string.ascii_lowercase, string.ascii_uppercase
     sets = [
-        (digits, 0),
-        (digits, 1),
-        (_LETTERS, 0),
-        (upper, 0),
-        (upper, 1),
-        (digits + _LETTERS, 0),
-        (digits + upper, 0),
-    ]
-    sets += [
-        (digits + upper, 1),
-        (digits + upper + _LETTERS, 0),
-        (digits + _LETTERS + upper, 0),
-        (upper + _LETTERS + digits, 0),
-    ]
+        (digits, 0), (digits, 1), (lower, 0), (upper, 0), (upper, 1), (digits + lower, 0), (digits + upper, 0),
+        (digits + upper, 1), (digits + upper + lower, 0), (digits + lower + upper, 0), (upper + lower + digits, 0),
+    ]  # fmt: skip
     if reading.num_classes:
         return [(characters, first) for characters, first in sets if len(characters) == count and first == 0][:2]
     first = 0 if not seen or seen[0] == 0 else 1

@@ -1,75 +1,91 @@
 """Numbers that may be the ids of characters: in indexed keys, lists, one-hot, raw bytes, filled up or not."""
 
 import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from records.foreign.mapping import TextReading
-from records.foreign.wrappers import unwrap, wrappers_of
-from records.probe.findings import NAMES_OF_OTHERS, NAMES_OF_TEXT, TextCandidate, words_of
-from records.probe.keys import counts_up, order_of_boxes, runs_of_keys, values_by_key
-from records.probe.strings import MAX_LENGTH, encoding_of
+from records.errors import quoted
+from records.foreign.readings import TextReading
+from records.foreign.wrappers import unread_format
+from records.images.arrays import TYPES
+from records.probe.findings import NAMES_OF_OTHERS, NAMES_OF_TEXT, Answers, TextCandidate, words_of
+from records.probe.keys import Keys, counts_up, order_of_boxes, runs_of_keys
+from records.probe.strings import MAX_LENGTH, TextFinding, encoding_of
+from records.tfrecord.example import Array
 
 _MOST_ID = 100_000
-_MOST_NUMBER = 10**12  # One number may be a whole code.
+_MOST_NUMBER = 10**12  # one number may be a whole code
+_MOST_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
+# Types of labels in raw bytes, the widest first: bytes that fit a wide type fit all narrower ones.
+_LABEL_TYPES = ("float64", "int64", "float32", "int32", "uint8")
+_MOST_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
 
 
-def find_ids(sample, finding, taken, answers):
+class _Numbers(NamedTuple):
+    """The values of a key as numbers; `item_type` is empty where they were no raw bytes."""
+
+    wrappers: tuple[str, ...]
+    item_type: str
+    arrays: list[Array]
+
+
+def find_ids(keys: Keys, finding: TextFinding, taken: Collection[str], answers: Answers) -> list[TextCandidate]:
     """[TextCandidate of ids, their characters yet to be found]."""
-    values = {}
-    for key, of_key in values_by_key(sample, taken):
-        value = _as_arrays(key, of_key)
-        if value:
-            values[key] = value
+    values = {key: numbers for key in keys.beside(taken) if (numbers := _as_numbers(key, keys, finding))}
     found = []
-    for keys in list(runs_of_keys([key for key, (_, _, arrays) in values.items() if all(a.size == 1 for a in arrays)])):
-        complete = {len(values[key][2]) for key in keys}
-        if len(complete) == 1 and _are_ids([a for key in keys for a in values[key][2]]):
-            ids = [[int(a.ravel()[0]) for a in row] for row in zip(*(values[key][2] for key in keys))]
-            wrappers, item_type, _ = values[keys[0]]
-            reading = TextReading("ids", tuple(keys), wrappers, item_type=item_type)
-            found.append(TextCandidate(keys[0], tuple(keys), reading, f"an id in each of {len(keys)} keys", ids=ids))
-            for key in keys:
+    for run in list(runs_of_keys([key for key, (_, _, arrays) in values.items() if all(a.size == 1 for a in arrays)])):
+        complete = {len(values[key].arrays) for key in run}
+        if len(complete) == 1 and _are_ids([a for key in run for a in values[key].arrays]):
+            rows = zip(*(values[key].arrays for key in run), strict=True)
+            ids = [[int(array.ravel()[0]) for array in row] for row in rows]
+            wrappers, item_type, _ = values[run[0]]
+            reading = TextReading("ids", tuple(run), wrappers, item_type=item_type)
+            found.append(TextCandidate(run[0], tuple(run), reading, f"an id in each of {len(run)} keys", ids=ids))
+            for key in run:
                 del values[key]
-    for key, (wrappers, item_type, arrays) in values.items():
-        candidate = _of_array(sample, key, wrappers, item_type, arrays, finding, key == answers.text_key)
+    for key, numbers in values.items():
+        candidate = _of_numbers(keys, key, numbers, finding, key == answers.text_key)
         if candidate:
             found.append(candidate)
     return [_without_padding(c, values, answers, finding) for c in found]
 
 
-def _as_arrays(key, values):
-    """(wrappers, item type, arrays) of a key with numbers, in a list, a tensor, or raw bytes; None of any other."""
-    wrappers = wrappers_of(values)
-    try:
-        values = [unwrap(value, wrappers) for value in values]
-    except ValueError:
+def _as_numbers(key: str, keys: Keys, finding: TextFinding) -> _Numbers | None:
+    """The numbers of a key, in a list, a tensor, or raw bytes; None of any other."""
+    unwrapped = keys.unwrapped(key)
+    if unwrapped is None:
+        finding.reject(key, keys.why_too_large)
         return None
-    if all(isinstance(value, np.ndarray) for value in values):
-        return wrappers, "", [value.ravel() for value in values]
-    if not all(isinstance(value, list) and len(value) == 1 for value in values):
+    wrappers, values = unwrapped
+    arrays = [value.ravel() for value in values if isinstance(value, np.ndarray)]
+    if len(arrays) == len(values):
+        return _Numbers(wrappers, "", arrays)
+    data = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
+    if len(data) < len(values) or max(map(len, data)) > _MOST_BYTES:
         return None
-    data = [value[0] for value in values]
-    if (
-        encoding_of(data)
-        and not all(set(item) <= {0, 1} for item in data)
-        or max(map(len, data)) > 8 * 100 * MAX_LENGTH
-    ):
+    other = unread_format(data)
+    if other:
+        finding.reject(key, f"it holds {other}")
         return None
-    for name, size in (("float64", 8), ("int64", 8), ("float32", 4), ("int32", 4), ("uint8", 1)):
+    # Bytes that are text are text, but for those that are all 0 and 1.
+    if encoding_of(data) and not all(set(item) <= {0, 1} for item in data):
+        return None
+    return _from_bytes(wrappers, data)
+
+
+def _from_bytes(wrappers: tuple[str, ...], data: Sequence[bytes]) -> _Numbers | None:
+    for name in _LABEL_TYPES:
+        size = np.dtype(TYPES[name]).itemsize
         if all(item and len(item) % size == 0 for item in data):
-            arrays = [
-                np.frombuffer(
-                    item, {"float64": "<f8", "int64": "<i8", "float32": "<f4", "int32": "<i4"}.get(name, "u1")
-                )
-                for item in data
-            ]
+            arrays = [np.frombuffer(item, TYPES[name]) for item in data]
             if (_are_ids(arrays) or _hot_width(arrays)) and (size == 1 or any(a.any() for a in arrays)):
-                return wrappers, name, arrays
+                return _Numbers(wrappers, name, arrays)
     return None
 
 
-def _are_ids(arrays, most=_MOST_ID):
+def _are_ids(arrays: Sequence[Array], most: int = _MOST_ID) -> bool:
     """Whole numbers that can be places in a table of characters, or -1 to fill up."""
     for values in arrays:
         if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
@@ -79,7 +95,7 @@ def _are_ids(arrays, most=_MOST_ID):
     return True
 
 
-def _hot_width(arrays):
+def _hot_width(arrays: Sequence[Array]) -> int:
     """How many classes one-hot numbers have, or 0: each group has one 1, and groups of zeros only at the end."""
     sizes = {array.size for array in arrays}
     if len(sizes) != 1 or not all(((array == 0) | (array == 1)).all() for array in arrays):
@@ -92,13 +108,14 @@ def _hot_width(arrays):
     return next((width for width in widths if width >= 4 and all(_is_hot(array, width) for array in arrays)), 0)
 
 
-def _is_hot(array, width):
+def _is_hot(array: Array, width: int) -> bool:
     sums = array.reshape(-1, width).sum(axis=1)
     used = int(sums.sum())
     return (sums[:used] == 1).all() and not sums[used:].any()
 
 
-def _of_array(sample, key, wrappers, item_type, arrays, finding, is_wanted):
+def _of_numbers(keys: Keys, key: str, numbers: _Numbers, finding: TextFinding, is_wanted: bool) -> TextCandidate | None:
+    wrappers, item_type, arrays = numbers
     width = _hot_width(arrays)
     if width:
         ids = [array.reshape(-1, width)[: int(array.sum())].argmax(axis=1).tolist() for array in arrays]
@@ -108,22 +125,24 @@ def _of_array(sample, key, wrappers, item_type, arrays, finding, is_wanted):
     if reason:
         finding.reject(key, reason)
         return None
-    order, unknown = order_of_boxes(sample, key)
+    order, unknown = order_of_boxes(keys.sample, key)
     if unknown:
         finding.reject(key, unknown)
         return None
     kind = "floats, all whole" if arrays[0].dtype.kind == "f" else "ids"
-    listed = max(array.size for array in arrays) > 1
-    what = f"a list of {kind}" + (f", sorted by {order!r}" if order else "") if listed else f"one number ({kind})"
+    what = f"one number ({kind})"
+    if max(array.size for array in arrays) > 1:
+        what = f"a list of {kind}" + (f", sorted by {quoted(order)}" if order else "")
     reading = TextReading("ids", (key,), wrappers, item_type=item_type, order_key=order)
     return TextCandidate(key, (key,), reading, what, ids=[[int(number) for number in array] for array in arrays])
 
 
-def _why_no_ids(key, arrays, is_wanted):
-    if not _are_ids(arrays, _MOST_NUMBER if max(array.size for array in arrays) == 1 else _MOST_ID):
+def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | None:
+    longest = max(array.size for array in arrays)
+    if not _are_ids(arrays, _MOST_NUMBER if longest == 1 else _MOST_ID):
         return "its numbers are no ids"
-    if max(array.size for array in arrays) > 4 * MAX_LENGTH:
-        return f"its lists have up to {max(array.size for array in arrays)} numbers"
+    if longest > _MOST_LISTED:
+        return f"its lists have up to {longest} numbers"
     if is_wanted:
         return None
     if len({array.tobytes() for array in arrays}) == 1 and len(arrays) > 1:
@@ -131,71 +150,75 @@ def _why_no_ids(key, arrays, is_wanted):
     words = set(words_of(key))
     if words & NAMES_OF_OTHERS and not words & NAMES_OF_TEXT:
         return "it is named as what stands beside a text"
-    if max(array.size for array in arrays) == 1:
-        if not words & NAMES_OF_TEXT and counts_up([int(array[0]) for array in arrays if array.size]):
-            return "its numbers count the records"
+    is_text = bool(words & NAMES_OF_TEXT)
+    if longest == 1 and not is_text and counts_up([int(array[0]) for array in arrays if array.size]):
+        return "its numbers count the records"
     return None
 
 
-def _without_padding(candidate, values, answers, finding):
+def _without_padding(
+    candidate: TextCandidate, values: Mapping[str, _Numbers], answers: Answers, finding: TextFinding
+) -> TextCandidate:
     """With the key of the length, or with the id that fills lists up."""
-    if candidate.reading.form == "one_hot" or max(map(len, candidate.ids)) < 2:
+    rows = candidate.ids or []
+    if candidate.reading.form == "one_hot" or max(map(len, rows)) < 2 or answers.padding == "none":
         return candidate
     if answers.padding:
-        if answers.padding == "none":
-            return candidate
         return _cut(candidate, int(answers.padding))
     for key, (_, _, arrays) in values.items():
-        if key not in candidate.keys and len(arrays) == len(candidate.ids) and all(a.size == 1 for a in arrays):
-            lengths = [int(array[0]) for array in arrays]
-            if (
-                len(set(lengths)) > 1
-                and all(0 < n <= len(ids) and len(set(ids[n:])) <= 1 for n, ids in zip(lengths, candidate.ids))
-                and any(n < len(ids) for n, ids in zip(lengths, candidate.ids))
-            ):
-                reading = dataclasses.replace(candidate.reading, length_key=key)
-                ids = [ids[:n] for n, ids in zip(lengths, candidate.ids)]
-                finding.reject(key, f"it is the length of {candidate.name!r}")
-                return dataclasses.replace(
-                    candidate, reading=reading, ids=ids, what=f"{candidate.what}, as many as {key!r} says"
-                )
+        if key in candidate.keys or len(arrays) != len(rows) or any(array.size != 1 for array in arrays):
+            continue
+        lengths = [int(array[0]) for array in arrays]
+        if _are_lengths(lengths, rows):
+            reading = dataclasses.replace(candidate.reading, length_key=key)
+            ids = [row[:n] for n, row in zip(lengths, rows, strict=True)]
+            finding.reject(key, f"it is the length of {quoted(candidate.name)}")
+            what = f"{candidate.what}, as many as {quoted(key)} says"
+            return dataclasses.replace(candidate, reading=reading, ids=ids, what=what)
     return _guess_padding(candidate, finding)
 
 
-def _guess_padding(candidate, finding):
-    if len({len(ids) for ids in candidate.ids}) > 1:
+def _are_lengths(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> bool:
+    """Whether each row has one value only after so many ids, and some row has any."""
+    pairs = list(zip(lengths, rows, strict=True))
+    fit = all(0 < n <= len(row) and len(set(row[n:])) <= 1 for n, row in pairs)
+    return len(set(lengths)) > 1 and fit and any(n < len(row) for n, row in pairs)
+
+
+def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandidate:
+    rows = candidate.ids or []
+    if len({len(row) for row in rows}) > 1:
         return candidate
-    runs = {}
-    for value in {ids[-1] for ids in candidate.ids}:
-        kept = [_stripped(ids, value) for ids in candidate.ids]
-        if not any(value in ids for ids in kept) and len({len(ids) for ids in kept}) > 1:
+    runs: dict[int, list[list[int]]] = {}
+    for value in {row[-1] for row in rows}:
+        kept = [_stripped(row, value) for row in rows]
+        if not any(value in row for row in kept) and len({len(row) for row in kept}) > 1:
             runs[value] = kept
     for value, kept in sorted(runs.items()):
-        others = [number for ids in kept for number in ids]
+        others = [number for row in kept for number in row]
         if not others:
             continue
-        if value < 0 or value > max(others) and (value > 9 or value > max(others) + 1):
+        # An id that no table of characters would have, or one that would be very rare inside codes by chance alone.
+        if value < 0 or (value > max(others) and (value > 9 or value > max(others) + 1)):
             return _cut(candidate, value)
         if len(others) >= 20 * (len(set(others)) + 1):
             return _cut(candidate, value)
         if value in (0, max(others)) or value > max(others):
             cut = _cut(candidate, value)
-            finding.ask(
-                "--padding",
-                f"id {value} is only at the end of the lists of {candidate.name!r}: it fills them up or is a character",
-                [(value, cut.reading), ("none", candidate.reading)],
-            )
+            name = quoted(candidate.name)
+            text = f"id {value} is only at the end of the lists of {name}: it fills them up or is a character"
+            finding.ask("--padding", candidate.name, text, [(value, cut.reading), ("none", candidate.reading)])
             return cut
     return candidate
 
 
-def _cut(candidate, padding):
+def _cut(candidate: TextCandidate, padding: int) -> TextCandidate:
     reading = dataclasses.replace(candidate.reading, padding=padding)
-    ids = [_stripped(ids, padding) for ids in candidate.ids]
+    ids = [_stripped(row, padding) for row in candidate.ids or []]
     return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, filled up with {padding}")
 
 
-def _stripped(ids, value):
+def _stripped(ids: list[int], value: int) -> list[int]:
     end = len(ids)
     while end and ids[end - 1] == value:
         end -= 1

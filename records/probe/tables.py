@@ -8,6 +8,8 @@ import dataclasses
 import json
 import os
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from records.images.arrays import TYPES
 
@@ -25,14 +27,14 @@ class Table:
     """The characters, or names, of ids."""
 
     path: str
-    names: dict
+    names: dict[int, str]
 
     @property
-    def first_id(self):
+    def first_id(self) -> int:
         return min(self.names)
 
     @property
-    def charset(self):
+    def charset(self) -> tuple[str | None, ...]:
         """By place, the first id's first; None where an id has no name."""
         return tuple(self.names.get(number) for number in range(self.first_id, max(self.names) + 1))
 
@@ -42,13 +44,13 @@ class Feature:
     """What features.json says of a key."""
 
     kind: str
-    shape: tuple = ()
+    shape: tuple[int, ...] = ()
     item_type: str = ""
     encoding: str = ""
     num_classes: int = 0
 
 
-def find_tables(folders):
+def find_tables(folders: Iterable[str]) -> list[Table]:
     """The tables that lie in the folders, sorted by path."""
     tables = []
     for folder in folders:
@@ -65,7 +67,7 @@ def find_tables(folders):
     return tables
 
 
-def read_table(path):
+def read_table(path: str) -> Table | None:
     """The Table in a file, or None."""
     content = _content(path)
     if content is None:
@@ -77,13 +79,13 @@ def read_table(path):
     return Table(path, names)
 
 
-def read_features(folders):
+def read_features(folders: Iterable[str]) -> dict[str, Feature]:
     """{key: Feature} of the features.json that lies nearest, nested names joined with "/"."""
     for folder in folders:
         content = _content(os.path.join(folder, FEATURES))
         if content is None:
             continue
-        found = {}
+        found: dict[str, Feature] = {}
         try:
             _walk_features(json.loads(content), "", found)
         except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
@@ -92,13 +94,13 @@ def read_features(folders):
     return {}
 
 
-def feature_table(key, tables):
+def feature_table(key: str, tables: Iterable[Table]) -> Table | None:
     """Of the tables, the one that TFDS names after a key: label.labels.txt."""
     name = key.replace("/", "-") + ".labels.txt"
     return next((table for table in tables if os.path.basename(table.path) == name), None)
 
 
-def _content(path):
+def _content(path: str) -> str | None:
     try:
         if os.path.getsize(path) > MAX_BYTES:
             return None
@@ -108,7 +110,7 @@ def _content(path):
         return None
 
 
-def _from_json(content):
+def _from_json(content: str) -> dict[int, str] | None:
     try:
         content = json.loads(content)
     except (ValueError, RecursionError):
@@ -127,7 +129,7 @@ def _from_json(content):
     return None
 
 
-def _from_pbtxt(content):
+def _from_pbtxt(content: str) -> dict[int, str] | None:
     """item { id: 1 name: 'a' } of the Object Detection API."""
     names = {}
     for item in re.findall(r"item\s*\{([^}]{1,400})\}", content):
@@ -139,7 +141,7 @@ def _from_pbtxt(content):
     return names
 
 
-def _from_lines(content):
+def _from_lines(content: str) -> dict[int, str] | None:
     lines = [line.rstrip("\r") for line in content.split("\n")]
     while lines and not lines[-1]:
         lines.pop()
@@ -153,22 +155,22 @@ def _from_lines(content):
     return dict(enumerate(lines)) if len(set(lines)) == len(lines) and all(lines) else None
 
 
-def _numbered(lines, pattern, number, name):
+def _numbered(lines: Sequence[str], pattern: re.Pattern[str], number: int, name: int) -> dict[int, str] | None:
     """The names of lines with an id in each, under a line of titles or none."""
-    matches = [pattern.fullmatch(line) for line in lines]
-    if len(matches) > 1 and not matches[0] and ("," in lines[0] or "\t" in lines[0]):
-        matches = matches[1:]
-    if not all(matches):
+    has_titles = len(lines) > 1 and not pattern.fullmatch(lines[0]) and ("," in lines[0] or "\t" in lines[0])
+    rows = lines[1:] if has_titles else lines
+    matches = [match for line in rows if (match := pattern.fullmatch(line))]
+    if len(matches) < len(rows):
         return None
     names = {int(match[number]): _unquoted(match[name]) for match in matches}
     return names if len(names) == len(matches) else None
 
 
-def _unquoted(name):
+def _unquoted(name: str) -> str:
     return next(csv.reader([name]))[0] if name.startswith('"') and name.endswith('"') and len(name) > 1 else name
 
 
-def _walk_features(feature, name, found, depth=0):
+def _walk_features(feature: dict[str, Any], name: str, found: dict[str, Feature], depth: int = 0) -> None:
     if depth > 20 or len(found) > 1000:
         raise ValueError("features.json is nested too deep")
     kind = feature["pythonClassName"].rsplit(".", 1)[-1]
@@ -179,7 +181,7 @@ def _walk_features(feature, name, found, depth=0):
         inner = dict(feature["sequence"]["feature"])
         _walk_features(inner, name, found, depth + 1)
     else:
-        content = next((value for key, value in feature.items() if key != "pythonClassName"), {}) or {}
+        content: dict[str, Any] = next((value for key, value in feature.items() if key != "pythonClassName"), {}) or {}
         sizes = content.get("shape", {}).get("dimensions", ())
         shape = tuple(int(size) for size in sizes)
         item_type = content.get("dtype", "")

@@ -11,19 +11,28 @@ a map<string, FeatureList{1: Feature}>.
 
 import dataclasses
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+
+from records.errors import quoted
 
 MAX_KEYS = 1024
+MAX_KEY_LENGTH = 1024
 MAX_VALUES = 1 << 22
 MAX_STRINGS = 1 << 16
 MAX_UNPACKED = 1 << 19
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+Array = npt.NDArray[Any]
+Value = list[bytes] | Array
+
 _ONE_BYTE = [bytes((value,)) for value in range(256)]
 
 
-def encode(features):
+def encode(features: dict[str, bytes]) -> bytes:
     """The serialized Example of {key: bytes}."""
     entries = []
     for key, value in features.items():
@@ -32,15 +41,15 @@ def encode(features):
     return _field(1, b"".join(entries))
 
 
-def decode(data):
+def decode(data: bytes) -> dict[str, list[Any]]:
     """{key: list of bytes, floats or ints} of a serialized Example; ValueError where it is none."""
-    features = {}
+    features: dict[str, list[Any]] = {}
     for number, block in _fields(memoryview(data)):
         if number != 1:
             continue
         for entry_number, entry in _fields(_message(block)):
             if entry_number == 1:
-                key, feature = b"", b""
+                key, feature = b"", memoryview(b"")
                 for field_number, value in _fields(_message(entry)):
                     if field_number == 1:
                         key = bytes(_message(value))
@@ -58,14 +67,16 @@ class Record:
     {key: the number of values of each step}.
     """
 
-    values: dict
-    steps: dict
+    values: dict[str, Value | None]
+    steps: dict[str, list[int]]
     is_sequence: bool
 
 
-def read(data):
+def read(data: bytes) -> Record:
     """The Record that the bytes of an Example or SequenceExample are; ValueError where they are neither."""
-    values, steps, is_sequence = {}, {}, False
+    values: dict[str, Value | None] = {}
+    steps: dict[str, list[int]] = {}
+    is_sequence = False
     for number, block in walk(memoryview(data)):
         if number == 1:
             for key, feature in _entries(block):
@@ -81,16 +92,16 @@ def read(data):
     return Record(values, steps, is_sequence)
 
 
-def _add(values, key, value):
+def _add(values: dict[str, Value | None], key: str, value: Value | None) -> None:
     if key in values:
-        raise ValueError(f"the key {key!r} stands twice in it")
+        raise ValueError(f"the key {quoted(key)} is in it twice")
     values[key] = value
     count = sum(len(other) for other in values.values() if other is not None)
     if len(values) > MAX_KEYS or count > 2 * MAX_VALUES:
         raise ValueError(f"it has more than {MAX_KEYS:,} keys or {2 * MAX_VALUES:,} values")
 
 
-def _entries(block):
+def _entries(block: int | memoryview) -> Iterator[tuple[str, memoryview]]:
     """(key, message) of each entry of a map from strings to messages."""
     for number, entry in walk(_message(block)):
         if number != 1:
@@ -101,12 +112,15 @@ def _entries(block):
                 key = bytes(_message(value))
             elif field == 2:
                 message = _message(value)
+        if len(key) > MAX_KEY_LENGTH:
+            raise ValueError(f"the name of a key has {len(key):,} bytes; more than {MAX_KEY_LENGTH:,} are not read")
         yield key.decode("utf-8"), message
 
 
-def _values(feature):
+def _values(feature: memoryview) -> Value | None:
     """The values of a Feature."""
-    kind, values = None, None
+    kind: int | None = None
+    values: Value | None = None
     for number, block in walk(feature):
         if kind is not None:
             raise ValueError("a feature holds two lists")
@@ -120,7 +134,7 @@ def _values(feature):
     return values if values is not None and len(values) else None
 
 
-def _strings(block):
+def _strings(block: memoryview) -> list[bytes]:
     """A list of strings. One-byte strings, three bytes each here, may be as many as the pixels of an image."""
     if len(block) > 3 * 16 and len(block) % 3 == 0:
         raw = np.frombuffer(block, np.uint8)
@@ -135,9 +149,11 @@ def _strings(block):
     return values
 
 
-def _numbers(block, kind):
+def _numbers(block: memoryview, kind: int) -> Array | None:
     """Floats (kind 2) or integers (kind 3), packed or one by one."""
-    parts, singles, count, unpacked = [], [], 0, 0
+    parts: list[Array] = []
+    joined: list[Array] = []
+    count = unpacked = 0
     for number, value in walk(block):
         if number != 1:
             raise ValueError(f"a list of numbers has the unknown field {number}")
@@ -147,25 +163,26 @@ def _numbers(block, kind):
                 raise ValueError(f"a list has more than {MAX_UNPACKED:,} numbers that are not packed")
             if kind == 2:
                 raise ValueError("a list of floats holds something else")
-            value = np.array([value], np.uint64).view(np.int64)
+            numbers: Array = np.array([value], np.uint64).view(np.int64)
         else:
-            value = _packed_floats(value) if kind == 2 else packed_integers(value)
-        count += len(value)
+            numbers = _packed_floats(value) if kind == 2 else packed_integers(value)
+        count += len(numbers)
         if count > MAX_VALUES or len(parts) > MAX_STRINGS:
             raise ValueError(f"a list has more than {MAX_VALUES:,} numbers")
-        parts.append(value)
+        parts.append(numbers)
         if len(parts) == 4096:
-            singles, parts = [*singles, np.concatenate(parts)], []
-    return np.concatenate([*singles, *parts]) if count else None
+            # Joined now and then: an array for each single number would take a hundred bytes.
+            joined, parts = [*joined, np.concatenate(parts)], []
+    return np.concatenate([*joined, *parts]) if count else None
 
 
-def _packed_floats(block):
+def _packed_floats(block: memoryview) -> Array:
     if len(block) % 4 or len(block) > 4 * MAX_VALUES:
         raise ValueError("a list of floats is cut or too long")
-    return np.frombuffer(block, "<f4")
+    return np.frombuffer(block, "<f4").copy()  # a view would keep the whole record in memory
 
 
-def packed_integers(block):
+def packed_integers(block: memoryview) -> Array:
     """The int64 values of packed varints, all at once."""
     raw = np.frombuffer(block, np.uint8)
     if len(raw) > 10 * MAX_VALUES or np.count_nonzero(raw < 0x80) > MAX_VALUES:
@@ -180,6 +197,7 @@ def packed_integers(block):
     if lengths.max() > 10:
         raise ValueError("a number is too long")
     values = np.zeros(len(ends), np.uint64)
+    # Seven bits of every number at a time, the lowest first.
     for place in range(lengths.max()):
         longer = lengths > place
         bits = (raw[starts[longer] + place] & 0x7F).astype(np.uint64)
@@ -187,37 +205,39 @@ def packed_integers(block):
     return values.view(np.int64)
 
 
-def _steps(features):
+def _steps(features: memoryview) -> list[Value | None]:
     """The values of each step of a feature list."""
-    parts, count = [], 0
+    parts: list[Value | None] = []
+    count = 0
     for number, part in walk(features):
         if number != 1:
             raise ValueError(f"a feature list has the unknown field {number}")
-        parts.append(_values(_message(part)))
-        count += 0 if parts[-1] is None else len(parts[-1])
+        values = _values(_message(part))
+        parts.append(values)
+        count += 0 if values is None else len(values)
         if len(parts) > MAX_STRINGS or count > MAX_VALUES:
             raise ValueError(f"a feature list has more than {MAX_STRINGS:,} steps or {MAX_VALUES:,} values")
     return parts
 
 
-def _joined(parts):
+def _joined(parts: list[Value | None]) -> Value | None:
     """The values of a feature list's steps as one list."""
-    parts = [part for part in parts if part is not None]
-    if not parts:
+    filled = [part for part in parts if part is not None]
+    arrays = [part for part in filled if isinstance(part, np.ndarray)]
+    if not filled:
         return None
-    kinds = {part.dtype.kind if isinstance(part, np.ndarray) else "bytes" for part in parts}
-    if len(kinds) > 1:
+    if not arrays:
+        return [value for part in filled for value in part]
+    if len(arrays) < len(filled) or len({array.dtype.kind for array in arrays}) > 1:
         raise ValueError("the steps of a feature list are of different kinds")
-    if kinds == {"bytes"}:
-        return [value for part in parts for value in part]
-    return np.concatenate(parts)
+    return np.concatenate(arrays)
 
 
-def _field(number, payload):
+def _field(number: int, payload: bytes) -> bytes:
     return bytes((number << 3 | _BYTES,)) + _varint(len(payload)) + payload
 
 
-def _varint(value):
+def _varint(value: int) -> bytes:
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -226,14 +246,14 @@ def _varint(value):
     return bytes(encoded)
 
 
-def _feature(data):
-    values = []
+def _feature(data: memoryview) -> list[Any]:
+    values: list[Any] = []
     for kind, block in _fields(data):
         values = [_value(kind, item) for item in _items(kind, _message(block))]
     return values
 
 
-def _items(kind, data):
+def _items(kind: int, data: memoryview) -> Iterator[int | memoryview]:
     """The entries of a list, packed or not, as the wire has them."""
     for number, item in _fields(data):
         if number != 1:
@@ -252,11 +272,12 @@ def _items(kind, data):
             yield item
 
 
-def _value(kind, item):
+def _value(kind: int, item: int | memoryview) -> bytes | float | int:
     if kind == 1:
         return bytes(_message(item))
     if kind == 2:
-        return struct.unpack("<f", _message(item))[0]
+        (number,) = struct.unpack("<f", _message(item))
+        return float(number)
     if kind == 3:
         if isinstance(item, memoryview):
             raise ValueError("an integer list holds something else")
@@ -264,18 +285,18 @@ def _value(kind, item):
     raise ValueError(f"a feature has the unknown kind {kind}")
 
 
-def _message(value):
+def _message(value: int | memoryview) -> memoryview:
     if not isinstance(value, memoryview):
         raise ValueError("a number stands where a message was expected")
     return value
 
 
-def _fields(data):
+def _fields(data: memoryview) -> list[tuple[int, int | memoryview]]:
     """[(field number, int or memoryview)] of a message."""
     return list(walk(data))
 
 
-def walk(data):
+def walk(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Yields (field number, int or memoryview) of a message."""
     position, end = 0, len(data)
     while position < end:
@@ -299,7 +320,7 @@ def walk(data):
         position += length
 
 
-def _read_varint(data, position):
+def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
     try:
         value = data[position]
         if value < 0x80:

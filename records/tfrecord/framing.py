@@ -1,7 +1,7 @@
 """The framing of a TFRecord file, written and checked byte by byte.
 
-TensorFlow's own reader passes over some truncations without a word, names no file, and can be crashed by a forged
-length; its writer costs the import of TensorFlow in each worker process. A record is: length (u64), masked CRC-32C
+TensorFlow's own reader misses some truncations, names no file, and can be crashed by a forged length; its writer costs
+the import of TensorFlow in each worker process. A record is: length (u64), masked CRC-32C
 of the length (u32), data, masked CRC-32C of the data (u32), all little-endian.
 """
 
@@ -10,30 +10,39 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import IO, Protocol
 
 import google_crc32c
 
+from records.atomic import AnyPath
 from records.errors import DamagedRecords
 
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 OVERHEAD = _HEADER.size + _FOOTER.size
 GZIP_MAGIC = b"\x1f\x8b"
+# A length below 4 GiB: the upper half of its eight bytes is zero.
 _SMALL_LENGTH = re.compile(rb"(?=.{4}\0{4}.{4})", re.DOTALL)
 
 
-def masked_crc(data):
-    crc = google_crc32c.value(data)
+class _Readable(Protocol):
+    def read(self, length: int, /) -> bytes: ...
+
+
+def masked_crc(data: bytes) -> int:
+    """CRC-32C, turned by 15 bits and shifted by a constant: the format guards against checksums of checksums."""
+    crc: int = google_crc32c.value(data)
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def frame(data):
+def frame(data: bytes) -> bytes:
     """The bytes of one record."""
     length = len(data).to_bytes(8, "little")
     return b"".join((length, _FOOTER.pack(masked_crc(length)), data, _FOOTER.pack(masked_crc(data))))
 
 
-def read_records(path, limit=None):
+def read_records(path: AnyPath, limit: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Yields (offset, data) for each record of a plain, gzip or zlib file; raises DamagedRecords at the first bad byte.
 
     Offsets in a compressed file count the bytes after decompression. `limit` is the most bytes that a record may have.
@@ -42,7 +51,7 @@ def read_records(path, limit=None):
         yield from read_open_records(path, file, limit)
 
 
-def read_open_records(path, file, limit=None):
+def read_open_records(path: AnyPath, file: IO[bytes], limit: int | None = None) -> Iterator[tuple[int, bytes]]:
     """The same of a file that is open, so that the caller can tell how far into it the reading is."""
     compression = compression_of(file)
     if not compression:
@@ -54,7 +63,9 @@ def read_open_records(path, file, limit=None):
         yield from _read_frames(path, _ZlibFile(file), None, limit)
 
 
-def read_record_at(path, file, offset, limit=None, number=None):
+def read_record_at(
+    path: AnyPath, file: IO[bytes], offset: int, limit: int | None = None, number: int | None = None
+) -> bytes:
     """The data of the record that begins at `offset` of a plain file that is open; its number is for messages."""
     file.seek(offset)
     size = os.fstat(file.fileno()).st_size
@@ -63,7 +74,7 @@ def read_record_at(path, file, offset, limit=None, number=None):
     raise DamagedRecords(f"{path}: at byte {offset}: the file has become shorter")
 
 
-def compression_of(file):
+def compression_of(file: IO[bytes]) -> str:
     """ "", "gzip" or "zlib", by the content of an open file, which is left at its beginning.
 
     A length whose checksum is right comes first: a record of 35,615 bytes begins like a gzip file.
@@ -78,12 +89,12 @@ def compression_of(file):
     return "zlib" if is_zlib and not head[1] & 0x20 else ""
 
 
-def is_header(head):
+def is_header(head: bytes) -> bool:
     """Whether these bytes begin a record."""
     return len(head) >= _HEADER.size and masked_crc(head[:8]) == _FOOTER.unpack_from(head, 8)[0]
 
 
-def record_offsets(file, size, start=0):
+def record_offsets(file: IO[bytes], size: int, start: int = 0) -> Iterator[tuple[int, int]]:
     """Yields (offset, length) of each record from `start` on, by the headers alone; ends where one is not right."""
     while start + OVERHEAD <= size:
         file.seek(start)
@@ -95,7 +106,7 @@ def record_offsets(file, size, start=0):
         start += OVERHEAD + length
 
 
-def next_record(file, size, start, span=1 << 20):
+def next_record(file: IO[bytes], size: int, start: int, span: int = 1 << 20) -> int | None:
     """Where the first record at or after `start` of a plain file begins; None where none does within `span` bytes."""
     file.seek(start)
     window = file.read(span)
@@ -107,7 +118,14 @@ def next_record(file, size, start, span=1 << 20):
     return None
 
 
-def _read_frames(path, file, size, limit=None, offset=0, number=0):
+def _read_frames(
+    path: AnyPath,
+    file: _Readable,
+    size: int | None,
+    limit: int | None = None,
+    offset: int = 0,
+    number: int | None = 0,
+) -> Iterator[tuple[int, bytes]]:
     """`size` is the number of bytes in `file` where that is known: no more is ever asked for than there can be."""
     while True:
         where = f"{path}: {'a record' if number is None else f'record {number}'} at byte {offset}"
@@ -136,24 +154,24 @@ def _read_frames(path, file, size, limit=None, offset=0, number=0):
         number = None if number is None else number + 1
 
 
-def _read_exactly(where, file, length, chunk=1 << 24):
+def _read_exactly(where: str, file: _Readable, length: int, chunk: int = 1 << 24) -> bytes:
     """In chunks, so that a forged length cannot claim more memory than the file can fill."""
     if length <= chunk:
         data = _read(where, file, length)
     else:
-        data = bytearray()
-        while len(data) < length:
-            part = _read(where, file, min(chunk, length - len(data)))
+        collected = bytearray()
+        while len(collected) < length:
+            part = _read(where, file, min(chunk, length - len(collected)))
             if not part:
                 break
-            data += part
-        data = bytes(data)
+            collected += part
+        data = bytes(collected)
     if len(data) < length:
         raise DamagedRecords(f"{where}: the record claims {length} bytes and {len(data)} are left (truncated)")
     return data
 
 
-def _read(where, file, length):
+def _read(where: str, file: _Readable, length: int) -> bytes:
     try:
         return file.read(length)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -164,12 +182,12 @@ def _read(where, file, length):
 class _ZlibFile:
     """A zlib stream to read from: never more of it is unpacked than was asked for."""
 
-    def __init__(self, file, chunk=1 << 16):
+    def __init__(self, file: IO[bytes], chunk: int = 1 << 16) -> None:
         self._file = file
         self._chunk = chunk
         self._stream = zlib.decompressobj()
 
-    def read(self, length):
+    def read(self, length: int, /) -> bytes:
         data = bytearray()
         while len(data) < length and not self._stream.eof:
             packed = self._stream.unconsumed_tail or self._file.read(self._chunk)

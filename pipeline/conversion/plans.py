@@ -1,0 +1,45 @@
+"""The rows that wait to be written: a file of [key, text] lines for each split, and then for each shard."""
+
+import collections
+import json
+import pathlib
+from types import TracebackType
+from typing import Self
+
+FOLDER = "plan"
+_ROWS_HELD = 4096
+
+
+def plan_path(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Where the rows of a shard, or of a whole split, wait."""
+    return folder / FOLDER / f"{name}.jsonl"
+
+
+class RowFiles:
+    """Appends rows to many files with few of them held in memory and none held open."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._rows: dict[str, list[str]] = collections.defaultdict(list)
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+
+    def add(self, name: str, key: str, text: str) -> None:
+        self._rows[name].append(json.dumps((key, text)) + "\n")
+        self._held += 1
+        if self._held >= _ROWS_HELD:
+            self._flush()
+
+    def _flush(self) -> None:
+        for name, rows in self._rows.items():
+            with open(plan_path(self._folder, name), "a", encoding="utf-8") as file:
+                file.writelines(rows)
+        self._rows.clear()
+        self._held = 0

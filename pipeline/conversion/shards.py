@@ -1,0 +1,97 @@
+"""The shards of a conversion: how many, what goes into each, and their writing in worker processes."""
+
+import dataclasses
+import pathlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config import RecordsConfig
+from pipeline.conversion.plans import RowFiles, plan_path
+from pipeline.conversion.sources import CodeSource
+from pipeline.conversion.survey import Survey
+from pipeline.drawing.renderer import versions
+from pipeline.machine.progress import progress
+from pipeline.machine.workers import run_pieces
+from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
+from records.dataset.shards import shard_count, shard_name
+from records.dataset.verify import Promise
+from records.dataset.writer import ShardSpec, read_plan, standing_shard, write_shard
+from records.errors import DamagedRecords
+from records.images.files import StoredForm, describe
+from records.split import SPLITS
+
+COMPRESSIONS: dict[str, str] = {"none": PLAIN, "gzip": GZIP}  # of --compression
+
+
+def write_shards(
+    found: CodeSource,
+    records: RecordsConfig,
+    settings: Mapping[str, Any],
+    surveyed: Survey,
+    folder: pathlib.Path,
+    processes: int,
+) -> Manifest:
+    """Writes the shards that are not there yet, and returns the manifest of all."""
+    form = _stored_form(found, records)
+    least, most = found.lengths or (min(surveyed.lengths), max(surveyed.lengths))
+    promise = Promise(found.alphabet, least, most, (form.height, form.width, form.channels), form.encoding)
+    pattern = ShardSpec("", found.source, "", "", form, promise, COMPRESSIONS[records.compression])
+    specs = _shard_specs(pattern, records, surveyed, folder)
+    shards = _written(specs, sum(surveyed.counts.values()), folder, processes)
+    return Manifest(
+        name=records.name,
+        alphabet=found.alphabet,
+        min_length=least,
+        max_length=most,
+        height=form.height,
+        width=form.width,
+        channels=form.channels,
+        encoding=form.encoding,
+        compression=pattern.compression,
+        splits={split: tuple(shards[spec.target] for spec in specs if spec.split == split) for split in SPLITS},
+        classes={split: surveyed.classes_of(split, most) for split in SPLITS},
+        settings=dict(settings),
+        versions={"python": platform.python_version(), **versions()},
+        fonts=dict(found.fonts),
+    )
+
+
+def _stored_form(found: CodeSource, records: RecordsConfig) -> StoredForm:
+    """What every stored image is, from the settings and, where they leave it open, from the first image."""
+    key, _ = next(iter(found.source.rows()))
+    width, height, channels = describe(found.source.load(key), found.source.name(key))
+    if found.size:
+        width, height = found.size
+    if records.colors != "auto":
+        channels = 1 if records.colors == "grey" else 3
+    return StoredForm(width, height, channels, records.image_format, records.colors != "auto", records.resize)
+
+
+def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, folder: pathlib.Path) -> list[ShardSpec]:
+    """Deals the rows of each split out to its shards in turn, so that each shard is a fair sample of the split."""
+    specs = []
+    with RowFiles(folder) as files:
+        for split in SPLITS:
+            count = shard_count(surveyed.counts[split], records.images_per_shard)
+            names = [shard_name(records.name, split, index, count) for index in range(count)]
+            for number, (key, text) in enumerate(read_plan(plan_path(folder, split)) if count else ()):
+                files.add(names[number % count], key, text)
+            for name in names:
+                plan, target = str(plan_path(folder, name)), str(folder / name)
+                specs.append(dataclasses.replace(pattern, split=split, plan=plan, target=target))
+    return specs
+
+
+def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, processes: int) -> dict[str, Shard]:
+    """{target: Shard} of all, those that an earlier run finished among them."""
+    shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
+    missing = [spec for spec in specs if spec.target not in shards]
+    with progress("records", total, sum(shard.count for shard in shards.values())) as advance:
+        for spec, shard in run_pieces(write_shard, missing, processes):
+            shards[spec.target] = shard
+            advance(shard.count)
+    written = sum(shard.count for shard in shards.values())
+    if written != total:
+        raise DamagedRecords(f"{folder} has {written} records of {total} images: is another process writing there?")
+    return shards

@@ -1,0 +1,87 @@
+"""The source of labelled images that the settings name, and what its codes are made of.
+
+found = find_source(config, workdir, Probes())
+for key, code in found.rows(): data = found.source.load(key)
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config import CodeConfig, RunConfig
+from pipeline.conversion.foreign import Probes, foreign_source
+from pipeline.drawing.files import read_settings
+from pipeline.drawing.renderer import Drawing, SyntheticSource
+from pipeline.workdir import Workdir
+from records.alphabet import Alphabet
+from records.errors import DigitwiseError
+from records.images.folder import LabeledFolder
+from records.source import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeSource:
+    """A source of labelled images, what decides its bytes, and what its codes are made of.
+
+    `lengths` is None where any length is welcome; `size` where the first image sets it. `reader` is what can read no
+    other codes, where that is not the settings' choice. `is_folded` makes codes that differ only in case one.
+    """
+
+    source: Source
+    identity: dict[str, Any]
+    alphabet: str
+    lengths: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
+    fonts: tuple[tuple[str, str], ...] = ()
+    reader: str = ""
+    is_folded: bool = False
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def drawn(cls, source: Source, settings: dict[str, Any]) -> "CodeSource":
+        """From the settings with which images were, or will be, drawn."""
+        drawing = settings["drawing"]
+        lengths, size = tuple(drawing["code_length"]), tuple(drawing["image_size"])
+        return cls(source, settings, drawing["alphabet"], lengths, size, tuple(map(tuple, drawing["fonts"])))
+
+    @classmethod
+    def held(cls, source: Source, kind: str, code: CodeConfig) -> "CodeSource":
+        """Of images that the user holds: the settings decide what they name, the images what is left open."""
+        identity = {kind: source.identity(), "code_length": code.code_length, "image_size": code.image_size}
+        return cls(source, identity, code.characters, code.code_length, code.image_size)
+
+    def folded(self) -> "CodeSource":
+        """The same with an alphabet of one case."""
+        return dataclasses.replace(self, alphabet=Alphabet(self.alphabet).folded().characters, is_folded=True)
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """(key, code) of each image."""
+        fold = Alphabet(self.alphabet).fold if self.is_folded else str
+        return ((key, fold(text)) for key, text in self.source.rows())
+
+
+def find_source(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> CodeSource:
+    """The source that the settings name, its codes folded where they ask for that."""
+    found = _find_source(config, workdir, probes or Probes())
+    return found.folded() if config.records.fold_case else found
+
+
+def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSource:
+    records = config.records
+    if config.foreign.records:
+        return CodeSource.held(foreign_source(probes, config, workdir), "records", config.code)
+    if records.source == "synthetic":
+        source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
+        return CodeSource.drawn(source, source.identity())
+    if records.images:
+        folder = LabeledFolder(records.images, records.label_pattern)
+        return dataclasses.replace(CodeSource.held(folder, "folder", config.code), left_out=tuple(folder.left_out()))
+    drawn = read_settings(workdir.images)
+    if not drawn:
+        raise DigitwiseError(
+            f"{workdir.images} has no images: run --stage=generate first, "
+            "give a folder of your own with --images, or draw straight into records with --source=synthetic"
+        )
+    if not drawn["complete"]:
+        raise DigitwiseError(f"{workdir.images} is not finished: run --stage=generate again to continue")
+    return CodeSource.drawn(LabeledFolder(str(workdir.images)), drawn["settings"])

@@ -1,0 +1,116 @@
+"""One pass over the rows of a source: every label is checked, counted, and put into the plan of its split."""
+
+import collections
+import dataclasses
+import pathlib
+
+from pipeline.conversion.plans import RowFiles
+from pipeline.conversion.sources import CodeSource
+from pipeline.model.metrics import class_gaps
+from pipeline.values import MAX_CODE_LENGTH
+from records.alphabet import Alphabet
+from records.dataset.manifest import Manifest
+from records.errors import DigitwiseError, quoted
+from records.split import TRAIN, SplitRule
+
+_FEW_CODES = 30  # from fewer different codes no figure is worth much
+
+
+@dataclasses.dataclass
+class Survey:
+    """What the pass found: counts, lengths, the characters at each position, and the first few codes of each split."""
+
+    counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    lengths: set[int] = dataclasses.field(default_factory=set)
+    classes: dict[tuple[str, int], collections.Counter[str]] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(collections.Counter)
+    )
+    codes: dict[str, set[str]] = dataclasses.field(default_factory=lambda: collections.defaultdict(set))
+
+    def add(self, split: str, text: str) -> None:
+        self.counts[split] += 1
+        self.lengths.add(len(text))
+        if len(self.codes[split]) < _FEW_CODES:
+            self.codes[split].add(text)
+        for position, character in enumerate(text):
+            self.classes[split, position][character] += 1
+
+    def classes_of(self, split: str, positions: int) -> list[dict[str, int]]:
+        """[{character: count}] by position."""
+        return [dict(sorted(self.classes.get((split, i), {}).items())) for i in range(positions)]
+
+
+def survey(found: CodeSource, rule: SplitRule, folder: pathlib.Path) -> Survey:
+    """Leaves the rows of each split in a file of `folder`."""
+    alphabet = Alphabet(found.alphabet)
+    lengths = found.lengths or (1, MAX_CODE_LENGTH)
+    result = Survey()
+    with RowFiles(folder) as files:
+        for key, text in found.rows():
+            _check_label(found, key, text, alphabet, lengths)
+            split = rule.split(text)
+            if split is None:
+                continue
+            files.add(split, key, text)
+            result.add(split, text)
+    if rule.held_out_only:
+        if not result.lengths:
+            raise DigitwiseError("no image is held out: raise --num_images, --validation_fraction or --test_fraction")
+    elif not result.counts[rule.only or TRAIN]:
+        raise DigitwiseError(
+            f"none of the {sum(result.counts.values())} images falls into the train split: "
+            "lower --validation_fraction and --test_fraction, or give more images"
+        )
+    return result
+
+
+def few_codes(found: Survey) -> list[str]:
+    """A line for each split that is meant to measure and has too few different codes for that."""
+    return [
+        f"the {split} split has {found.counts[split]} images of {len(codes)} codes: a figure from it says little"
+        for split, codes in found.codes.items()
+        if split != TRAIN and len(codes) < _FEW_CODES
+    ]
+
+
+def missing_classes(manifest: Manifest) -> list[str]:
+    """A line for each position of a split that lacks characters which the position has elsewhere."""
+    return [
+        f"position {place} of the {split} split never shows {''.join(characters)}: its accuracy says nothing about them"
+        for split, gaps in class_gaps(manifest.classes).items()
+        if manifest.count(split)
+        for place, characters in gaps
+    ]
+
+
+def _check_label(found: CodeSource, key: str, text: str, alphabet: Alphabet, lengths: tuple[int, int]) -> None:
+    unknown = alphabet.unknown(text)
+    if unknown is not None:
+        remedy = "" if found.reader else _wider_alphabet(found, text, alphabet)
+        whose = f"alphabet of {found.reader}" if found.reader else f"alphabet {alphabet.characters!r}"
+        raise DigitwiseError(
+            f"{found.source.name(key)}: its code {quoted(text)} has {unknown!r}, which is not in the {whose}{remedy}"
+        )
+    if not lengths[0] <= len(text) <= lengths[1]:
+        allowed = "-".join(str(n) for n in dict.fromkeys(lengths))
+        if found.reader:
+            why = f"{found.reader} reads {allowed}"
+        elif found.lengths:
+            why = f"--code_length={allowed} asks for other"
+        else:
+            why = f"{allowed} can be read"
+        raise DigitwiseError(f"{found.source.name(key)}: its code {quoted(text)} has {len(text)} characters, {why}")
+
+
+def _wider_alphabet(found: CodeSource, text: str, alphabet: Alphabet) -> str:
+    """How the flags would take a label that the alphabet does not."""
+    characters = {character for _, other in found.rows() for character in other}
+    others = "".join(sorted(characters - set(alphabet.characters)))
+    as_one = alphabet.fold(text)
+    folded = alphabet.folded().unknown(as_one) is None
+    hint = f", --fold_case would read this one as {as_one!r}" if folded else ""
+    try:
+        Alphabet(alphabet.characters + others)
+    except DigitwiseError:  # control or combining characters: no alphabet takes them
+        return hint
+    return f"; --alphabet='{alphabet.characters}{others}' would take every code of this source{hint}"

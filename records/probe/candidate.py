@@ -1,0 +1,18 @@
+"""A key that may hold the image."""
+
+import dataclasses
+
+from records.tfrecord.example import Value
+
+ENCODED, ARRAY, NUMBERS, RAW = range(4)  # kinds of images, the likeliest first
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """`values` are the sampled ones, out of their wrappers; `rank` is the kind of image."""
+
+    key: str
+    rank: int
+    wrappers: tuple[str, ...]
+    values: list[Value]
+    what: str
