@@ -143,8 +143,8 @@ class Figures:
             whole=read(Accuracy, "sequence_accuracy"),
             lengths={int(length): accuracy for length, accuracy in lengths.items()},
             positions=tuple(
-                Position(accuracy, count, *interval, most_frequent)
-                for accuracy, count, interval, most_frequent in zip(*columns, strict=True)
+                Position(accuracy, count, low, high, most_frequent)
+                for accuracy, count, (low, high), most_frequent in zip(*columns, strict=True)
             ),
             chance=read(Chance, "chance"),
             confused_pairs=read(tuple[ConfusedPair, ...], "confused_pairs"),
