@@ -103,11 +103,11 @@ def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: i
     pieces = [_shard_scan(TESTED, path, manifest, *rules) for path in manifest.paths(split)]
     total = manifest.count(split)
     found: dict[str, list[SplitScan]] = {TESTED: []}
-    learned = exposure.manifest
-    for name in exposure.splits_used(split) if learned else ():
-        found[name] = []
-        pieces += [_shard_scan(name, path, learned) for path in learned.paths(name)]
-        total += learned.count(name)
+    if exposure.manifest is not None:
+        for name in exposure.splits_used(split):
+            found[name] = []
+            pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
+            total += exposure.manifest.count(name)
     with progress("compare splits", total) as advance:
         for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
             found[piece.name].append(scan)
