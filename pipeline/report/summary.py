@@ -311,7 +311,7 @@ def load_summary(path: pathlib.Path) -> Summary:
         raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
     except KeyError as error:
         raise DigitwiseError(f"{path} is not a report of digitwise: {error.args[0]} is missing") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, DigitwiseError) as error:
         raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
 
 
