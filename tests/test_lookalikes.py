@@ -32,7 +32,7 @@ def test_a_pair_in_two_groups_is_one_pair():
 
 def test_look_alikes_are_counted_both_ways_and_as_equal():
     alphabet = "0O5S7"
-    zero, o, five, s, seven = range(5)
+    zero, o, five, _, seven = range(5)
     labels = np.array([[zero, five], [o, five], [zero, zero], [zero, seven], [o, -1], [zero, -1]])
     decoded = np.array([[o, five], [zero, five], [zero, o], [o, five], [o, zero], [zero, -1]])
     found = lookalikes.compare(labels, decoded, metrics.confusion_counts(labels, decoded), alphabet)

@@ -76,7 +76,7 @@ def manifest_of(**given):
 
 NETWORK = {
     "network": "alexnet", "readout": "positions", "alphabet": "0123456789", "min_length": 2, "max_length": 2,
-    "image_shape": [4, 8, 1], "dropout": None, "precision": "float32",
+    "image_shape": [16, 32, 1], "dropout": None, "precision": "float32",
 }  # fmt: skip
 
 
@@ -324,6 +324,9 @@ def test_a_report_from_before_they_had_a_version_is_read():
     assert summary.seconds["train"] == 65.43
 
 
+SAYS_VALUE = "sequence_accuracy.value is '1', not of type float"
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
@@ -336,6 +339,7 @@ def test_a_report_from_before_they_had_a_version_is_read():
         ({"position_count": [1]}, "zip() argument 2 is shorter than argument 1"),
         ({"position_interval": [[0.0], [0.0]]}, "position_interval[0] has 1 items, not 2"),
         ({"seconds": None}, "seconds is 'None', not of type dict"),
+        ({"sequence_accuracy": {"value": "1", "count": 1, "right": 1, "low": 0, "high": 1}}, SAYS_VALUE),
     ],
 )
 def test_a_report_that_is_none_is_one_clear_line(tmp_path, summary, change, said):

@@ -39,12 +39,9 @@ def measure(readings: Readings, manifest: Manifest) -> Figures:
 def _positions(labels: np.ndarray, decoded: np.ndarray) -> tuple[Position, ...]:
     # What is read beyond the longest code makes the whole code wrong, but belongs to no position.
     right, counts = (column.tolist() for column in metrics.position_counts(labels, decoded[:, : labels.shape[1]]))
-    return tuple(
-        Position(
-            r / count if count else None,
-            count,
-            *metrics.wilson_interval(r, count),
-            None if np.isnan(most_frequent) else most_frequent,
-        )
-        for r, count, most_frequent in zip(right, counts, metrics.most_frequent_share(labels))
-    )
+    found = []
+    for r, count, most_frequent in zip(right, counts, metrics.most_frequent_share(labels)):
+        low, high = metrics.wilson_interval(r, count)
+        share = None if np.isnan(most_frequent) else most_frequent
+        found.append(Position(r / count if count else None, count, low, high, share))
+    return tuple(found)

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -93,10 +94,11 @@ def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: i
     pieces = [_shard_scan(TESTED, path, manifest, *rules) for path in manifest.paths(split)]
     total = manifest.count(split)
     found: dict[str, list[SplitScan]] = {TESTED: []}
-    for name in exposure.splits_used(split):
-        found[name] = []
-        pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
-        total += exposure.manifest.count(name)
+    if exposure.manifest is not None:
+        for name in exposure.splits_used(split):
+            found[name] = []
+            pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
+            total += exposure.manifest.count(name)
     with progress("compare splits", total) as advance:
         for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
             found[piece.name].append(scan)
@@ -106,7 +108,9 @@ def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: i
 
 def scan_shard(piece: ShardScan) -> SplitScan:
     """The SplitScan of one shard, in a worker process."""
-    codes, pixels, generated, earlier = [], [], 0, 0
+    codes: list[int] = []
+    pixels: list[int] = []
+    generated = earlier = 0
     for offset, data in read_records(piece.path):
         try:
             _, image, text = schema.decode(data)
@@ -125,7 +129,7 @@ def _scanned(pieces: list[ShardScan], processes: int) -> Iterable[tuple[ShardSca
     return run_pieces(scan_shard, pieces, processes)
 
 
-def _shard_scan(name, path, manifest, *rules) -> ShardScan:
+def _shard_scan(name: str, path: Any, manifest: Manifest, *rules: Any) -> ShardScan:
     return ShardScan(name, str(path), manifest.image_shape, manifest.encoding, *rules)
 
 

@@ -143,8 +143,8 @@ class Figures:
             whole=read(Accuracy, "sequence_accuracy"),
             lengths={int(length): accuracy for length, accuracy in lengths.items()},
             positions=tuple(
-                Position(accuracy, count, *interval, most_frequent)
-                for accuracy, count, interval, most_frequent in zip(*columns, strict=True)
+                Position(accuracy, count, low, high, most_frequent)
+                for accuracy, count, (low, high), most_frequent in zip(*columns, strict=True)
             ),
             chance=read(Chance, "chance"),
             confused_pairs=read(tuple[ConfusedPair, ...], "confused_pairs"),
@@ -311,7 +311,7 @@ def load_summary(path: pathlib.Path) -> Summary:
         raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
     except KeyError as error:
         raise DigitwiseError(f"{path} is not a report of digitwise: {error.args[0]} is missing") from None
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, DigitwiseError) as error:
         raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
 
 

@@ -153,7 +153,7 @@ def describe_records(manifest: Manifest, split: str, scans: Mapping[str, SplitSc
 
 def find_seeds(settings: Mapping[str, Any], within: str = "") -> dict[str, int]:
     """{group.name: value} of everything called a seed in nested settings."""
-    found = {}
+    found: dict[str, int] = {}
     for name, value in settings.items():
         if isinstance(value, dict):
             found |= find_seeds(value, name)

@@ -78,7 +78,8 @@ def _boxes(network: Any) -> list[_Box]:
     for above in parents.values():
         for parent in above:
             num_children[parent] = num_children.get(parent, 0) + 1
-    boxes, box_of = [], {}
+    boxes: list[_Box] = []
+    box_of: dict[Any, _Box] = {}
     for layer, above in parents.items():
         if type(layer).__name__ in _FOLLOWERS and len(above) == 1 and num_children[above[0]] == 1:
             box = box_of[above[0]]
