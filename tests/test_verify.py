@@ -165,3 +165,10 @@ def test_a_damaged_manifest(folder, content, message):
     (folder.folder / "manifest.json").write_text(content)
     with pytest.raises(Exception, match=message):
         Manifest.load(folder.folder)
+
+
+def test_a_manifest_of_an_old_version_says_none_for_plain_files(folder):
+    path = folder.folder / "manifest.json"
+    path.write_text(path.read_text().replace('"compression": ""', '"compression": "none"'))
+    assert '"none"' in path.read_text()
+    assert Manifest.load(folder.folder) == folder

@@ -50,7 +50,7 @@ def make_records(folder, train=48, validation=16, test=7, seed=0, shards=2):
         width=WIDTH,
         channels=1,
         encoding="raw",
-        compression="none",
+        compression="",
         splits=splits,
         classes={split: [] for split in splits},
         settings={"validation_fraction": 0.25, "test_fraction": 0.25},
