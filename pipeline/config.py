@@ -368,11 +368,9 @@ class RunConfig:
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic cannot be used together: give one of them")
         self._check_multi_worker()
-        if "folds" in self.stages and self.records.validation_fraction + 1 / self.trials.folds >= 1:
-            raise SettingError(
-                f"--folds={self.trials.folds} and --validation_fraction={self.records.validation_fraction} leave "
-                "nothing to train on"
-            )
+        validation, folds = self.records.validation_fraction, self.trials.folds
+        if "folds" in self.stages and validation + 1 / folds >= 1:
+            raise SettingError(f"--folds={folds} and --validation_fraction={validation} leave nothing to train on")
 
     def _check_multi_worker(self) -> None:
         single = [stage for stage in self.ordered_stages if stage not in ("check", "train", "test")]
