@@ -339,8 +339,8 @@ def test_records_are_probed_once_for_all_stages(simple, tmp_path, workdir, monke
 
     other = tmp_path / "other.tfrecord"
     write(other, [example(image=encoded(pixels), label=code) for pixels, code in drawn()[:20]])
-    network = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": [60, 160, 1]}
-    Checkpoints(workdir.checkpoints).save(1, {}, {"settings": {"network": network}})
+    read = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": (60, 160, 1)}
+    Checkpoints(workdir.checkpoints).save(1, {}, make_state(1, **read))
     probed = []
     look_at = foreign.look_at
     monkeypatch.setattr(foreign, "look_at", lambda entry, *given: probed.append(entry) or look_at(entry, *given))

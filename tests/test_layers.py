@@ -45,13 +45,6 @@ PURE = {"pipeline.values": ("records.alphabet", "records.errors"), "pipeline.con
 # Only these may import TensorFlow or Keras when they are imported; all others must not, even indirectly.
 WITH_TENSORFLOW = ("alexnet", "pipeline.training", "pipeline.model", "pipeline.export", "records.dataset.reader")
 TENSORFLOW = {"tensorflow", "keras"}
-# Imports that still break a rule: (importing module or package, imported one). To be empty.
-KNOWN: set[tuple[str, str]] = {
-    ("pipeline.conversion", "pipeline.stages"),  # finding a foreign source moves below the inspect stage
-    ("records.images", "records.dataset"),
-    ("records.foreign", "records.probe"),
-    ("records.foreign", "records.dataset"),
-}
 KNOWN_TENSORFLOW: set[str] = {"pipeline.stages.test"}
 
 
@@ -132,12 +125,7 @@ def test_imports_lead_downwards(name):
     assert layer(importer)[1] >= 0 or "." not in importer, f"{importer} is in no layer of tests/test_layers.py"
     others = {package(other) for other in ours(imported(name))}
     broken = {(importer, other) for other in others if not is_allowed(importer, other)}
-    assert not broken - KNOWN
-
-
-def test_known_violations_are_still_there():
-    found = {(package(name), package(other)) for name in SOURCES for other in ours(imported(name))}
-    assert {pair for pair in found if not is_allowed(*pair)} == KNOWN
+    assert not broken
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -155,7 +143,7 @@ def test_no_package_imports_itself_in_a_circle():
     graph = collections.defaultdict(set)
     for name in SOURCES:
         for other in ours(imported(name)):
-            if package(other) != package(name) and (package(name), package(other)) not in KNOWN:
+            if package(other) != package(name):
                 graph[package(name)].add(package(other))
     list(graphlib.TopologicalSorter(graph).static_order())
 

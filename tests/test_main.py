@@ -139,7 +139,7 @@ def test_check_verifies_the_records(call_main, tmp_path, monkeypatch):
     result = call_main("--stage=check", "--workdir=w", "--workers=1")
     assert result.returncode == 1
     assert f"{shard.relative_to(tmp_path)}: record 0 at byte 0: the checksum of the record's length" in result.stdout
-    assert "make the records anew" in result.stdout
+    assert "write the records again" in result.stdout
 
 
 def test_several_stages_run_in_their_order(call_main, tmp_path):

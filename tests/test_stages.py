@@ -42,7 +42,7 @@ def test_every_stage_has_a_function():
 def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, fakes):
     ran = []
     for name in ("generate", "records", "train"):
-        fakes[name] = lambda config, workdir, name=name: ran.append(name)
+        fakes[name] = lambda config, workdir, probes, name=name: ran.append(name)
     config = make_config(stages=("train", "generate", "records"), workdir=str(workdir.root))
     assert run_stages(config) == 0
     assert ran == ["generate", "records", "train"]
@@ -66,9 +66,9 @@ def test_a_training_and_a_test_that_are_repeated_keep_their_seconds(workdir, mak
         return types.SimpleNamespace(repeats=lambda previous: repeats.pop(0))
 
     monkeypatch.setattr("pipeline.stages.train.import_tensorflow", lambda: None)
-    monkeypatch.setattr("pipeline.stages.run.import_tensorflow", lambda: None)
+    monkeypatch.setattr("pipeline.stages.test.import_tensorflow", lambda: None)
     monkeypatch.setitem(sys.modules, "pipeline.training.train", types.SimpleNamespace(train=train))
-    monkeypatch.setitem(sys.modules, "pipeline.stages.test", types.SimpleNamespace(test=test))
+    monkeypatch.setattr("pipeline.stages.test.test", test)
     config = make_config(stages=("train", "test"), workdir=str(workdir.root))
     repeats[:] = [False, True, False]
     run_stages(config)
