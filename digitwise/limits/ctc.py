@@ -217,7 +217,7 @@ def _forward(columns: FloatArray, codes: IntArray) -> FloatArray:
     return scores
 
 
-def best_columns(log_probabilities: FloatArray, label_ids: tuple[int, ...]) -> FloatArray:
+def best_columns(log_probabilities: npt.NDArray[np.floating], label_ids: tuple[int, ...]) -> FloatArray:
     """The probability of each character of a code in its best column, on the most probable way through the columns."""
     if not label_ids:
         return np.zeros(0)
