@@ -137,7 +137,7 @@ def test_a_saved_model_reads_files_and_pixels_to_texts(exported):
 
 
 def test_a_saved_model_decodes_odd_files_as_the_reader_does(exported):
-    graph, folder, _ = exported
+    graph, _, _ = exported
     decode = graph._decoded
     rng = np.random.default_rng(3)
     rgba = rng.integers(0, 256, (HEIGHT, WIDTH, 4), np.uint8)
@@ -160,7 +160,7 @@ def test_a_saved_model_decodes_odd_files_as_the_reader_does(exported):
 
 
 def test_the_reader_reads_the_onnx_file(exported, tmp_path):
-    graph, folder, card = exported
+    graph, folder, _ = exported
     path = tmp_path / "a.png"
     path.write_bytes(png(images()[0]))
     reader = Reader(folder / "model.onnx")

@@ -1,10 +1,12 @@
 """The reader, with a network that gives what the test says."""
 
+import ast
 import dataclasses
 import json
 import subprocess
 import sys
 import threading
+import tomllib
 
 import numpy as np
 import pytest
@@ -239,7 +241,7 @@ def test_the_reader_needs_neither_tensorflow_nor_the_pipeline():
         "other = [n for n in ('tensorflow', 'keras', 'absl', 'records', 'pipeline', 'alexnet', 'flags') if n in sys.modules]\n"
         "sys.exit(' '.join(other) or 0)"
     )
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
 
 
@@ -247,3 +249,21 @@ def test_reading_is_all_that_is_given():
     assert [field.name for field in dataclasses.fields(Reading)] == [
         "name", "code", "confidence", "probability", "characters", "accepted", "error",
     ]  # fmt: skip
+
+
+def test_the_package_imports_only_what_it_may():
+    """It is installed by itself: the standard library, NumPy, Pillow, and in one module ONNX Runtime."""
+    for path in sorted((ROOT / "digitwise").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for name in {name.split(".")[0] for name in names}:
+                allowed = {"digitwise", "numpy", "PIL", *sys.stdlib_module_names}
+                allowed |= {"onnxruntime"} if path.name == "onnx_network.py" else set()
+                assert name in allowed, f"{path.name} imports {name}"
+
+
+def test_all_its_packages_are_installed():
+    project = tomllib.loads((ROOT / "digitwise/pyproject.toml").read_text())
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "digitwise").rglob("*.py")}
+    assert set(project["tool"]["setuptools"]["packages"]) == {".".join(folder.parts) for folder in folders}
