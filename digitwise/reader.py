@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from digitwise.limits import CompiledLimits, Limits
 
 BATCH_SIZE = 64
+_MAJORITY = 0.5  # two codes cannot both have more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Network(Protocol):
 class Reader:
     """Thread safe. `model` is an ONNX file, or anything else that reads batches.
 
-    Accepted is what reaches the file's certified threshold of probability among all codes. That promise still holds
-    within limits, as such a code is the most probable one of all. A `threshold` given here replaces it, and is held
-    against the confidence: it should be certified with the same limits.
+    Accepted is what reaches the file's certified threshold of probability among all codes. Within limits that promise
+    holds where the code has more than half of it, and so is what would be read without limits. A `threshold` given
+    here replaces the file's, and is held against the confidence: it should be certified with the same limits.
     """
 
     def __init__(
@@ -178,6 +179,8 @@ class Reader:
             accepted = confidence >= self._threshold
         elif self.metadata.promise is not None:
             accepted = probability >= self.metadata.promise.threshold
+            if self._limits is not None:
+                accepted = accepted and probability > _MAJORITY
         if accepted is not None:
             # A model that never saw codes of another length is often sure of them, and wrong.
             fits = self.metadata.min_length <= len(code) <= self.metadata.max_length

@@ -152,9 +152,8 @@ def test_a_saved_model_decodes_odd_files_as_the_reader_does(exported):
     file = io.BytesIO()
     deep.save(file, "PNG")
     reader = Reader(GraphNetwork(graph))
-    for data, allowed in [
-        (png(rgba[..., :3]), 0), (png(rgba), 1), (palette.getvalue(), 0), (bits.getvalue(), 0), (clear.getvalue(), 0), (file.getvalue(), 0), (png(large), 2),
-    ]:  # fmt: skip
+    exact = [png(rgba[..., :3]), *(stream.getvalue() for stream in (palette, bits, clear, file))]
+    for data, allowed in [*((data, 0) for data in exact), (png(rgba), 1), (png(large), 2)]:
         difference = decode(tf.constant(data)).numpy().astype(int) - reader.prepare(data)
         assert np.abs(difference).max() <= allowed
 

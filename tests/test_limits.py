@@ -225,7 +225,8 @@ def test_every_single_mistake_is_found(name):
 @pytest.mark.parametrize(
     "pattern",
     [
-        "", "a", "a*", "(ab|b)+c?", "a{2,3}", "(a|b){2}", "[a-b]+", "[^a]c", r"\d\w", r"\D+", ".", "^ab$", "(?i)AB", "(?i)[^A]",
+        "", "a", "a*", "(ab|b)+c?", "a{2,3}", "(a|b){2}", "[a-b]+", "[^a]c", r"\d\w", r"\D+", ".", "^ab$",
+        "(?i)AB", "(?i)[^A]",
         "a+?b*?", "(?:a|)b", "(?P<x>a)b", "a|", "x", "(a{0,2}b){1,2}", r"[\d\-a]+", r"\Aab\Z",
     ],
 )  # fmt: skip

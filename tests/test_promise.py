@@ -118,8 +118,17 @@ def test_the_grid_begins_where_there_are_codes_enough():
     grid = threshold_grid(validation, 10_000, 0.001)
     assert list(grid) == sorted(set(grid), reverse=True)
     assert validation.accepted(grid[0]) / 4000 * 10_000 >= 2995
-    assert grid[-1] == validation.accepted_up_to.min()
-    assert len(threshold_grid(outcomes([1.0] * 50), 10_000, 0.001)) == 1  # all are equally sure
+    assert grid[-1] == pytest.approx(validation.accepted_up_to.min(), abs=1e-6)
+    assert validation.accepted(grid[-1]) == 4000
+    assert threshold_grid(outcomes([1.0] * 50), 10_000, 0.001) == (1.0,)  # all are equally sure
+
+
+def test_thresholds_are_not_a_matter_of_the_last_bit():
+    sure = np.float32(1) - np.arange(4, dtype=np.float32) * np.finfo(np.float32).epsneg
+    assert len(set(sure.tolist())) == 4
+    (threshold,) = threshold_grid(outcomes(sure[1:].tolist() * 25), 10_000, 0.001)
+    assert threshold == 0.999999
+    assert (sure >= threshold).all()
 
 
 @pytest.mark.parametrize("max_error", [0, 1, -0.1])

@@ -89,6 +89,9 @@ def test_limits():
     assert Reader(told, limits=Limits(characters="ab")).read([image(0, 1, 80)])[0].accepted is True
     lenient = Reader(told, limits=Limits(codes=("bb", "ba", "cb")), threshold=0.4)
     assert lenient.read([image(0, 1, 80)])[0].accepted is True
+    # Enough for this threshold, but ab, with 0.34, would be read without limits.
+    low = Told(dataclasses.replace(METADATA, promise=dataclasses.replace(PROMISE, threshold=0.01)))
+    assert Reader(low, limits=Limits(characters="b")).read([image(0, 1, 58)])[0].accepted is False
     assert Reader(told, limits=Limits(codes=("bb",))).read([image(0, 0, 100)])[0].error == (
         "no code within the limits is possible"
     )
@@ -238,7 +241,8 @@ def test_metadata_that_are_none(text):
 def test_the_reader_needs_neither_tensorflow_nor_the_pipeline():
     code = (
         "import sys, digitwise, digitwise.recognizer, digitwise.limits, digitwise.onnx_network\n"
-        "other = [n for n in ('tensorflow', 'keras', 'absl', 'records', 'pipeline', 'alexnet', 'flags') if n in sys.modules]\n"
+        "names = 'tensorflow', 'keras', 'absl', 'records', 'pipeline', 'alexnet', 'flags'\n"
+        "other = [name for name in names if name in sys.modules]\n"
         "sys.exit(' '.join(other) or 0)"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -63,8 +63,8 @@ class ModelCard:
         shape = self.metadata.shape
         colors = "grey" if shape.channels == 1 else "colour"
         return (
-            f"Reads codes of {lengths} characters out of `{self.metadata.alphabet}` in {colors} images; other sizes are "
-            f"resized to {shape.width}x{shape.height}."
+            f"Reads codes of {lengths} characters out of `{self.metadata.alphabet}` in {colors} images; other sizes "
+            f"are resized to {shape.width}x{shape.height}."
         )
 
     def _files(self) -> str:

@@ -28,7 +28,8 @@ from digitwise.statistics import binomial_cdf, least_trials, upper_bound
 CONFIDENCE = 0.95
 GRID_SIZE = 60
 _OFFERS = 5  # thresholds of the grid that an offer is chosen from
-_SPARE = 1.15  # the strictest threshold is to accept so many times what a certificate without errors takes
+_STEPS = 1e6  # thresholds are whole millionths
+_SPARE = 1.04  # the strictest threshold is to accept so many times what a certificate without errors takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +115,9 @@ def threshold_grid(validation: CodeOutcomes, num_calibration_codes: int, max_err
     falling = np.sort(validation.accepted_up_to)[::-1]
     least = _SPARE * least_trials(0, max_error, CONFIDENCE) / max(1, num_calibration_codes)
     shares = np.linspace(min(1.0, least), 1.0, GRID_SIZE)
-    thresholds = list(dict.fromkeys(falling[np.ceil(shares * len(falling)).astype(int) - 1].tolist()))
+    thresholds = falling[np.ceil(shares * len(falling)).astype(int) - 1]
+    # Rounded down: confidences that pile up at 1 must not fall to either side by the last bit of a float.
+    thresholds = list(dict.fromkeys((np.floor(thresholds * _STEPS) / _STEPS).tolist()))
     chances = [_chance_to_pass(validation, threshold, num_calibration_codes, max_error) for threshold in thresholds]
     return tuple(thresholds[chances.index(max(chances)) :])
 
@@ -122,7 +125,9 @@ def threshold_grid(validation: CodeOutcomes, num_calibration_codes: int, max_err
 def _chance_to_pass(validation: CodeOutcomes, threshold: float, num_calibration_codes: int, max_error: float) -> float:
     """How likely the threshold is to be certified if the calibration split is like the validation split."""
     accepted = validation.accepted(threshold)
-    error = min(1.0, (validation.wrong(threshold) + 1) / max(1, accepted))  # one more, as no error may be good luck
+    # No error may be good luck, so what the confidences let expect is added to what was seen.
+    doubts = 1 - validation.accepted_up_to[validation.accepted_up_to >= threshold]
+    error = min(1.0, (validation.wrong(threshold) + float(doubts.sum())) / max(1, accepted))
     expected = int(num_calibration_codes * accepted / len(validation))
     most = int(expected * max_error) + 1  # with as many errors as promised no test passes
     failing = bisect.bisect_right(  # the least number of errors that is too many
