@@ -281,3 +281,23 @@ def test_the_first_code_comes_soon_and_without_tensorflow(exported, tmp_path):
     text, seconds, has_tensorflow = run.stdout.split()
     assert (text, has_tensorflow) == (expected, "False")
     assert float(seconds) < 5
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"lengths": (1, 3)}, {"readout": "ctc", "lengths": (1, 10)}], ids=["one", "several", "ctc"]
+)
+def test_within_limits_a_code_is_as_probable_as_the_network_says(arguments):
+    network = GraphNetwork(graph_of(**arguments))
+    readings = [reading for reading in Reader(network).read(images()) if reading.code]
+    assert len({reading.code for reading in readings}) > 10
+    codes = tuple(reading.code for reading in readings)
+    listed = Reader(network, limits=Limits(codes=codes)).read(images())
+    by_code = [(one, other) for one, other in zip(Reader(network).read(images()), listed, strict=True) if one.code]
+    same = [(one, other) for one, other in by_code if one.code == other.code]
+    assert len(same) > len(by_code) / 2
+    for one, other in same:
+        assert other.probability == pytest.approx(one.probability, rel=1e-4)
+        found = [each.probability for each in other.characters]
+        assert found == pytest.approx([each.probability for each in one.characters], rel=1e-4)
+    # Class by class the network takes the best, which need not be the best code; the search finds that.
+    assert all(other.probability >= one.probability * (1 - 1e-4) for one, other in by_code)

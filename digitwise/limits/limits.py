@@ -27,7 +27,7 @@ from digitwise.limits.check_digits import CHECK_DIGITS
 from digitwise.limits.fit import Fit, FloatArray, Search, finite, log_sum
 from digitwise.limits.patterns import pattern_automaton
 
-DEFAULT_BUDGET = 10_000
+DEFAULT_BUDGET = 3_000  # on an image of noise about half a second
 
 
 @dataclasses.dataclass(frozen=True)
