@@ -41,6 +41,10 @@ class PositionReadout:
         targets = tf.where(label_ids == PADDING, self.num_classes, label_ids) if self.has_end else label_ids
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits), axis=1)
 
+    def log_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32 [batch, positions, outputs]: what `decode` chooses from."""
+        return tf.nn.log_softmax(self._without_early_end(logits))
+
     def decode(self, logits: tf.Tensor) -> Decoded:
         """The best class of each position up to the first `end`; the confidence multiplies their probabilities."""
         probabilities = tf.nn.softmax(self._without_early_end(logits))
@@ -99,6 +103,10 @@ class CtcReadout:
             blank_index=self.blank,
         )
         return losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
+
+    def log_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """float32 [batch, columns, outputs]: what `decode` chooses from."""
+        return tf.nn.log_softmax(logits)
 
     def decode(self, logits: tf.Tensor) -> Decoded:
         """The best class of each column, repeats merged and blanks dropped.

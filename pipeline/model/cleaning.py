@@ -40,6 +40,7 @@ def _histograms(grey: tf.Tensor) -> tf.Tensor:
     """int64 [batch, levels]: how many pixels of each image have each grey level."""
     batch = tf.shape(grey)[0]
     places = tf.reshape(tf.cast(grey, tf.int32), [batch, -1]) + _LEVELS * tf.range(batch)[:, None]
+    places = tf.reshape(places, [-1])  # in one dimension, as ONNX has segments in one only
     counts = tf.math.unsorted_segment_sum(tf.ones_like(places), places, _LEVELS * batch)
     return tf.cast(tf.reshape(counts, [batch, _LEVELS]), tf.int64)
 

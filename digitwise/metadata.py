@@ -1,0 +1,106 @@
+"""What a reader has to know of a model: one JSON text, kept inside the model's file.
+
+ModelMetadata.parse(text).alphabet
+"""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from digitwise.errors import ReaderError
+from digitwise.images import InputShape
+from digitwise.watch import Reference
+
+KEY = "digitwise"  # of the custom metadata of an ONNX file
+VERSION = 1
+READOUTS = ("positions", "ctc")
+MAX_LENGTH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Promise:
+    """Of the readings with at least the `threshold` of confidence, at most `max_error` are wrong, at 95 %."""
+
+    threshold: float
+    max_error: float
+    codes: int  # accepted codes that it was certified on
+    wrong: int  # of these
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.threshold <= 1 and 0 < self.max_error < 1 and 0 <= self.wrong <= self.codes):
+            raise ReaderError(f"the promise {self} is damaged")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMetadata:
+    alphabet: str
+    min_length: int
+    max_length: int
+    readout: str
+    shape: InputShape
+    cleaning: str = "none"  # for information: it is part of the model
+    temperature: float = 1.0  # for information, too
+    promise: Promise | None = None
+    reference: Reference | None = None  # of the watch
+
+    def __post_init__(self) -> None:
+        if self.readout not in READOUTS:
+            raise ReaderError(f"the readout {self.readout!r} is none of {', '.join(READOUTS)}")
+        if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
+            raise ReaderError(f"the alphabet {self.alphabet!r} is empty, or has a character twice")
+        if not 1 <= self.min_length <= self.max_length <= MAX_LENGTH:
+            raise ReaderError(f"codes of {self.min_length} to {self.max_length} characters: need 1 to {MAX_LENGTH}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ReaderError(f"the temperature {self.temperature} is not above 0")
+
+    @property
+    def num_outputs(self) -> int:
+        """The classes of the log-probabilities: one more for the blank of ctc, or for the end of a code."""
+        return len(self.alphabet) + (self.readout == "ctc" or self.min_length < self.max_length)
+
+    def to_json(self) -> str:
+        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelMetadata":
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ReaderError(f"the model's metadata are not JSON ({error})") from None
+        if not isinstance(values, dict) or "version" not in values:
+            raise ReaderError("the model's metadata have no version")
+        version = values.pop("version")
+        if version != VERSION:
+            raise ReaderError(f"the model's metadata have version {version!r}; this reader knows {VERSION}: update it")
+        parts = {"shape": InputShape, "promise": Promise, "reference": Reference}
+        for name, part in parts.items():
+            if values.get(name) is not None:
+                values[name] = _build(part, values[name], name)
+        metadata: ModelMetadata = _build(cls, values, "metadata")
+        return metadata
+
+
+_NUMBERS = {"int": int, "float": (int, float), "str": str}
+
+
+def _build(kind: Any, values: Any, name: str) -> Any:
+    """A dataclass from a JSON object, with its fields and types checked."""
+    if not isinstance(values, dict):
+        raise ReaderError(f"the model's {name} is {values!r:.60}, where fields belong")
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    wrong = [key for key in values if key not in fields]
+    missing = [key for key, field in fields.items() if key not in values and field.default is dataclasses.MISSING]
+    if wrong or missing:
+        raise ReaderError(f"the model's {name} lacks {missing or 'nothing'}, and has {wrong or 'nothing'} unknown")
+    for key, value in values.items():
+        kind_of_field = str(getattr(fields[key].type, "__name__", fields[key].type))
+        if kind_of_field in _NUMBERS and (
+            not isinstance(value, _NUMBERS[kind_of_field]) or isinstance(value, bool)  # type: ignore[arg-type]
+        ):
+            raise ReaderError(f"the model's {name} has {key}={value!r:.60}, where {kind_of_field} belongs")
+        if kind_of_field.startswith("tuple"):
+            if not isinstance(value, list) or not all(isinstance(item, (int, float)) for item in value):
+                raise ReaderError(f"the model's {name} has {key}={value!r:.60}, where a list of numbers belongs")
+            values[key] = tuple(value)
+    return kind(**values)

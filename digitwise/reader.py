@@ -1,0 +1,212 @@
+"""Reads codes from images with a model file. TensorFlow is not needed.
+
+reader = Reader("model.onnx")
+for reading in reader.read(["a.png", "b.jpg"]):
+    print(reading.name, reading.code, reading.confidence, reading.accepted)
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from digitwise.errors import ReaderError
+from digitwise.images import Pixels, Source, model_pixels
+from digitwise.metadata import ModelMetadata
+from digitwise.watch import Alarm, Watch
+
+if TYPE_CHECKING:
+    from digitwise.limits import CompiledLimits, Limits
+
+BATCH_SIZE = 64
+_MAJORITY = 0.5  # two codes cannot both have more
+
+
+@dataclasses.dataclass(frozen=True)
+class Character:
+    character: str
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What was read in one image. With limits, `confidence` is the probability among the codes within them."""
+
+    name: str  # the path, or the number of the image in the call
+    code: str | None = None  # None where there is an error
+    confidence: float = 0.0
+    probability: float = 0.0  # among all codes; without limits the same as the confidence
+    characters: tuple[Character, ...] = ()
+    accepted: bool | None = None  # None where the model has no threshold
+    error: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a model gives for a batch of images."""
+
+    label_ids: npt.NDArray[np.int32]  # [batch, places], padded with -1
+    probabilities: npt.NDArray[np.float32]  # [batch, places]
+    confidences: npt.NDArray[np.float32]  # [batch]
+    log_probabilities: npt.NDArray[np.float32]  # [batch, positions or columns, classes]
+
+
+class Network(Protocol):
+    """A model that reads batches; calls may come from several threads at once."""
+
+    @property
+    def metadata(self) -> ModelMetadata: ...
+
+    def run(self, images: Pixels) -> Outputs:
+        """Of images uint8 [batch, height, width, channels]."""
+        ...
+
+
+class Reader:
+    """Thread safe. `model` is an ONNX file, or anything else that reads batches.
+
+    Accepted is what reaches the file's certified threshold of probability among all codes. Within limits that promise
+    holds where the code has more than half of it, and so is what would be read without limits. A `threshold` given
+    here replaces the file's, and is held against the confidence: it should be certified with the same limits.
+    """
+
+    def __init__(
+        self,
+        model: "str | os.PathLike[str] | Network",
+        limits: "Limits | None" = None,
+        threshold: float | None = None,
+        batch_size: int = BATCH_SIZE,
+    ):
+        if batch_size < 1:
+            raise ReaderError(f"a batch has at least 1 image, not {batch_size}")
+        self.network = _opened(model)
+        self.metadata = self.network.metadata
+        self.batch_size = batch_size
+        self._threshold = threshold
+        self._limits = _compiled(limits, self.metadata)
+        self._watch = Watch(self.metadata.reference) if self.metadata.reference else None
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """Why the promise is suspended, where the images are unlike those it was certified on."""
+        return self._watch.alarm if self._watch else None
+
+    def reset_watch(self) -> None:
+        if self._watch:
+            self._watch.reset()
+
+    def read(self, sources: Iterable[Source] | Source) -> list[Reading]:
+        """A reading for each image: paths, bytes of files, uint8 arrays or Pillow images; or a single one of them."""
+        return list(self.read_each([sources] if _is_single(sources) else sources))  # type: ignore[list-item,arg-type]
+
+    def read_each(self, sources: Iterable[Source]) -> Iterator[Reading]:
+        """As `read`, batch by batch, for more images than fit into memory."""
+        batch: list[Reading | Pixels] = []
+        names: list[str] = []
+        for number, source in enumerate(sources):
+            names.append(_name(source, number))
+            try:
+                batch.append(self.prepare(source))
+            except ReaderError as error:
+                batch.append(Reading(names[-1], error=str(error), accepted=False))
+            if len(batch) == self.batch_size:
+                yield from self._finish(batch, names)
+                batch, names = [], []
+        if batch:
+            yield from self._finish(batch, names)
+
+    def prepare(self, source: Source) -> Pixels:
+        """The pixels that the model sees of an image: uint8 [height, width, channels]."""
+        return model_pixels(source, self.metadata.shape)
+
+    def read_prepared(self, images: Sequence[Pixels], names: Sequence[str]) -> list[Reading]:
+        """One batch of what `prepare` gave."""
+        outputs = self.network.run(np.stack(images))
+        if self._watch:
+            self._watch.add(outputs.confidences.tolist())
+        return [self._reading(outputs, number, name) for number, name in enumerate(names)]
+
+    def _finish(self, batch: list[Reading | Pixels], names: list[str]) -> list[Reading]:
+        images = [(pixels, name) for pixels, name in zip(batch, names, strict=True) if not isinstance(pixels, Reading)]
+        read = iter(
+            self.read_prepared([pixels for pixels, _ in images], [name for _, name in images]) if images else []
+        )
+        return [entry if isinstance(entry, Reading) else next(read) for entry in batch]
+
+    def _reading(self, outputs: Outputs, number: int, name: str) -> Reading:
+        if self._limits is not None:
+            return self._limited_reading(outputs.log_probabilities[number], name, self._limits)
+        label_ids = outputs.label_ids[number]
+        places = label_ids >= 0
+        confidence = float(outputs.confidences[number])
+        characters = self._characters(label_ids[places], outputs.probabilities[number][places])
+        return self._decided(name, characters, confidence, confidence)
+
+    def _limited_reading(
+        self, log_probabilities: npt.NDArray[np.float32], name: str, limits: "CompiledLimits"
+    ) -> Reading:
+        from digitwise.limits.ctc import best_columns
+
+        is_ctc = self.metadata.readout == "ctc"
+        try:
+            fit = limits.read_columns(log_probabilities) if is_ctc else limits.read_positions(log_probabilities)
+        except ReaderError as error:
+            return Reading(name, error=str(error), accepted=False)
+        if fit is None:
+            return Reading(name, error="no code within the limits is possible", accepted=False)
+        label_ids = np.array(fit.label_ids, np.int32)
+        if is_ctc:
+            probabilities = best_columns(log_probabilities, fit.label_ids)
+        else:
+            probabilities = np.exp(log_probabilities[np.arange(len(label_ids)), label_ids])
+        characters = self._characters(label_ids, probabilities)
+        return self._decided(name, characters, fit.among_fitting, fit.probability, fit.is_exact)
+
+    def _characters(self, label_ids: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Character, ...]:
+        pairs = zip(np.asarray(label_ids).tolist(), np.asarray(probabilities).tolist(), strict=True)
+        return tuple(Character(self.metadata.alphabet[label_id], probability) for label_id, probability in pairs)
+
+    def _decided(
+        self, name: str, characters: tuple[Character, ...], confidence: float, probability: float, is_exact: bool = True
+    ) -> Reading:
+        code = "".join(character.character for character in characters)
+        accepted = None
+        if self._threshold is not None:
+            accepted = confidence >= self._threshold
+        elif self.metadata.promise is not None:
+            accepted = probability >= self.metadata.promise.threshold
+            if self._limits is not None:
+                accepted = accepted and probability > _MAJORITY
+        if accepted is not None:
+            # A model that never saw codes of another length is often sure of them, and wrong.
+            fits = self.metadata.min_length <= len(code) <= self.metadata.max_length
+            accepted = accepted and fits and is_exact
+        return Reading(name, code, confidence, probability, characters, accepted)
+
+
+def _opened(model: "str | os.PathLike[str] | Network") -> Network:
+    if not isinstance(model, (str, os.PathLike)):
+        return model
+    from digitwise.onnx_network import OnnxNetwork
+
+    return OnnxNetwork(model)
+
+
+def _compiled(limits: "Limits | None", metadata: ModelMetadata) -> "CompiledLimits | None":
+    if limits is None or limits.is_empty:
+        return None
+    return limits.compile(metadata.alphabet, metadata.min_length, metadata.max_length)
+
+
+def _is_single(sources: object) -> bool:
+    if isinstance(sources, np.ndarray):
+        return sources.ndim < 4
+    return isinstance(sources, (str, os.PathLike, bytes, Image.Image))
+
+
+def _name(source: Source, number: int) -> str:
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(number)

@@ -1,0 +1,67 @@
+"""Exact binomial tails and bounds, and a bound for the Kolmogorov-Smirnov test, without SciPy."""
+
+import math
+
+import numpy as np
+
+_STEPS_OF_BISECTION = 60
+
+
+def binomial_cdf(most: int, trials: int, probability: float) -> float:
+    """P(X <= most) for X successes of `trials`, summed term by term."""
+    if most >= trials or probability <= 0:
+        return 1.0
+    if most < 0 or probability >= 1:
+        return 0.0
+    # In logarithms: the first terms may be too small for a float where the sum is not.
+    successes = np.arange(most)
+    log_odds = math.log(probability) - math.log1p(-probability)
+    steps = np.log((trials - successes) / (successes + 1)) + log_odds
+    log_terms = trials * math.log1p(-probability) + np.append(0.0, np.cumsum(steps))
+    return min(1.0, float(np.exp(log_terms).sum()))
+
+
+def upper_bound(errors: int, trials: int, confidence: float) -> float:
+    """Clopper and Pearson: the largest error rate that `errors` of `trials` do not rule out (one-sided)."""
+    if errors >= trials:
+        return 1.0
+    low, high = errors / trials, 1.0
+    for _ in range(_STEPS_OF_BISECTION):
+        middle = (low + high) / 2
+        if binomial_cdf(errors, trials, middle) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def lower_bound(successes: int, trials: int, confidence: float) -> float:
+    """The smallest success rate that is not ruled out (one-sided)."""
+    return 1.0 - upper_bound(trials - successes, trials, confidence)
+
+
+def least_trials(errors: int, max_error: float, confidence: float) -> int:
+    """How many trials with so many errors show, at this confidence, that the error rate is at most `max_error`."""
+    low, high = errors, errors + 1
+    while binomial_cdf(errors, high, max_error) > 1 - confidence:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if binomial_cdf(errors, middle, max_error) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def two_sided(successes: int, trials: int, least: float, most: float) -> float:
+    """The p-value of so many successes where the true rate lies between `least` and `most`."""
+    too_few = binomial_cdf(successes, trials, least)
+    too_many = binomial_cdf(trials - successes, trials, 1 - most)
+    return min(1.0, 2 * min(too_few, too_many))
+
+
+def kolmogorov_smirnov(distance: float, sample: int, reference: int) -> float:
+    """An upper bound of the p-value (Dvoretzky, Kiefer, Wolfowitz; Massart), also where values are tied."""
+    effective = sample * reference / (sample + reference)
+    return min(1.0, 2 * math.exp(-2 * effective * distance * distance))

@@ -1,0 +1,72 @@
+"""Limits on what is read, from the texts of flags.
+
+limits = limits_of(allow="digits", lengths="4-6", pattern="", codes_file="", check="luhn")
+"""
+
+import importlib.util
+import pathlib
+from collections.abc import Callable
+
+from digitwise.errors import ReaderError
+from digitwise.limits import CHECK_DIGITS, Limits
+from pipeline.values import parse_lengths
+from records.alphabet import Alphabet
+from records.errors import DigitwiseError
+
+
+def limits_of(allow: str, lengths: str, pattern: str, codes_file: str, check: str) -> Limits:
+    """`check` is the name of a check digit, or FILE.py:FUNCTION. What is empty allows everything."""
+    is_function = bool(check) and check not in CHECK_DIGITS
+    try:
+        return Limits(
+            characters=Alphabet.parse(allow).characters if allow else "",
+            lengths=_all_lengths(lengths),
+            pattern=pattern,
+            codes=_codes(codes_file) if codes_file else (),
+            check_digit="" if is_function else check,
+            function=_function(check) if is_function else None,
+        )
+    except ReaderError as error:
+        raise DigitwiseError(str(error)) from None
+
+
+def _all_lengths(text: str) -> tuple[int, ...]:
+    if not text:
+        return ()
+    least, most = parse_lengths(text)
+    return tuple(range(least, most + 1))
+
+
+def _codes(path: str) -> tuple[str, ...]:
+    """One code a line."""
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DigitwiseError(f"the list of codes {path} cannot be read ({reason})") from None
+    codes = tuple(code for line in lines if (code := line.strip()))
+    if not codes:
+        raise DigitwiseError(f"the list of codes {path} is empty; it has one code a line")
+    return codes
+
+
+def _function(text: str) -> Callable[[str], bool]:
+    """The user's own code, run because the user named it."""
+    path, _, name = text.rpartition(":")
+    if not path.endswith(".py"):
+        raise DigitwiseError(
+            f"the check {text!r} is none of {', '.join(CHECK_DIGITS)}, nor FILE.py:FUNCTION for one of your own"
+        )
+    if not pathlib.Path(path).is_file():
+        raise DigitwiseError(f"the check {text!r}: there is no file {path}")
+    spec = importlib.util.spec_from_file_location("digitwise_check", path)
+    assert spec is not None and spec.loader is not None, path
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises
+        raise DigitwiseError(f"the check {text!r}: {path} fails ({type(error).__name__}: {error})") from None
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise DigitwiseError(f"the check {text!r}: {path} has no function {name!r}")
+    return lambda code: bool(function(code))

@@ -1,0 +1,84 @@
+"""Readings as text, each as soon as it is there: a table for people, JSON lines and CSV for programs.
+
+write = OUTPUTS["jsonl"](sys.stdout)
+write(reading)
+"""
+
+import csv
+import json
+import unicodedata
+from collections.abc import Callable
+from typing import TextIO, TypeAlias
+
+from digitwise.reader import Reading
+
+Write: TypeAlias = Callable[[Reading], None]
+COLUMNS = ("file", "code", "confidence", "accepted", "error")
+_DIGITS = 6  # of a confidence, significant
+_NAME_WIDTH, _CODE_WIDTH = 40, 10
+_DECISIONS = {True: "accepted", False: "refused", None: ""}
+
+
+def jsonl(stream: TextIO) -> Write:
+    """Keys: file, code, confidence, characters, accepted; and error, where code is null."""
+
+    def write(reading: Reading) -> None:
+        values = {
+            "file": reading.name,
+            "code": reading.code,
+            "confidence": _rounded(reading.confidence),
+            "characters": [
+                {"character": each.character, "probability": _rounded(each.probability)} for each in reading.characters
+            ],
+            "accepted": reading.accepted,
+        }
+        if reading.error:
+            values["error"] = reading.error
+        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def csv_rows(stream: TextIO) -> Write:
+    rows = csv.writer(stream, lineterminator="\n")
+    rows.writerow(COLUMNS)
+
+    def write(reading: Reading) -> None:
+        accepted = "" if reading.accepted is None else str(reading.accepted).lower()
+        rows.writerow([reading.name, reading.code or "", _rounded(reading.confidence), accepted, reading.error])
+
+    return write
+
+
+def table(stream: TextIO) -> Write:
+    """Least sure character last: it is the one to look at."""
+    stream.write(_row("file", "code", "confidence", "", "least sure"))
+
+    def write(reading: Reading) -> None:
+        if reading.error:
+            stream.write(_row(reading.name, "-", "", "", reading.error))
+            return
+        weakest = min(reading.characters, key=lambda each: each.probability, default=None)
+        least_sure = f"{weakest.character} {weakest.probability:.4f}" if weakest else ""
+        decision = _DECISIONS[reading.accepted]
+        stream.write(_row(reading.name, reading.code or "", f"{reading.confidence:.4f}", decision, least_sure))
+
+    return write
+
+
+OUTPUTS: dict[str, Callable[[TextIO], Write]] = {"table": table, "jsonl": jsonl, "csv": csv_rows}
+
+
+def _row(name: str, code: str, confidence: str, decision: str, rest: str) -> str:
+    cells = [_padded(name, _NAME_WIDTH), _padded(code, _CODE_WIDTH), f"{confidence:<10}", f"{decision:<8}", rest]
+    return "  ".join(cells).rstrip() + "\n"
+
+
+def _padded(text: str, width: int) -> str:
+    """East Asian characters take two places of a terminal."""
+    taken = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return text + " " * max(0, width - taken)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,43 @@
+"""Which images are to be read: files, folders, globs, or a list on stdin.
+
+for path in find_images(["photos/", "*.png", "-"], sys.stdin):
+    ...
+"""
+
+import glob
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import TextIO
+
+from records.errors import DigitwiseError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+STDIN = "-"
+
+
+def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path]:
+    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is, even if missing:
+    reading it says what is wrong. A folder or glob without an image is an error."""
+    for pattern in patterns:
+        if pattern == STDIN:
+            yield from (pathlib.Path(name) for line in stdin if (name := line.rstrip("\r\n")))
+        elif pathlib.Path(pattern).is_dir():
+            yield from _in_folder(pathlib.Path(pattern))
+        elif not pathlib.Path(pattern).exists() and glob.has_magic(pattern):
+            yield from _matching(pattern)
+        else:
+            yield pathlib.Path(pattern)
+
+
+def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    if not found:
+        raise DigitwiseError(f"--images={folder}: there is no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file in it")
+    return found
+
+
+def _matching(pattern: str) -> list[pathlib.Path]:
+    found = sorted(path for path in map(pathlib.Path, glob.glob(pattern, recursive=True)) if path.is_file())
+    if not found:
+        raise DigitwiseError(f"--images={pattern}: no file matches")
+    return found

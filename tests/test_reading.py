@@ -1,0 +1,114 @@
+"""What predict takes and gives: paths, limits from flags, and the three kinds of output."""
+
+import io
+import json
+import pathlib
+
+import pytest
+
+from digitwise.reader import Character, Reading
+from pipeline.reading.limits import limits_of
+from pipeline.reading.output import OUTPUTS
+from pipeline.reading.sources import find_images
+from pipeline.values import SettingError
+from records.errors import DigitwiseError
+
+READ = Reading("a.png", "4é", 0.98765432, 0.98765432, (Character("4", 0.99), Character("é", 0.5)), True)
+FAILED = Reading("b,c.png", error="the file is empty", accepted=False)
+UNDECIDED = Reading("c.png", "12", 0.25, 0.25, (Character("1", 0.5), Character("2", 0.5)))
+
+
+def written(name, *readings):
+    stream = io.StringIO()
+    write = OUTPUTS[name](stream)
+    for reading in readings:
+        write(reading)
+    return stream.getvalue()
+
+
+def test_json_lines():
+    lines = [json.loads(line) for line in written("jsonl", READ, FAILED, UNDECIDED).splitlines()]
+    assert lines[0] == {
+        "file": "a.png",
+        "code": "4é",
+        "confidence": 0.987654,
+        "characters": [{"character": "4", "probability": 0.99}, {"character": "é", "probability": 0.5}],
+        "accepted": True,
+    }
+    assert (lines[1]["code"], lines[1]["error"], lines[1]["accepted"]) == (None, "the file is empty", False)
+    assert lines[2]["accepted"] is None and "error" not in lines[2]
+
+
+def test_csv():
+    assert written("csv", READ, FAILED, UNDECIDED).splitlines() == [
+        "file,code,confidence,accepted,error",
+        "a.png,4é,0.987654,true,",
+        '"b,c.png",,0.0,false,the file is empty',
+        "c.png,12,0.25,,",
+    ]
+
+
+def test_a_table():
+    wide = Reading("漢.png", "漢", 1.0, 1.0, (Character("漢", 1.0),), False)
+    assert written("table", READ, FAILED, wide).splitlines() == [
+        f"{'file':<40}  {'code':<10}  confidence            least sure",
+        f"{'a.png':<40}  {'4é':<10}  0.9877      accepted  é 0.5000",
+        f"{'b,c.png':<40}  {'-':<10}                        the file is empty",
+        f"{'漢.png':<39}  {'漢':<9}  1.0000      refused   漢 1.0000",
+    ]
+
+
+def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b/2.png", "b/deep/1.JPG", "b/notes.txt", "c1.png", "c2.png", "[odd].png"):
+        pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(name).touch()
+    stdin = io.StringIO("from stdin.png\n\nlast.png")
+    found = find_images(["missing.png", "b", "c*.png", "[odd].png", "-"], stdin)
+    assert [str(path) for path in found] == [
+        "missing.png", "b/2.png", "b/deep/1.JPG", "c1.png", "c2.png", "[odd].png", "from stdin.png", "last.png",
+    ]  # fmt: skip
+    with pytest.raises(DigitwiseError, match=r"--images=x\*: no file matches"):
+        list(find_images(["x*"], stdin))
+    pathlib.Path("empty").mkdir()
+    with pytest.raises(DigitwiseError, match="--images=empty: there is no .png, .jpg"):
+        list(find_images(["empty"], stdin))
+
+
+def test_limits_from_flags(tmp_path):
+    codes, check = tmp_path / "codes.txt", tmp_path / "check.py"
+    codes.write_text("\ufeff12\n\n 34 \n")
+    check.write_text("def even(code):\n    return int(code) % 2 == 0\n")
+    limits = limits_of(allow="digits", lengths="2-3", pattern=r"\d+", codes_file=str(codes), check="luhn")
+    assert (limits.characters, limits.lengths, limits.codes) == ("0123456789", (2, 3), ("12", "34"))
+    assert limits.check_digit == "luhn" and limits.function is None
+    limits = limits_of("", "", "", "", f"{check}:even")
+    assert [limits.function(code) for code in ("12", "13")] == [True, False]
+    assert limits_of("", "", "", "", "").is_empty
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("check", "luhm", "the check 'luhm' is none of luhn, .*, nor FILE.py:FUNCTION"),
+        ("check", "/nowhere.py:f", "there is no file /nowhere.py"),
+        ("check", "{tmp}/check.py:odd", "has no function 'odd'"),
+        ("check", "{tmp}/broken.py:odd", "fails \\(ZeroDivisionError"),
+        ("codes_file", "/nowhere", "cannot be read \\(No such file"),
+        ("codes_file", "{tmp}/binary", "it is not UTF-8 text"),
+        ("codes_file", "{tmp}/empty", "is empty; it has one code a line"),
+    ],
+)
+def test_limits_that_cannot_be(tmp_path, name, text, message):
+    (tmp_path / "check.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "empty").write_text("\n")
+    given = {"allow": "", "lengths": "", "pattern": "", "codes_file": "", "check": ""}
+    with pytest.raises(DigitwiseError, match=message):
+        limits_of(**given | {name: text.format(tmp=tmp_path)})
+
+
+def test_lengths_are_written_as_everywhere():
+    with pytest.raises(SettingError):
+        limits_of("", "four", "", "", "")
