@@ -15,7 +15,6 @@ import dataclasses
 import json
 import pathlib
 import string
-import sys
 import tempfile
 import zlib
 
@@ -126,7 +125,7 @@ class Painter:
         size = random.uniform(*kind.glyph) * height
         font = self._fonts[int(random.integers(len(self._fonts)))] if self._fonts else ""
         glyphs = [_turned(self._glyph(c, size, font, random), kind, random) for c in code]
-        gaps = np.append(0, random.uniform(*kind.gap, len(code) - 1) * height)
+        gaps: np.ndarray = np.append(0, random.uniform(*kind.gap, len(code) - 1) * height)
         margins = random.uniform(0.05, 0.4, 2) * height
         natural = sum(g.width for g in glyphs) + gaps.sum() + margins.sum()
         width = int(np.clip(natural / finer, *kind.widths)) * finer
@@ -287,4 +286,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
