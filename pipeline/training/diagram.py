@@ -7,11 +7,7 @@ reader's light or dark theme.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
-
-if TYPE_CHECKING:
-    import keras
 
 _FOLLOWERS = ("Activation", "BatchNormalization", "Dropout", "FusedBatchNormalization", "ReLU", "Rescaling", "Softmax")
 _LINE = 17  # pixels, of text
@@ -54,7 +50,7 @@ class _Box:
     height: float = 0.0
 
 
-def diagram(network: "keras.Model") -> str:
+def diagram(network):
     """The SVG text of a functional Keras model."""
     boxes = _boxes(network)
     width = _text_width(boxes)
@@ -68,11 +64,10 @@ def diagram(network: "keras.Model") -> str:
     lines = [_drawn_line(parent, box) for level in levels for box in level for parent in box.parents]
     total = f"{network.name}: {network.count_params():,} parameters"
     page_height += _LINE + _MARGIN
-    width_text, height_text = f"{page_width:.0f}", f"{page_height:.0f}"
-    size = f'width="{width_text}" height="{height_text}" viewBox="0 0 {width_text} {height_text}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{page_width:.0f}" height="{page_height:.0f}" '
+            f'viewBox="0 0 {page_width:.0f} {page_height:.0f}">',
             f"<title>{escape(total)}</title>",
             f"<style>{_STYLE}</style>",
             *lines,
