@@ -84,13 +84,6 @@ def test_there_are_no_cycles():
         "pipeline.stages.inspect",
         "pipeline.stages.check",
         "pipeline.stages.verification",
-        "pipeline.drawing.stream",
-        "pipeline.model.checkpoints",
-        "pipeline.model.metrics",
-        "pipeline.training.plan",
-        "pipeline.training.progress",
-        "pipeline.training.saver",
-        "alexnet.catalogue",
     ],
 )
 def test_no_tensorflow_where_none_is_needed(module_name):
