@@ -23,8 +23,8 @@ def check_replicas(plan: Plan, strategy: tf.distribute.Strategy) -> None:
         )
     if asked.xla and replicas > 1:
         raise DigitwiseError(
-            f"--xla compiles a step as one piece, and {replicas} replicas exchange numbers within a step: leave it out, "
-            "or give --strategy=one"
+            f"--xla compiles a step as one piece, and {replicas} replicas exchange numbers within a step: leave it "
+            "out, or give --strategy=one"
         )
 
 

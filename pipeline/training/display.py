@@ -65,8 +65,8 @@ class Window:
             advice = "If it is still there at the end, try more --epochs, a third of --learning_rate, or more images"
         return (
             f"step {step:,}: the loss is {loss:.2f}, no better than guessing among {self.num_classes} "
-            f"characters, ln({self.num_classes}) = {guessing:.2f}. This is a plateau: {self.network} is usually there for "
-            f"{first:,} to {last:,} steps, and then learns fast. {advice}"
+            f"characters, ln({self.num_classes}) = {guessing:.2f}. This is a plateau: {self.network} is usually there "
+            f"for {first:,} to {last:,} steps, and then learns fast. {advice}"
         )
 
 
