@@ -6,8 +6,9 @@ from alexnet.working_size import WorkingSize, working_size
 @pytest.mark.parametrize(
     "size, lengths, expected",
     [
-        ((160, 60), (4, 4), WorkingSize(60, 160)),  # 40 pixels a character: as they are
-        ((200, 50), (5, 5), WorkingSize(50, 200)),
+        ((240, 50), (5, 8), WorkingSize(50, 240)),  # 30 pixels a character: as they are
+        ((160, 60), (4, 4), WorkingSize(48, 128)),  # 40 of them: reduced
+        ((200, 50), (5, 5), WorkingSize(40, 160)),
         ((50, 22), (4, 4), WorkingSize(56, 128)),  # enlarged: 127 pixels for 4 characters
         ((95, 35), (4, 4), WorkingSize(47, 128)),
         ((40, 16), (4, 4), WorkingSize(51, 128)),
@@ -27,7 +28,7 @@ def test_varying_widths_are_padded_to_the_widest():
 
 
 def test_one_odd_image_in_ten_decides_nothing():
-    assert working_size([(160, 60)] * 19 + [(160, 600)], [4] * 20) == WorkingSize(60, 160)
+    assert working_size([(128, 48)] * 19 + [(128, 480)], [4] * 20) == WorkingSize(48, 128)
 
 
 def test_very_wide_images_are_squeezed():
