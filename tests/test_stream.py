@@ -15,7 +15,7 @@ from pipeline.machine.shares import Part
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.provenance import EarlierTraining
 from pipeline.stages.run import run_stages
-from pipeline.training.feed import Drawn, Feed
+from pipeline.training.feed import Feed, SyntheticShare
 from pipeline.training.plan import Length, steps_per_epoch, usual_epochs
 from pipeline.training.train import train
 from pipeline.workdir import Workdir
@@ -84,13 +84,13 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
     manifest = Manifest.load(work.records)
     images = np.arange(4, dtype=np.uint8).repeat(16 * 32).reshape(4, 16, 32, 1)
     label_ids = np.zeros((4, 2), np.int32)
-    drawn = Drawn(4, lambda step, part: iter([(images + 4 * step, label_ids)] * 9))
-    alone = list(Feed(manifest, 1, 12, 1, 0, drawn=drawn).batches(2).as_numpy_iterator())
+    synthetic = SyntheticShare(4, lambda step, part: iter([(images + 4 * step, label_ids)] * 9))
+    alone = list(Feed(manifest, 1, 12, 1, 0, synthetic=synthetic).batches(2).as_numpy_iterator())
     assert len(alone) == 48 // 8 - 2
     plain = list(Feed(manifest, 1, 8, 1, 0).batches(2).as_numpy_iterator())
     for (got, _), (recorded, _) in zip(alone, plain, strict=True):
         assert (got[:8] == recorded).all() and (got[8:] == images + 8).all()
-    shared = list(Feed(manifest, 1, 12, 1, 0, drawn=drawn).batches(2, Part(2, 0, 2)).as_numpy_iterator())
+    shared = list(Feed(manifest, 1, 12, 1, 0, synthetic=synthetic).batches(2, Part(2, 0, 2)).as_numpy_iterator())
     assert [got.shape for got, _ in shared] == [(6, 16, 32, 1)] * 8
     assert (shared[1][0] == np.concatenate([alone[0][0][4:8], images[2:] + 8])).all()
 
@@ -98,7 +98,7 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"alphabet": "digits"}, "--alphabet=0123456789 would draw '0123456789', but .* have the alphabet 'abcd'"),
+        ({"alphabet": "digits"}, "--alphabet=0123456789 would show '0123456789', but .* have the alphabet 'abcd'"),
         ({"code_length": "3"}, "--code_length=3 does not fit .*, whose codes have 2 to 2 characters"),
         ({"image_size": "40x20"}, "--image_size=40x20: the records in .* are 32x16"),
     ],
@@ -129,7 +129,7 @@ def test_both_cases_are_drawn_where_they_are_one(work):
         assert Alphabet(ALPHABET).text(label_ids) == text.lower()
         assert synthetic.rule.split(text.lower()) == "train"
     assert any(text != text.lower() for text in texts)
-    with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
+    with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would show"):
         SyntheticImages.beside(manifest, config_for(work, code), 1)
 
 
