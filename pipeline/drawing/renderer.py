@@ -158,10 +158,10 @@ class Captcha(ImageCaptcha):
         self.character_warp_dx = (width * low_x, width * low_x + high_x - low_x)
         self.character_warp_dy = (height * low_y, height * low_y + high_y - low_y)
 
-    def create_noise_dots(self, image, color, width=3, number=None):
+    def create_noise_dots(self, image, color, width=3, number=None):  # type: ignore[override]
         return ImageCaptcha.create_noise_dots(image, color, width, self._dots if number is None else number)
 
-    def create_noise_curve(self, image, color):
+    def create_noise_curve(self, image, color):  # type: ignore[override]
         for _ in range(self._curves):
             if self._as_of_old:
                 _draw_long_curve(image, color)

@@ -33,7 +33,7 @@ def limits_of(allow: str, lengths: str, pattern: str, codes_file: str, check: st
 def _all_lengths(text: str) -> tuple[int, ...]:
     if not text:
         return ()
-    least, most = parse_lengths(text)
+    least, most = parse_lengths("--lengths", text)
     return tuple(range(least, most + 1))
 
 
