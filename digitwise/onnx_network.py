@@ -24,7 +24,7 @@ class OnnxNetwork:
 
     def __init__(self, path: "str | os.PathLike[str]", threads: int = 0):
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
         except ImportError:
             raise ReaderError("reading ONNX files needs onnxruntime: pip install onnxruntime") from None
         if not pathlib.Path(path).is_file():
