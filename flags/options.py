@@ -19,6 +19,7 @@ from pipeline.config import (
     OPTIMIZERS,
     PRECISIONS,
     READOUTS,
+    RENDERERS,
     SCHEDULES,
     SOURCES,
     STAGES,
@@ -77,6 +78,8 @@ GROUPS = (
             "noise_dots": "dots over the image",
             "noise_curves": "curves over the image",
             "foreground": "colour of characters and noise, such as #406080; none: by chance",
+            "renderer": f"{' or '.join(RENDERERS)}: the captcha package's own code, or ours, which draws the same pictures "
+            "many times faster, with numba where that is installed",
             "background": "colour behind them, such as #ffffff; none: a light one by chance",
         },
     ),

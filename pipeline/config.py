@@ -26,6 +26,7 @@ from pipeline.values import (
 STAGES = ("check", "inspect", "generate", "records", "train", "test", "folds", "cleanings")
 ALL_STAGES = ("check", "generate", "records", "train", "test")  # what `all` stands for
 SOURCES = ("images", "synthetic")
+RENDERERS = ("fast", "captcha")
 DISTORTIONS = ("0.7.1", "0.7.0")
 IMAGE_FORMATS = ("auto", "png", "jpeg", "raw")
 COLORS = ("auto", "grey", "rgb")
@@ -62,8 +63,10 @@ class DrawingConfig:
     noise_curves: int = 1
     foreground: str = ""
     background: str = ""
+    renderer: str = "fast"
 
     def __post_init__(self):
+        one_of("--renderer", self.renderer, RENDERERS)
         one_of("--distortion", self.distortion, DISTORTIONS)
         self.lengths, self.size, self.warp_ranges, self.sizes_of_font  # each raises where it cannot be read
         number("--seed", self.seed, 0, 2**63 - 1)

@@ -1,4 +1,4 @@
-"""Synthetic images of codes, drawn by the captcha package; image i is a function of the settings and i alone.
+"""Synthetic images of codes, as the captcha package draws them; image i is a function of the settings and i alone.
 
 source = SyntheticSource(Drawing.of(DrawingConfig()), num_images=100)
 for key, text in source.rows(): png = source.load(key)
@@ -20,6 +20,7 @@ from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.config import DrawingConfig
+from pipeline.drawing.fast import way_of
 from pipeline.values import parse_color, parse_degrees
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
@@ -36,8 +37,8 @@ class Draws:
     """
 
     def __init__(self, seed, index):
-        digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=16).digest()
-        self.randbits = random.Random(int.from_bytes(digest, "big")).getrandbits
+        self.digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=16).digest()
+        self.randbits = random.Random(int.from_bytes(self.digest, "big")).getrandbits
 
     def randbelow(self, limit):
         bits = limit.bit_length()
@@ -71,6 +72,8 @@ class Drawing:
     def settings(self):
         """Everything that decides the bytes of an image, but its number."""
         settings = dataclasses.asdict(self.config)
+        if self.config.renderer == "captcha":
+            del settings["renderer"]  # images that are older than this setting were all drawn so
         settings |= {
             "alphabet": self.alphabet,
             "code_length": list(self.config.lengths),
@@ -94,9 +97,11 @@ class Drawing:
 
     def draw(self, draws, wanted=None):
         """(text, image in RGB) from `draws`: the first code that is `wanted`, or simply the first."""
-        text = self._text(draws)
+        text, tries = self._text(draws), 1
         while wanted and not wanted(text):
-            text = self._text(draws)
+            text, tries = self._text(draws), tries + 1
+        if self.config.renderer == "fast":
+            return text, _fast_way_of(self).draw(draws, text, tries)
         with _drawing_from(draws):
             image = _captcha_of(self).generate_image(
                 text,
@@ -104,6 +109,11 @@ class Drawing:
                 fg_color=parse_color("--foreground", self.config.foreground),
             )
         return text, in_mode(image, 3)
+
+    def start(self, index):
+        """(code, the draws that come after it) of image `index`."""
+        draws = Draws(self.config.seed, index)
+        return self._text(draws), draws
 
     def _text(self, draws):
         least, most = self.config.lengths
@@ -261,6 +271,11 @@ def _glyph(font, character):
 @functools.lru_cache(maxsize=4)
 def _captcha_of(drawing):
     return Captcha(drawing)
+
+
+@functools.lru_cache(maxsize=4)
+def _fast_way_of(drawing):
+    return way_of(drawing.config, drawing.alphabet, drawing.fonts, drawing.start)
 
 
 @contextlib.contextmanager

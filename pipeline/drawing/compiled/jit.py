@@ -1,0 +1,14 @@
+"""How functions of this package are compiled: once for each machine, and kept where numba may write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiles when first called. No fast-math: each sum is rounded as C rounds it."""
+    try:
+        return numba.njit(function, cache=True, error_model="numpy")
+    except RuntimeError:  # numba found no folder that it may write to
+        return numba.njit(function, error_model="numpy")
