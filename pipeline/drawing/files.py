@@ -13,7 +13,7 @@ import os
 import pathlib
 import shutil
 
-from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key, versions
+from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
@@ -75,7 +75,7 @@ def generate(config, workdir):
 
 def source_settings(source):
     """What decides the images: two runs with equal settings draw equal bytes."""
-    return {"num_images": source.num_images, "drawing": source.drawing.settings, "versions": versions()}
+    return {"num_images": source.num_images, "drawing": source.drawing.settings, "versions": source.drawing.versions}
 
 
 def read_settings(root):
@@ -94,8 +94,7 @@ def draw_piece(piece):
     digest = hashlib.sha256()
     with atomic_directory(piece.folder) as folder:
         for index in piece.indices:
-            key = image_key(index, piece.source.drawing.text(index), piece.source.named_by_code)
-            data = piece.source.load(key)
+            key, data = piece.source.file(index)
             name = os.path.basename(key)
             (folder / name).write_bytes(data)
             _add(digest, name, data)

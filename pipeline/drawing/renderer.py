@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import pathlib
 import random
+import zlib
 
 import captcha.image
 import numpy as np
@@ -24,6 +25,7 @@ from pipeline.drawing.fast import way_of
 from pipeline.values import parse_color, parse_degrees
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
+from records.images import png
 from records.images.files import encode, in_mode
 
 IMAGES_PER_FOLDER = 500
@@ -87,6 +89,13 @@ class Drawing:
         """{file name: sha256}: a font is known by its bytes, wherever it lies."""
         return {os.path.basename(font): file_hash(font) for font in self.fonts}
 
+    @property
+    def versions(self):
+        """The versions that the bytes of image files depend on."""
+        if self.config.renderer == "captcha":  # Pillow brings its own zlib
+            return versions()
+        return versions() | {"zlib": zlib.ZLIB_RUNTIME_VERSION}
+
     def text(self, index):
         """The code of image `index`."""
         return self._text(Draws(self.config.seed, index))
@@ -94,6 +103,10 @@ class Drawing:
     def image(self, index):
         """The image of number `index`, in RGB."""
         return self.draw(Draws(self.config.seed, index))[1]
+
+    def encoded(self, image):
+        """The bytes of the image's file."""
+        return encode(image) if self.config.renderer == "captcha" else png.encode(np.asarray(image))
 
     def draw(self, draws, wanted=None):
         """(text, image in RGB) from `draws`: the first code that is `wanted`, or simply the first."""
@@ -205,7 +218,12 @@ class SyntheticSource:
             yield image_key(index, text, self.named_by_code), text
 
     def load(self, key):
-        return encode(self.drawing.image(key_index(key)))
+        return self.drawing.encoded(self.drawing.image(key_index(key)))
+
+    def file(self, index):
+        """(key, bytes) of the file of image `index`."""
+        text, image = self.drawing.draw(Draws(self.drawing.config.seed, index))
+        return image_key(index, text, self.named_by_code), self.drawing.encoded(image)
 
     def name(self, key):
         return f"synthetic image {key_index(key)}"
