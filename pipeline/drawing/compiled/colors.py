@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.drawing.compiled.jit import compiled
+from pipeline.drawing.compiled.jit import compiled, inlined
 
 
 def _alpha_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -19,18 +19,18 @@ def _alpha_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 STRAIGHT, AGAIN, ITSELF = _alpha_tables()
 
 
-@compiled
+@inlined
 def divided_by_255(value):
     value += 128
     return ((value >> 8) + value) >> 8
 
 
-@compiled
+@inlined
 def looked_up(table, red, green, blue, alpha):
     return np.int64(table[alpha, red]), np.int64(table[alpha, green]), np.int64(table[alpha, blue])
 
 
-@compiled
+@inlined
 def packed(red, green, blue, alpha):
     return np.uint32(red | green << 8 | blue << 16 | alpha << 24)
 

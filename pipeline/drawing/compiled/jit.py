@@ -12,3 +12,8 @@ def compiled(function: Callable[..., Any]) -> Any:
         return numba.njit(function, cache=True, error_model="numpy")
     except RuntimeError:  # numba found no folder that it may write to
         return numba.njit(function, error_model="numpy")
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """For a few lines in an inner loop, which become part of each function that calls them."""
+    return numba.njit(function, inline="always", error_model="numpy")

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.drawing.compiled.arc import draw_arc, set_pixel
 from pipeline.drawing.compiled.colors import ITSELF, STRAIGHT, divided_by_255, inks_of, looked_up
 from pipeline.drawing.compiled.draws import WORDS, below, start, unit
-from pipeline.drawing.compiled.jit import compiled
+from pipeline.drawing.compiled.jit import compiled, inlined
 from pipeline.drawing.compiled.resizing import added_up, resized_first, resized_in_x, weights_of
 from pipeline.drawing.compiled.turning import matrix_of, transposed, turned
 
@@ -102,12 +102,27 @@ def _bend(corners, size, box):
 
 
 @compiled
+def _filled_rows(column):
+    """(first, last) row in which anything shows; (0, -1) where nothing does."""
+    low, high = 0, len(column) - 1
+    while high >= 0 and column[high] == 0:
+        high -= 1
+    while low < high and column[low] == 0:
+        low += 1
+    return low, high
+
+
+@compiled
 def _paste_bent(canvas, columns, is_straight, size, bend, box, at, opaque):
     """Resizes `columns` in y where the bend looks, takes the nearest pixels, and pastes them through their brightness."""
     first, count, weights = weights_of(columns.shape[1], size[1])
+    filled = np.empty((columns.shape[0], 2), np.int64)
+    for x in range(columns.shape[0]):
+        filled[x, 0], filled[x, 1] = _filled_rows(columns[x])
     known = ITSELF if is_straight else STRAIGHT
     a0, a1, a2, a3, a4, a5, a6, a7 = bend
     height = canvas.shape[1] // 3
+    red, green, blue, strength, last = 0, 0, 0, np.int64(0), np.uint32(0)
     for x in range(max(0, -at[0]), min(box[0], canvas.shape[0] - at[0])):
         for y in range(max(0, -at[1]), min(box[1], height - at[1])):
             x_in, y_in = x + 0.5, y + 0.5
@@ -116,21 +131,29 @@ def _paste_bent(canvas, columns, is_straight, size, bend, box, at, opaque):
             if x_from < 0.0 or x_from >= size[0] or y_from < 0.0 or y_from >= size[1]:
                 continue
             column, row = int(x_from), int(y_from)
-            any_bits = np.uint32(0)
-            for k in range(first[row], first[row] + count[row]):
-                any_bits |= columns[column, k]
-            if any_bits == 0:
+            low, number = first[row], count[row]
+            if low > filled[column, 1] or low + number <= filled[column, 0]:
                 continue
-            red, green, blue, alpha = added_up(columns, column, first[row], count[row], weights, row)
-            red, green, blue = looked_up(known, red, green, blue, alpha)
-            # A pixel is as opaque as it is bright: the package pastes it through convert("L").
-            strength = opaque[(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16]
+            value = columns[column, low]
+            unlike = np.uint32(0)
+            for k in range(low + 1, low + number):
+                unlike |= columns[column, k] ^ value
+            if unlike != 0 or value != last:
+                if unlike == 0 and value == 0:
+                    continue
+                red, green, blue, alpha = added_up(columns, column, low, number, weights, row)
+                red, green, blue = looked_up(known, red, green, blue, alpha)
+                # A pixel is as opaque as it is bright: the package pastes it through convert("L").
+                strength = opaque[(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16]
+                last = value if unlike == 0 else np.uint32(0)
+            elif value == 0:
+                continue
             _blend(canvas, at[0] + x, (at[1] + y) * 3, red, strength)
             _blend(canvas, at[0] + x, (at[1] + y) * 3 + 1, green, strength)
             _blend(canvas, at[0] + x, (at[1] + y) * 3 + 2, blue, strength)
 
 
-@compiled
+@inlined
 def _blend(canvas, x, place, value, strength):
     canvas[x, place] = divided_by_255(np.int64(canvas[x, place]) * (255 - strength) + value * strength)
 
@@ -232,26 +255,23 @@ def _draw_curve(state, look, canvas, color):
 def _smooth(canvas, image):
     """ImageFilter.SMOOTH, which leaves the edge as it is; `image` is [y, x, channel]."""
     width, length = canvas.shape
-    sums = np.empty(length, np.int32)
-    for x in range(width):
-        middle = canvas[x]
-        if x == 0 or x == width - 1:
-            for i in range(length):
-                sums[i] = middle[i]
-        else:
-            before, after = canvas[x - 1], canvas[x + 1]
-            for i in range(3, length - 3):
-                total = np.int32(before[i - 3]) + before[i] + before[i + 3] + after[i - 3] + after[i] + after[i + 3]
-                total += np.int32(middle[i - 3]) + np.int32(5) * middle[i] + middle[i + 3]
-                # Divided by 13 and rounded: 20165 / 2**18 is near enough to 1 / 13 for sums up to 3,321.
-                sums[i] = ((total + np.int32(6)) * np.int32(20165)) >> 18
-            for i in range(3):
-                sums[i] = middle[i]
-                sums[length - 1 - i] = middle[length - 1 - i]
-        for y in range(length // 3):
-            image[y, x, 0] = sums[y * 3]
-            image[y, x, 1] = sums[y * 3 + 1]
-            image[y, x, 2] = sums[y * 3 + 2]
+    sums = np.empty(length, np.uint16)
+    smooth = np.empty((width, length), np.uint8)
+    smooth[0], smooth[width - 1] = canvas[0], canvas[width - 1]
+    for x in range(1, width - 1):
+        before, middle, after, target = canvas[x - 1], canvas[x], canvas[x + 1], smooth[x]
+        for i in range(length):
+            sums[i] = np.uint16(before[i]) + np.uint16(middle[i]) + np.uint16(after[i])
+        target[:3], target[length - 3 :] = middle[:3], middle[length - 3 :]
+        for i in range(3, length - 3):
+            total = np.int32(sums[i - 3]) + np.int32(sums[i]) + np.int32(sums[i + 3]) + np.int32(4 * middle[i])
+            # Divided by 13 and rounded: 20165 / 2**18 is near enough to 1 / 13 for sums up to 3,321.
+            target[i] = np.uint8(np.int32((total + 6) * 20165) >> 18)
+    for y in range(length // 3):
+        for x in range(width):
+            image[y, x, 0] = smooth[x, y * 3]
+            image[y, x, 1] = smooth[x, y * 3 + 1]
+            image[y, x, 2] = smooth[x, y * 3 + 2]
 
 
 @compiled

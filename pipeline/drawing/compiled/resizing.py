@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from pipeline.drawing.compiled.colors import packed
-from pipeline.drawing.compiled.jit import compiled
+from pipeline.drawing.compiled.jit import compiled, inlined
 
 _BITS = 22  # of a weight
 _HALF = 1 << (_BITS - 1)
@@ -66,7 +66,7 @@ def resized_in_x(columns, new):
     return resized
 
 
-@compiled
+@inlined
 def added_up(columns, x, low, count, weights, y):
     """The weighted sum of `count` pixels of a column, as (red, green, blue, alpha)."""
     red, green, blue, alpha = _HALF, _HALF, _HALF, _HALF
@@ -79,7 +79,7 @@ def added_up(columns, x, low, count, weights, y):
     return _clipped(red), _clipped(green), _clipped(blue), _clipped(alpha)
 
 
-@compiled
+@inlined
 def _clipped(total):
     return min(max(total >> _BITS, 0), 255)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from pipeline.drawing.compiled.colors import AGAIN, STRAIGHT, looked_up, packed
-from pipeline.drawing.compiled.jit import compiled
+from pipeline.drawing.compiled.jit import compiled, inlined
 
 
 @compiled
@@ -50,12 +50,22 @@ def matrix_of(angle, width, height):
     return (a, b, a * x + b * y + c, d, e, d * x + e * y + f), new_width, new_height
 
 
-@compiled
+@inlined
 def _mixed(upper_left, upper_right, lower_left, lower_right, dx, dy):
     """Geometry.c, bilinear: cut off, not rounded."""
     upper = upper_left + (upper_right - upper_left) * dx
     lower = lower_left + (lower_right - lower_left) * dx
     return int(upper + (lower - upper) * dy)
+
+
+@compiled
+def _even_pixels(inks, known):
+    """What becomes of a pixel among pixels covered as it is, which most are: mixing changes nothing."""
+    even = np.empty(256, np.uint32)
+    for m in range(256):
+        red, green, blue = looked_up(known, inks[m, 0], inks[m, 1], inks[m, 2], inks[m, 3])
+        even[m] = packed(red, green, blue, inks[m, 3])
+    return even
 
 
 @compiled
@@ -71,6 +81,7 @@ def turned(glyphs, picture, matrix, size, inks, is_straight):
     start = glyphs.starts[picture]
     pixels = glyphs.pixels[start : start + stride * (glyph_height + 2)]
     known = STRAIGHT if is_straight else AGAIN
+    even = _even_pixels(inks, known)
     turned = np.zeros((width, height), np.uint32)
     for x in range(width):
         for y in range(height):
@@ -84,7 +95,8 @@ def turned(glyphs, picture, matrix, size, inks, is_straight):
             corner = top * stride + left
             m0, m1 = pixels[corner], pixels[corner + 1]
             m2, m3 = pixels[corner + stride], pixels[corner + stride + 1]
-            if m0 | m1 | m2 | m3 == 0:
+            if m0 == m1 and m0 == m2 and m0 == m3:
+                turned[x, y] = even[m0]
                 continue
             dx, dy = x_in - (left - 1), y_in - (top - 1)
             red = _mixed(inks[m0, 0], inks[m1, 0], inks[m2, 0], inks[m3, 0], dx, dy)
