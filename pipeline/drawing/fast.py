@@ -101,10 +101,13 @@ def _look(config: DrawingConfig, alphabet: str) -> Any:
     none = (-1, -1, -1)
     low, high = parse_degrees("--rotation", config.rotation)
     warp_x, warp_y = ((float(low), float(high)) for low, high in config.warp_ranges)
+    (least, most), (width, height) = config.lengths, config.size
     return Look(
-        *config.lengths,
+        least,
+        most,
         len(alphabet),
-        *config.size,
+        width,
+        height,
         (float(low), float(high)),
         warp_x,
         warp_y,
