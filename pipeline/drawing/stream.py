@@ -131,8 +131,8 @@ def drawn_batches(endless, batch_size, processes):
 def _check_like(manifest, code: CodeConfig, is_folded):
     """Raises where the images would not be like the records."""
     where = f"the records in {manifest.folder}"
-    alphabet = Alphabet(code.characters)
-    alphabet = (alphabet.folded() if is_folded else alphabet).characters
+    drawn = Alphabet(code.characters)
+    alphabet = (drawn.folded() if is_folded else drawn).characters
     if set(alphabet) != set(manifest.alphabet):
         raise DigitwiseError(
             f"--alphabet={code.characters} would draw {alphabet!r}, but {where} have the alphabet "
