@@ -34,6 +34,7 @@ STAGES: tuple[str, ...] = tuple("check inspect generate records train test predi
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
 
 Source = Literal["images", "synthetic"]
+Renderer = Literal["fast", "captcha"]
 Distortion = Literal["0.7.1", "0.7.0"]
 ImageFormat = Literal["auto", "png", "jpeg", "raw"]
 Colors = Literal["auto", "grey", "rgb"]
@@ -47,6 +48,7 @@ Optimizer = Literal["adamw", "adadelta"]
 Schedule = Literal["one_cycle", "constant"]
 
 SOURCES: tuple[str, ...] = get_args(Source)
+RENDERERS: tuple[str, ...] = get_args(Renderer)
 DISTORTIONS: tuple[str, ...] = get_args(Distortion)
 IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
 COLORS: tuple[str, ...] = get_args(Colors)
@@ -118,10 +120,12 @@ class DrawingConfig:
     noise_curves: int = 1
     foreground: Color | None = None
     background: Color | None = None
+    renderer: Renderer = "fast"
 
     def __post_init__(self) -> None:
         check_entries("--fonts", self.fonts, "font files")
         check_number("--seed", self.seed, 0, 2**63 - 1)
+        check_choice("--renderer", self.renderer, RENDERERS)
         check_choice("--distortion", self.distortion, DISTORTIONS)
         check_degrees("--rotation", self.rotation)
         check_range("--warp_x", self.warp_x, 2)
@@ -141,9 +145,11 @@ class DrawingConfig:
         """The settings as they are stored beside images and records, where equal JSON means equal images.
 
         Ranges, sizes and colours are text there because they were when the first of these files was written, and
-        images that exist must be recognized.
+        images that exist must be recognized. The renderer is left out: every renderer draws the same pixels.
         """
-        return dataclasses.asdict(self) | {
+        settings = dataclasses.asdict(self)
+        del settings["renderer"]
+        return settings | {
             "fonts": list(self.fonts),
             "rotation": format_degrees(self.rotation),
             "warp_x": format_range(self.warp_x),
