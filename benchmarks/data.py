@@ -4,6 +4,7 @@ One line of JSON: images/s of the generate and records stages, and of rendering 
 process and with two, and of the captcha package's own loop in one process, all in one run.
 """
 
+import argparse
 import contextlib
 import io
 import json
@@ -12,7 +13,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from captcha.image import ImageCaptcha
@@ -71,8 +72,10 @@ def measure(folder: pathlib.Path, num_images: int) -> dict[str, Any]:
     return result
 
 
-def main() -> None:
-    num_images = 200 if "--toy" in sys.argv[1:] else 20_000
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--toy", action="store_true")
+    num_images = 80 if parser.parse_args(arguments).toy else 20_000
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(measure(pathlib.Path(folder), num_images)))
 
