@@ -1,10 +1,21 @@
 """Batch normalization through TensorFlow's fused kernel: half the time of a training step in bfloat16 on a CPU.
 
 Keras 3 spells it out in single operations and always in float32.
+
+    calibration = Calibration(network, strategy)       # once
+    calibration(batches)                               # before a validation and a save: the statistics fit the weights
 """
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+# Of the moving statistics. Keras' 0.99 remembers a hundred steps, in which the weights go too far. 0.9 lags less, but at
+# high learning rates it may still mislead: calibrate before what is read counts.
+MOMENTUM = 0.9
 
 
 @keras.saving.register_keras_serializable(package="digitwise")
@@ -15,10 +26,26 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     there is no fused kernel for that.
     """
 
-    def call(self, inputs, training=None):
+    def __init__(self, momentum: float = MOMENTUM, **settings: Any) -> None:
+        super().__init__(momentum=momentum, **settings)
+        self._calibration_share = None
+
+    @contextlib.contextmanager
+    def calibrating(self, share: tf.Tensor) -> Iterator[None]:
+        """Within it a batch is normalized by its own statistics, and the moving ones go `share` of the way there."""
+        self._calibration_share = share
+        try:
+            yield
+        finally:
+            self._calibration_share = None
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        if self._calibration_share is not None:
+            # The kernel takes no tensor for a momentum.
+            return self._normalize_together(inputs, 1.0 - self._calibration_share)
         training = bool(training and self.trainable)
         if training and _num_replicas() > 1:
-            return self._normalize_together(inputs)
+            return self._normalize_together(inputs, self.momentum)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
             scale=tf.convert_to_tensor(self.gamma),
@@ -34,22 +61,54 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self.moving_variance.assign(variance)
         return outputs
 
-    def _normalize_together(self, inputs):
-        replica = tf.distribute.get_replica_context()
+    def _normalize_together(self, inputs: tf.Tensor, momentum: float | tf.Tensor) -> tf.Tensor:
         pixels = tf.cast(inputs, tf.float32)
         means = [tf.reduce_mean(pixels, [0, 1, 2]), tf.reduce_mean(tf.square(pixels), [0, 1, 2])]
-        mean, mean_of_squares = replica.all_reduce(tf.distribute.ReduceOp.MEAN, means)
+        replicas = _num_replicas()
+        if replicas > 1:
+            means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, means)
+        mean, mean_of_squares = means
         variance = mean_of_squares - tf.square(mean)
-        count = tf.cast(tf.size(inputs) // inputs.shape[-1] * replica.num_replicas_in_sync, tf.float32)
-        self._move(self.moving_mean, mean)
-        self._move(self.moving_variance, variance * count / (count - 1))  # without bias, as the fused kernel has it
+        count = tf.cast(tf.size(inputs) // inputs.shape[-1] * replicas, tf.float32)
+        _move(self.moving_mean, mean, momentum)
+        _move(self.moving_variance, variance * count / (count - 1), momentum)  # without bias, as the kernel has it
         outputs = tf.nn.batch_normalization(pixels, mean, variance, self.beta.value, self.gamma.value, self.epsilon)
         return tf.cast(outputs, inputs.dtype)
 
-    def _move(self, moving, value):
-        moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
+
+class Calibration:
+    """Makes the moving statistics of a network the mean over given batches, with the weights as they are now.
+
+    Nothing else changes, dropout's seeds neither: with the same batches, a training goes the same way with and without.
+    """
+
+    def __init__(self, network: keras.Model, strategy: tf.distribute.Strategy) -> None:
+        self._network = network
+        self._strategy = strategy
+        self._layers = [layer for layer in network.layers if isinstance(layer, FusedBatchNormalization)]
+        self._take = tf.function(self._take_batch, autograph=False)
+
+    def __call__(self, batches: Iterable[tf.Tensor]) -> None:
+        """`batches` of images, each as the strategy distributes them."""
+        if not self._layers:
+            return
+        for number, images in enumerate(batches):
+            self._take(images, tf.constant(1.0 / (number + 1)))
+
+    def _take_batch(self, images: tf.Tensor, share: tf.Tensor) -> None:
+        self._strategy.run(self._on_replica, args=(images, share))
+
+    def _on_replica(self, images: tf.Tensor, share: tf.Tensor) -> None:
+        with contextlib.ExitStack() as stack:
+            for layer in self._layers:
+                stack.enter_context(layer.calibrating(share))
+            self._network(images, training=False)
 
 
-def _num_replicas():
+def _move(moving: keras.Variable, value: tf.Tensor, momentum: float | tf.Tensor) -> None:
+    moving.assign(moving * momentum + value * (1.0 - momentum))
+
+
+def _num_replicas() -> int:
     replica = tf.distribute.get_replica_context()
     return 1 if replica is None else replica.num_replicas_in_sync

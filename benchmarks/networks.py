@@ -10,10 +10,18 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import available_cores
 from pipeline.machine.startup import import_tensorflow
 from pipeline.model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from pipeline.model.recognizer import Recognizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Recipe:
 
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-RECIPES = {
+RECIPES: dict[str, Recipe] = {
     "alexnet": Recipe(160, 60, 1, batch_size=64),
     "alexnet_v2": Recipe(160, 60, 1, batch_size=10),
     "three_conv": Recipe(160, 60, 3, batch_size=64, alphabet="0123456789" + LETTERS.replace("O", ""), length=5),
@@ -45,7 +53,7 @@ TOY_BATCH = 2
 _HEADING = "network            image  batch   parameters     MFLOPs  training/s   reading/s"
 
 
-def measure(name, recipe, precision, toy=False):
+def measure(name: str, recipe: Recipe, precision: str, toy: bool = False) -> dict[str, Any]:
     """The figures of one network."""
     import numpy as np
 
@@ -63,12 +71,12 @@ def measure(name, recipe, precision, toy=False):
         "batch_size": batch_size,
         "parameters": recognizer.network.count_params(),
         "flops": float_operations(recognizer.network),
-        "train": round(batch_size * count / _least_seconds(train, rounds), 1),
-        "predict": round(batch_size / _least_seconds(lambda: recognizer.predict(images), rounds), 1),
+        "train": round(batch_size * count / _shortest_seconds(train, rounds), 1),
+        "predict": round(batch_size / _shortest_seconds(lambda: recognizer.predict(images), rounds), 1),
     }
 
 
-def float_operations(network):
+def float_operations(network: "keras.Model") -> int:
     """Of one image's way through the network, a multiplication and an addition counted as two."""
     import tensorflow as tf
 
@@ -83,7 +91,7 @@ def float_operations(network):
     return tf.compat.v1.profiler.profile(traced.graph, options={**options, "output": "none"}).total_float_ops
 
 
-def _recurrent_layers(network):
+def _recurrent_layers(network: "keras.Model") -> list["keras.layers.Layer"]:
     import keras
 
     both_ways = [layer for layer in network.layers if isinstance(layer, keras.layers.Bidirectional)]
@@ -103,7 +111,9 @@ def _spec(name: str, recipe: Recipe, precision: str) -> ModelSpec:
     )
 
 
-def _training(recognizer, images, label_ids, count):
+def _training(
+    recognizer: "Recognizer", images: "np.ndarray", label_ids: "np.ndarray", count: int
+) -> Callable[[], None]:
     """A function that runs `count` steps of training."""
     import tensorflow as tf
 
@@ -118,14 +128,14 @@ def _training(recognizer, images, label_ids, count):
     batches = tf.data.Dataset.from_tensors((images, label_ids)).repeat()
     iterator = iter(strategy.distribute_datasets_from_function(lambda _: batches))
 
-    def train():
+    def train() -> None:
         steps.run(iterator, tf.constant(0), tf.constant(count), tf.constant(0.0))
         steps.look(count)
 
     return train
 
 
-def _least_seconds(function, rounds):
+def _shortest_seconds(function: Callable[[], Any], rounds: int) -> float:
     function()  # builds the graph
     times = []
     for _ in range(rounds):
@@ -135,7 +145,7 @@ def _least_seconds(function, rounds):
     return min(times)
 
 
-def _row(name, figures):
+def _row(name: str, figures: dict[str, Any]) -> str:
     width, height, channels = figures["image"]
     return (
         f"{name:12}{f'{width}x{height}x{channels}':>12}{figures['batch_size']:>7}{figures['parameters']:>13,}"
@@ -143,7 +153,7 @@ def _row(name, figures):
     )
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))

@@ -2,9 +2,9 @@
 
 `alexnet` with the default settings beside `alexnet_v2` as the original project had it (batches of 10, Adam at 1e-4,
 no schedule), on the same 10,000 images, as many as the original drew, with the distortion of its time; tested on the
-same codes, which neither saw. One line of JSON: for each, seconds (by the clock and of all cores), steps, and whole-code
-accuracy with count and interval. The original was seen to need 4,000 steps before it left chance, so its ten passes take
-an hour and a half on two cores.
+same codes, which neither saw. One line of JSON: for each, seconds (by the clock and of all cores), steps, and
+whole-code accuracy with count and interval. The original was seen to need 4,000 steps before it left chance, so its ten
+passes take an hour and a half on two cores.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import sys
 import tempfile
 import time
+from typing import Any
 
 from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, available_cores
 from pipeline.conversion.convert import convert
@@ -21,7 +22,7 @@ from pipeline.machine.startup import import_tensorflow
 from pipeline.stages.test import test
 from pipeline.workdir import Workdir
 
-NETWORKS = {
+NETWORKS: dict[str, TrainConfig] = {
     "alexnet": TrainConfig(),
     "alexnet_v2": TrainConfig(
         network="alexnet_v2",
@@ -41,7 +42,7 @@ NETWORKS = {
 NUM_IMAGES, TOY_IMAGES = 10_000, 300
 
 
-def measure(config, workdir):
+def measure(config: RunConfig, workdir: Workdir) -> dict[str, Any]:
     """The figures of one network."""
     from pipeline.training.train import train
 
@@ -60,7 +61,7 @@ def measure(config, workdir):
     }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--workdir", help="a folder to keep; none: a temporary one")

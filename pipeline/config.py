@@ -8,6 +8,7 @@ import os
 import re
 from typing import Any, Literal, get_args
 
+from pipeline.use_config import UseConfig
 from pipeline.values import (
     MAX_FONT_SIZE,
     MIN_FONT_SIZE,
@@ -29,7 +30,7 @@ from pipeline.values import (
     format_range,
 )
 
-STAGES: tuple[str, ...] = ("check", "inspect", "generate", "records", "train", "test", "folds", "cleanings")
+STAGES: tuple[str, ...] = tuple("check inspect generate records train test predict folds cleanings".split())
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
 
 Source = Literal["images", "synthetic"]
@@ -57,7 +58,7 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 NETWORKS: tuple[str, ...] = get_args(Network)
 COLUMN_NETWORKS: tuple[str, ...] = ("alexnet", "crnn")  # ctc reads columns; the others have one head per position
 READOUTS: tuple[str, ...] = get_args(Readout)
-CLEANINGS: tuple[str, ...] = get_args(Cleaning)
+CLEANINGS: tuple[Cleaning, ...] = get_args(Cleaning)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
@@ -361,6 +362,7 @@ class RunConfig:
     train: TrainConfig = TrainConfig()
     test: TestConfig = TestConfig()
     trials: TrialsConfig = TrialsConfig()
+    use: UseConfig = UseConfig()
 
     def __post_init__(self) -> None:
         allowed = (*STAGES, "all")
@@ -373,6 +375,8 @@ class RunConfig:
             raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic cannot be used together: give one of them")
+        if "predict" in self.stages and self.ordered_stages != ("predict",):
+            raise SettingError("--stage=predict runs on its own: its readings are all that is on stdout")
         self._check_multi_worker()
         validation, folds = self.records.validation_fraction, self.trials.folds
         if "folds" in self.stages and validation + 1 / folds >= 1:

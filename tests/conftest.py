@@ -144,3 +144,38 @@ def start_main(tmp_path):
 
 
 is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+_TWO_DEVICES = """
+import keras
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from alexnet.normalization import FusedBatchNormalization
+
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+def values(context):
+    return tf.constant([1.0, 3.0] if context.replica_id_in_sync_group == 0 else [10.0, 20.0])[:, None, None, None]
+"""
+
+
+@pytest.fixture
+def run_on_two_devices():
+    """What a script prints, which has a `strategy` of two devices and `values`: 1 and 3 on one, 10 and 20 on the other.
+    A process of its own, because devices are split before TensorFlow begins."""
+
+    def run(script):
+        result = subprocess.run(
+            [sys.executable, "-c", _TWO_DEVICES + script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
+
+    return run

@@ -1,4 +1,4 @@
-"""Several replicas and several workers: the same losses, the same bits after a restart, one line when a peer is lost."""
+"""Several replicas and workers: the same losses, the same bits after a restart, one line when a peer is lost."""
 
 import json
 import os
@@ -35,8 +35,8 @@ def start_workers(workdir, **options):
     return [start_training(workdir, environment, **MULTI_WORKER, **options) for environment in cluster_environments(2)]
 
 
-# Six steps with a look after each. The last digit of a sum depends on the number of replicas, and Adam, which divides by
-# the size of a gradient however small, makes much of it where a gradient is nearly nothing: hence the low rate.
+# Six steps with a look after each. The last digit of a sum depends on the number of replicas, and Adam, which divides
+# by the size of a gradient however small, makes much of it where a gradient is nearly nothing: hence the low rate.
 FEW_STEPS = {
     "dropout": 0.0,
     "learning_rate": 3e-5,

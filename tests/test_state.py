@@ -44,7 +44,7 @@ def test_a_state_of_version_1_is_read():
     records = TrainedRecords("stripes", state.provenance.records.fingerprint, 48, 16, SplitRule(0.25, 0.25))
     assert state.provenance.records == records and records.fingerprint.startswith("01ed6dc2")
     assert state.provenance.settings["learning_rate"] == 0.003 and state.provenance.augmentation == 0.0
-    assert state.provenance.drawn["noise_dots"] == 30
+    assert state.provenance.synthetic["noise_dots"] == 30
     (earlier,) = state.provenance.earlier
     assert earlier.fingerprint.startswith("64fa4959") and earlier.split == SplitRule(0.25, 0.25)
     assert state.environment == Environment(1, 2, "2.21.0", "3.15.1")

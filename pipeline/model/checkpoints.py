@@ -78,7 +78,7 @@ class Checkpoints:
         return Checkpoint(step, _state(self.folder, step, content), arrays)
 
     def latest(self, warn: Warn = warn_on_stderr) -> Checkpoint | None:
-        """The newest Checkpoint that is whole, or None where there are none; `warn` gets a line for each damaged one."""
+        """The newest whole Checkpoint, or None where there are none; `warn` gets a line for each damaged one."""
         steps = self.steps()
         for step in reversed(steps):
             try:

@@ -1,4 +1,4 @@
-"""What a training was made from: its settings, its records, what was drawn, and the trainings before it.
+"""What a training was made from: its settings, its records, its synthetic images, and the trainings before it.
 
 provenance.records.fingerprint          # which records it learned from
 [training.split for training in provenance.earlier]
@@ -64,12 +64,12 @@ class EarlierTraining:
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """`settings` are those of the train flags that decide the result, by name, as JSON has them; `drawn` are those of
-    the images drawn while training, None where all came from records. Both are kept to be compared and shown."""
+    """`settings` are those of the train flags that decide the result, by name, as JSON has them; `synthetic` are those
+    of the synthetic images, None where all came from records. Both are kept to be compared and shown."""
 
     settings: dict[str, Any]
     records: TrainedRecords
-    drawn: dict[str, Any] | None = None
+    synthetic: dict[str, Any] | None = None
     earlier: tuple[EarlierTraining, ...] = ()
 
     @property
@@ -85,19 +85,19 @@ class Provenance:
     @property
     def compared(self) -> dict[str, Any]:
         """What must be the same for a training to continue."""
-        return {**self.settings, "records": self.records.fingerprint, "drawn": self.drawn}
+        return {**self.settings, "records": self.records.fingerprint, "drawn": self.synthetic}
 
     def to_json(self) -> dict[str, Any]:
         return {
             "train": self.settings,
             "records": self.records.to_json(),
-            "drawn": self.drawn,
+            "drawn": self.synthetic,
             "earlier": [training.to_json() for training in self.earlier],
         }
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """Also of the first checkpoints, which name nothing drawn and no earlier trainings."""
+        """Also of the first checkpoints, which name no synthetic images and no earlier trainings."""
         fields = Fields(content, _WHAT)
         return cls(
             fields.mapping("train"),

@@ -13,8 +13,8 @@ from typing import Any
 def read_value(kind: Any, content: Any, where: str) -> Any:
     """`content` as a value of the type `kind`; ValueError names the place within the JSON that is something else.
 
-    `kind` is Any, int, float, bool, str, a dataclass, or tuple, dict and `X | None` of these. Keys that a dataclass does
-    not have are left out, so that a file with more in it can be read too.
+    `kind` is Any, int, float, bool, str, a dataclass, or tuple, dict and `X | None` of these. Keys that a dataclass
+    does not have are left out, so that a file with more in it can be read too.
     """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:

@@ -49,7 +49,7 @@ class Chance:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusedPair:
-    """`count` of the `of` times that the character `code` stood in an image, it was read as `read`; None is no character."""
+    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None is no character."""
 
     code: str | None
     read: str | None
@@ -68,7 +68,7 @@ class LookAlikePair:
 
 @dataclasses.dataclass(frozen=True)
 class LookAlikes:
-    """What was confused only because it looks alike; `sequence_accuracy` is that of whole codes if it counted as right."""
+    """What was confused because it looks alike; `sequence_accuracy` is that of whole codes if this counted as right."""
 
     pairs: tuple[LookAlikePair, ...]
     sequence_accuracy: Accuracy
@@ -81,7 +81,7 @@ class LookAlikes:
 
 @dataclasses.dataclass(frozen=True)
 class CoveragePoint:
-    """What reading only images with at least `threshold` confidence comes to: the share read, and how many were wrong."""
+    """Reading only images with at least `threshold` confidence: the share that is read, and how many are wrong."""
 
     threshold: float
     share: float
@@ -215,7 +215,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class CleaningResult:
-    """How well the validation split was read by a training on images cleaned in one way; `flags` are those to ask for it."""
+    """How well a network trained on images cleaned in one way reads the validation split; `flags` ask for that way."""
 
     cleaning: str
     flags: str

@@ -78,12 +78,13 @@ class CleaningsReport:
         for row in self.cleanings:
             accuracy = row.accuracy
             yield (
-                f"{row.cleaning:<21}  {ratio(accuracy.value)}   {right_of(accuracy)}; 95 % interval {interval(accuracy)}"
+                f"{row.cleaning:<21}  {ratio(accuracy.value)}   {right_of(accuracy)}; "
+                f"95 % interval {interval(accuracy)}"
             )
         yield self._verdict()
 
     def _verdict(self) -> str:
-        # Intervals that do not overlap are a stricter test than is needed for two shares, but one that a reader can see.
+        # Intervals that do not overlap: a stricter test than two shares need, but one that a reader can see.
         plain, best = self.cleanings[0], self.best
         if best.accuracy.low > plain.accuracy.high:
             return f"{best.cleaning} is better than {plain.cleaning}, by more than chance explains: {best.flags}"

@@ -1,0 +1,52 @@
+import pytest
+
+from pipeline.training.pace import Pace, PaceRules, after_validation, learning_rate
+
+RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=2000)
+
+
+def _follow(validations, rules=RULES, pace=None):
+    """Pace after each (step, wrong, loss, share of the time)."""
+    paces, pace = [], pace or Pace()
+    for step, wrong, loss, time_share in validations:
+        pace = after_validation(rules, pace, step, wrong, loss, time_share)
+        paces.append(pace)
+    return paces
+
+
+def test_full_rate_while_codes_or_loss_get_better():
+    (*_, last) = _follow([(100, 0.9, 2.0, 0), (200, 0.9, 1.0, 0), (300, 0.5, 1.2, 0), (400, 0.5, 0.9, 0)])
+    assert last == Pace(least_wrong=0.5, least_loss=0.9)
+
+
+def test_down_when_two_validations_gained_nothing():
+    first, second, third = _follow([(100, 0.1, 1.0, 0), (200, 0.1, 0.99, 0), (300, 0.2, 0.98, 0)])
+    assert (first.stale, second.stale, second.last_step) == (0, 1, None)
+    assert (third.anneal_step, third.last_step) == (300, 420)
+
+
+def test_a_decision_stands():
+    down = _follow([(100, 0.1, 1.0, 0), (200, 0.1, 1.0, 0), (300, 0.1, 1.0, 0), (400, 0.0, 0.1, 0)])
+    assert down[-1] == down[-2]
+
+
+def test_down_in_time():
+    (pace,) = _follow([(1000, 0.5, 1.0, 0.8)])
+    assert (pace.anneal_step, pace.last_step) == (1000, 1250)  # 1,000 steps took 0.8 of the time: 250 are left
+
+
+def test_down_in_time_for_the_limit_of_steps():
+    assert [p.last_step for p in _follow([(1400, 0.5, 1.0, 0), (1450, 0.4, 0.9, 0)])] == [None, 2000]
+
+
+def test_the_rate_by_hand():
+    assert [learning_rate(RULES, Pace(), step) for step in (0, 50, 100, 5000)] == pytest.approx([0.04, 0.52, 1, 1])
+    down = Pace(anneal_step=300, last_step=420)
+    assert [learning_rate(RULES, down, step) for step in (300, 360, 420, 999)] == pytest.approx([1, 0.5, 0, 0])
+
+
+def test_taken_up_from_any_validation_it_goes_the_same_way():
+    validations = [(100, 0.3, 1.0, 0.1), (200, 0.2, 0.9, 0.2), (300, 0.2, 0.9, 0.3), (400, 0.2, 0.9, 0.4)]
+    whole = _follow(validations)
+    for stop in range(1, 4):
+        assert _follow(validations[stop:], pace=whole[stop - 1]) == whole[stop:]
