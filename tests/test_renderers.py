@@ -5,12 +5,13 @@ import pathlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.drawing import fast
 from pipeline.drawing.fast import CompiledWay, has_numba, way_of
 from pipeline.drawing.files import generate
 from pipeline.drawing.glyphs import Characters
-from pipeline.drawing.plain import PlainWay
+from pipeline.drawing.plain import BRIGHT_TO_OPAQUE, PlainWay, opaque
 from pipeline.drawing.renderer import Draws, PackageWay
 from tests.test_drawing import drawing as drawing_of
 
@@ -99,6 +100,10 @@ def test_a_batch_is_its_images_one_by_one():
     batch = way.draw_batch(digests, np.ones(5, np.int64))
     for index, pixels in enumerate(batch):
         assert (pixels == np.asarray(drawing.image(index))).all()
+
+
+def test_every_brightness_is_made_opaque_as_the_table_says():
+    assert list(opaque(Image.frombytes("L", (16, 16), bytes(range(256)))).tobytes()) == BRIGHT_TO_OPAQUE
 
 
 def test_a_code_that_is_not_wanted_is_passed_over():

@@ -5,15 +5,15 @@ The draws are asked for in the package's order, and every rounding to 8 bits is 
 
 from typing import Protocol
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from pipeline.config import CodeConfig, DrawingConfig
 from pipeline.drawing.glyphs import OFFSETS_X, OFFSETS_Y, Characters
 
 Color = tuple[int, ...]
 _TO_UNIT = 1 / 2**32
-# A character is pasted through its brightness, nearly doubled.
-BRIGHT_TO_OPAQUE = [min(255, int(value * 1.97)) for value in range(256)]
+_MORE_OPAQUE = 1.97  # a character is pasted through its brightness, nearly doubled
+BRIGHT_TO_OPAQUE = [min(255, int(value * _MORE_OPAQUE)) for value in range(256)]
 
 
 class Drawn(Protocol):
@@ -68,8 +68,7 @@ class PlainWay:
         left = int(average * 0.1)
         for box, image in images:
             if image:
-                mask = image.convert("L").point(BRIGHT_TO_OPAQUE)
-                canvas.paste(image, (left, int((height - box[1]) / 2)), mask)
+                canvas.paste(image, (left, int((height - box[1]) / 2)), opaque(image.convert("L")))
             left += box[0] - draws.randbelow(most_back + 1)
         return canvas.resize(self._size) if text_width > width else canvas
 
@@ -115,3 +114,8 @@ class PlainWay:
         y2 = y1 + draws.randbelow(height - height // 5 - y1 + 1)
         end = 160 + draws.randbelow(41)
         draw.arc((x1, y1, x2, y2), draws.randbelow(21), end, fill=color)
+
+
+def opaque(bright: Image.Image) -> Image.Image:
+    """BRIGHT_TO_OPAQUE of each pixel; Image.point would round the whole table for every character."""
+    return ImageChops.add(bright, bright, scale=2 / _MORE_OPAQUE)
