@@ -33,6 +33,7 @@ from pipeline.config import (
     GenerateConfig,
     RecordsConfig,
     RunConfig,
+    ServeConfig,
     TestConfig,
     TrainConfig,
     TrialsConfig,
@@ -227,6 +228,17 @@ GROUPS: tuple[Group, ...] = (
             "shown_predictions": "number of images in the printed table; up to half of them are errors",
         },
     ),
+    Group(
+        "serve: read images over HTTP (--checkpoint), and label those of a folder in the browser (--images)",
+        ServeConfig,
+        {
+            "host": "address to listen on; 0.0.0.0: all of this machine's. Beyond this machine a token is required",
+            "port": "port to listen on; 0: any that is free",
+            "token_file": "file whose first line is the token that clients must send. Default: none on this machine, "
+            "otherwise a random one, which is printed",
+            "max_rate": "requests per second that one client may send; 0: no limit",
+        },
+    ),
 )
 
 # The one field whose flag has another name: a flag is singular even if it takes several values.
@@ -262,6 +274,7 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
         train=TrainConfig(**given[TrainConfig]),
         test=TestConfig(**given[TestConfig]),
         trials=TrialsConfig(**given[TrialsConfig]),
+        serve=ServeConfig(**given[ServeConfig]),
     )
 
 
