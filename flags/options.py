@@ -34,6 +34,7 @@ from pipeline.config import (
     GenerateConfig,
     RecordsConfig,
     RunConfig,
+    ServeConfig,
     TestConfig,
     TrainConfig,
     TrialsConfig,
@@ -247,6 +248,17 @@ GROUPS: tuple[Group, ...] = (
             "max_error": "largest share of accepted readings that may be wrong, such as 0.001",
         },
     ),
+    Group(
+        "serve: read images over HTTP (--checkpoint), and label those of a folder in the browser (--images)",
+        ServeConfig,
+        {
+            "host": "address to listen on; 0.0.0.0: all of this machine's. Beyond this machine a token is required",
+            "port": "port to listen on; 0: any that is free",
+            "token_file": "file whose first line is the token that clients must send. Default: none on this machine, "
+            "otherwise a random one, which is printed",
+            "max_rate": "requests per second that one client may send; 0: no limit",
+        },
+    ),
 )
 
 # The one field whose flag has another name: a flag is singular even if it takes several values.
@@ -283,6 +295,7 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
         test=TestConfig(**given[TestConfig]),
         trials=TrialsConfig(**given[TrialsConfig]),
         use=UseConfig(**given[UseConfig]),
+        serve=ServeConfig(**given[ServeConfig]),
     )
 
 

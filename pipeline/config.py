@@ -30,7 +30,7 @@ from pipeline.values import (
     format_range,
 )
 
-STAGES: tuple[str, ...] = tuple("check inspect generate records train test predict folds cleanings".split())
+STAGES: tuple[str, ...] = tuple("check inspect generate records train test predict folds cleanings serve".split())
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
 
 Source = Literal["images", "synthetic"]
@@ -265,6 +265,22 @@ class TestConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ServeConfig:
+    """Read images that come over HTTP, and label images in the browser."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token_file: str = ""
+    max_rate: float = 2_000.0
+
+    def __post_init__(self) -> None:
+        if not self.host:
+            raise SettingError("--host is empty: expected an address, such as 127.0.0.1, or 0.0.0.0 for all")
+        check_number("--port", self.port, 0, 65_535)
+        check_number("--max_rate", self.max_rate, 0, 1_000_000)
+
+
+@dataclasses.dataclass(frozen=True)
 class TrialsConfig:
     """Train several times and compare."""
 
@@ -363,6 +379,7 @@ class RunConfig:
     test: TestConfig = TestConfig()
     trials: TrialsConfig = TrialsConfig()
     use: UseConfig = UseConfig()
+    serve: ServeConfig = ServeConfig()
 
     def __post_init__(self) -> None:
         allowed = (*STAGES, "all")
