@@ -34,12 +34,11 @@ from pipeline.config import (
     GenerateConfig,
     RecordsConfig,
     RunConfig,
-    ServeConfig,
     TestConfig,
     TrainConfig,
     TrialsConfig,
 )
-from pipeline.use_config import CHECK_DIGITS, OUTPUT_FORMATS, UseConfig
+from pipeline.use_config import CHECK_DIGITS, OUTPUT_FORMATS, ServeConfig, UseConfig
 from pipeline.values import SettingError
 
 FLAGS = flags.FLAGS

@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any, Literal, get_args
 
-from pipeline.use_config import UseConfig
+from pipeline.use_config import ServeConfig, UseConfig
 from pipeline.values import (
     MAX_FONT_SIZE,
     MIN_FONT_SIZE,
@@ -262,22 +262,6 @@ class TestConfig:
         check_number("--shown_predictions", self.shown_predictions, 0, 1_000)
         if not self.split:
             raise SettingError("--split is empty: expected the name of a split, such as test or validation")
-
-
-@dataclasses.dataclass(frozen=True)
-class ServeConfig:
-    """Read images that come over HTTP, and label images in the browser."""
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    token_file: str = ""
-    max_rate: float = 2_000.0
-
-    def __post_init__(self) -> None:
-        if not self.host:
-            raise SettingError("--host is empty: expected an address, such as 127.0.0.1, or 0.0.0.0 for all")
-        check_number("--port", self.port, 0, 65_535)
-        check_number("--max_rate", self.max_rate, 0, 1_000_000)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -152,7 +152,8 @@ class Ordering:
             readings = self._reader.read_prepared(pixels, [self.images.names[number] for number in numbers])
             assert self._network.last is not None
             # Probabilities: differences of classes that are all but impossible should not count.
-            features = np.exp(self._network.last.log_probabilities.reshape(len(pixels), -1).astype(np.float32))
+            logs = self._network.last.log_probabilities.reshape(len(pixels), -1)
+            features = np.exp(logs, dtype=np.float32)
             for number, reading in zip(numbers, readings, strict=True):
                 self._confidences[number] = reading.confidence
                 self.readings[number] = reading
@@ -162,7 +163,9 @@ class Ordering:
     def _order(self) -> None:
         """Those that have been looked at, the least certain and most different first; then the rest."""
         seen = sorted(self._features)
-        features = np.stack([self._features[number] for number in seen]) if seen else np.zeros((0, _FEATURES))
+        features = (
+            np.stack([self._features[number] for number in seen]) if seen else np.zeros((0, _FEATURES), np.float32)
+        )
         order = [seen[place] for place in labelling_order(self._confidences[seen], features)]
         rest = [number for number in self.numbers if number not in self._features]
         self.numbers = (*order, *rest)
