@@ -55,6 +55,16 @@ def shared_folder(tmp_path_factory):
     return shared
 
 
+@pytest.fixture(scope="module")
+def tiny_network():
+    """Trainings with --network=alexnet in this process have a network that is quick to build."""
+    from tests import tiny_network
+
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_network.install(patch.setattr)
+        yield
+
+
 def from_text(given):
     """The same fields with flag text, such as code_length="3-6", turned into the values that it stands for."""
     return {

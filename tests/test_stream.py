@@ -26,6 +26,8 @@ from records.split import SplitRule
 from tests.conftest import from_text
 from tests.training_fixtures import ALPHABET, assert_same_bits, final_arrays, make_records, settings_for_tests
 
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
 CODE = CodeConfig(alphabet=ALPHABET)
 DRAWING = DrawingConfig(font_sizes=(14,))
 

@@ -24,6 +24,7 @@ from pipeline.training.validation import Sample, Validation, Validator
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords, DigitwiseError
+from tests.tiny_network import PARAMETERS
 from tests.training_fixtures import (
     assert_same_bits,
     final_arrays,
@@ -33,6 +34,8 @@ from tests.training_fixtures import (
     start_training,
     wait_for_step,
 )
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 KILL_ROUNDS = int(os.environ.get("DIGITWISE_KILL_ROUNDS", "2"))
 KILLED_SAVES = int(os.environ.get("DIGITWISE_KILLED_SAVES", "2"))
@@ -117,7 +120,7 @@ def test_what_a_training_leaves(two_epochs):
     rows = [json.loads(line) for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], "loss" in row) for row in rows] == [(6, False), (10, True), (12, False)]
     assert all(list((work.logs / part).glob("events.out.tfevents.*")) for part in ("train", "validation"))
-    assert "alexnet: 204,460 parameters" in (work.logs / "network.svg").read_text()
+    assert f"alexnet: {PARAMETERS:,} parameters" in (work.logs / "network.svg").read_text()
 
 
 @pytest.mark.slow
