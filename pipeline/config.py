@@ -30,7 +30,9 @@ from pipeline.values import (
     format_range,
 )
 
-STAGES: tuple[str, ...] = tuple("check inspect generate records train test predict folds cleanings serve".split())
+STAGES: tuple[str, ...] = tuple(
+    "check inspect generate records train test export predict folds cleanings serve".split()
+)
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
 
 Source = Literal["images", "synthetic"]

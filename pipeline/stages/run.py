@@ -25,6 +25,7 @@ STAGES: dict[str, str] = {
     "records": "pipeline.stages.records:records",
     "train": "pipeline.stages.train:train",
     "test": "pipeline.stages.test:run",
+    "export": "pipeline.stages.export:export",
     "predict": "pipeline.stages.predict:predict",
     "folds": "pipeline.stages.trials:folds",
     "cleanings": "pipeline.stages.trials:cleanings",
