@@ -22,9 +22,9 @@ _ERRORS_ONLY = 3
 class OnnxNetwork:
     """`threads` is how many cores one batch may use; 0 is all of them."""
 
-    def __init__(self, path: "str | os.PathLike[str]", threads: int = 0):
+    def __init__(self, path: "str | os.PathLike[str]", threads: int = 0) -> None:
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
         except ImportError:
             raise ReaderError("reading ONNX files needs onnxruntime: pip install onnxruntime") from None
         if not pathlib.Path(path).is_file():

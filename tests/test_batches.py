@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
 from pipeline.model.reading import evaluation_batches, shares_of_batches
-from pipeline.model.shares import Part
 from pipeline.training.augmentation import augment
 from pipeline.training.feed import Feed, decode_split, epoch_seed, fits_in_memory
 from pipeline.training.plan import steps_per_epoch

@@ -324,7 +324,7 @@ def test_a_report_from_before_they_had_a_version_is_read():
     assert summary.seconds["train"] == 65.43
 
 
-SAYS_VALUE = "sequence_accuracy.value is '1', not of type float"
+SAYS_VALUE = 'sequence_accuracy.value is "1", expected a number'
 
 
 @pytest.mark.parametrize(
@@ -333,12 +333,12 @@ SAYS_VALUE = "sequence_accuracy.value is '1', not of type float"
         ({"format_version": 2}, "it is digitwise-report 2, this program reads digitwise-report 1"),
         ({"format": "digitwise-records"}, "it is digitwise-records 1, this program reads digitwise-report 1"),
         ({"checkpoint": {"folder": "a"}}, "checkpoint.step is missing"),
-        ({"checkpoint": {"folder": "a", "step": True}}, "checkpoint.step is 'True', not of type int"),
-        ({"claim": {"statements": [{"name": 3}]}}, "claim.statements[0].name is '3', not of type str"),
-        ({"records": []}, "records is '[]', not of type dict"),
+        ({"checkpoint": {"folder": "a", "step": True}}, "checkpoint.step is true, expected a whole number"),
+        ({"claim": {"statements": [{"name": 3}]}}, "claim.statements[0].name is 3, expected text"),
+        ({"records": []}, "records is [], expected an object"),
         ({"position_count": [1]}, "zip() argument 2 is shorter than argument 1"),
-        ({"position_interval": [[0.0], [0.0]]}, "position_interval[0] has 1 items, not 2"),
-        ({"seconds": None}, "seconds is 'None', not of type dict"),
+        ({"position_interval": [[0.0], [0.0]]}, "position_interval[0] is [0.0], expected 2 items"),
+        ({"seconds": None}, "seconds is null, expected an object"),
         ({"sequence_accuracy": {"value": "1", "count": 1, "right": 1, "low": 0, "high": 1}}, SAYS_VALUE),
     ],
 )

@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -63,12 +64,12 @@ def write_onnx_metadata(graph: ReadingGraph, path: pathlib.Path) -> None:
     _save_onnx(onnx.load(os.fspath(path)), graph, path)
 
 
-def _save_onnx(model: object, graph: ReadingGraph, path: pathlib.Path) -> None:
+def _save_onnx(model: Any, graph: ReadingGraph, path: pathlib.Path) -> None:
     import onnx
 
     onnx.helper.set_model_props(model, {KEY: graph.metadata.to_json()})
     with atomic_file(path) as file:
-        file.write(model.SerializeToString(deterministic=True))  # type: ignore[attr-defined]
+        file.write(model.SerializeToString(deterministic=True))
 
 
 def write_litert(graph: ReadingGraph, path: pathlib.Path) -> None:

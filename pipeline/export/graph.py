@@ -32,7 +32,7 @@ class ReadingGraph(tf.Module):
         readout: Readout,
         clean: Callable[[tf.Tensor], tf.Tensor],
         metadata: ModelMetadata,
-    ):
+    ) -> None:
         super().__init__(name="digitwise")
         self.network = network
         self.metadata = metadata

@@ -26,7 +26,7 @@ METADATA_ENDING = ".json"  # beside a LiteRT file
 class GraphNetwork:
     """The graph itself, before it is exported: what the files are compared with."""
 
-    def __init__(self, graph: ReadingGraph):
+    def __init__(self, graph: ReadingGraph) -> None:
         self._graph = graph
 
     @property
@@ -38,7 +38,7 @@ class GraphNetwork:
 
 
 class SavedModelNetwork:
-    def __init__(self, path: "str | os.PathLike[str]"):
+    def __init__(self, path: "str | os.PathLike[str]") -> None:
         folder = pathlib.Path(path)
         self.metadata = read_metadata(folder / METADATA_FILE)
         self._model = tf.saved_model.load(os.fspath(folder))  # the signature is gone when this is
@@ -51,7 +51,7 @@ class SavedModelNetwork:
 class LiteRtNetwork:
     """The interpreter is made for one thread at a time."""
 
-    def __init__(self, path: "str | os.PathLike[str]", threads: int = 1):
+    def __init__(self, path: "str | os.PathLike[str]", threads: int = 1) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pipeline.machine.shares import Part
 from pipeline.model.recognizer import Recognizer
-from pipeline.model.shares import Part
 from records.dataset.manifest import Manifest
 from records.dataset.reader import batch_parser, read_in_order
 from records.errors import DigitwiseError

@@ -25,6 +25,7 @@ STAGES: dict[str, str] = {
     "records": "pipeline.stages.records:records",
     "train": "pipeline.stages.train:train",
     "test": "pipeline.stages.test:run",
+    "predict": "pipeline.stages.predict:predict",
     "folds": "pipeline.stages.trials:folds",
     "cleanings": "pipeline.stages.trials:cleanings",
     "serve": "pipeline.stages.serve:serve",
@@ -46,6 +47,10 @@ def run_stages(config: RunConfig) -> int:
         code = check(config, workdir)
         if code or config.ordered_stages == ("check",):
             return code
+    if config.ordered_stages == ("predict",):
+        from pipeline.stages.predict import predict
+
+        return predict(config, workdir)
     _check_inputs(config)
     chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
     probes = Probes()  # what --records holds is found out once, for all stages
