@@ -54,3 +54,49 @@ def png(code, sure=255):
     file = io.BytesIO()
     Image.fromarray(pixels(code, sure)).save(file, "PNG")
     return file.getvalue()
+
+
+_ONNX = """<ir_version: 8, opset_import: ["" : 17]>
+stripes (uint8[n,8,12,1] images) => (
+    int32[n,3] label_ids, float[n,3] probabilities, float[n] confidence, float[n,3,10] log_probabilities
+) <
+    int64 first = {0}, int64 last = {7}, int64[3] thirds = {0, 4, 8}, int64[1] two = {2}, int32 step = {20},
+    int32 nine = {9}, float most = {255}, float share = {0.9}, float least = {0.1}, float one = {1},
+    int32[10] classes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, float others = {9}, float tiny = {1e-9}
+> {
+    top = Gather <axis = 1> (images, first)
+    tops = Gather <axis = 1> (top, thirds)
+    flat = Squeeze (tops, two)
+    grey = Cast <to = 6> (flat)
+    steps = Div (grey, step)
+    label_ids = Min (steps, nine)
+    bottom = Gather <axis = 1> (images, last)
+    bottoms = Gather <axis = 1> (bottom, thirds)
+    flat_bottoms = Squeeze (bottoms, two)
+    bright = Cast <to = 1> (flat_bottoms)
+    sure = Div (bright, most)
+    scaled = Mul (sure, share)
+    probabilities = Add (scaled, least)
+    confidence = ReduceProd <axes = [1], keepdims = 0> (probabilities)
+    wide_ids = Unsqueeze (label_ids, two)
+    equal = Equal (wide_ids, classes)
+    is_class = Cast <to = 1> (equal)
+    wide = Unsqueeze (probabilities, two)
+    of_class = Mul (is_class, wide)
+    is_other = Sub (one, is_class)
+    left = Sub (one, wide)
+    each = Div (left, others)
+    of_others = Mul (is_other, each)
+    mixed = Add (of_class, of_others)
+    positive = Max (mixed, tiny)
+    log_probabilities = Log (positive)
+}"""
+
+
+def write_onnx(path):
+    """The same network as a file."""
+    import onnx
+
+    model = onnx.parser.parse_model(_ONNX)
+    onnx.helper.set_model_props(model, {"digitwise": StripesNetwork().metadata.to_json()})
+    onnx.save(model, path)

@@ -28,7 +28,9 @@ async function act(action, content = {}) {
   setProblem("");
   try {
     if (!session) await openSession();
-    show(await post(action, { session, ...content }));
+    const answer = await post(action, { session, ...content });
+    show(answer);
+    if (answer.notice) setProblem(`${answer.notice}.`);
   } catch (error) {
     await recover(action, error);
   }

@@ -102,7 +102,7 @@ function paint(canvas, looked, only) {
     if (only !== null && only !== number) return;
     const most = Math.max(...shares, 1e-6);
     shares.forEach((share, column) => {
-      context.fillStyle = color(number, (0.55 * share) / most);
+      context.fillStyle = color(number, (0.45 * share) / most);
       context.fillRect(column, 0, 1, 1);
     });
   });

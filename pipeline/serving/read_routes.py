@@ -52,9 +52,8 @@ class ReadRoutes:
             sources = await run_in_threadpool(lambda: images_of(parse_object(body)))
             readings = await self.read_all(list(sources))
             return JSONResponse(self._with_promise({"readings": [reading_json(reading) for reading in readings]}))
-        if not body:
-            raise Refused(400, "the body is empty: send an image file")
-        return JSONResponse(self._with_promise(await self._read_one(body, bool(request.query_params.get("show")))))
+        read = self._show if request.query_params.get("show") else self._read_one
+        return JSONResponse(self._with_promise(await read(body)))
 
     async def examples(self, _: Request) -> JSONResponse:
         assert self._examples is not None
@@ -75,17 +74,20 @@ class ReadRoutes:
             self._count(reading)
         return readings
 
-    async def _read_one(self, body: bytes, is_shown: bool) -> dict[str, Any]:
-        if is_shown:
-            shown = await self._model.show(body)
-            reading, values = shown.reading, shown_json(shown)
-        else:
-            reading = await self._model.read(body)
-            values = reading_json(reading)
+    async def _read_one(self, body: bytes) -> dict[str, Any]:
+        if not body:
+            raise Refused(400, "the body is empty: send an image file")
+        reading = await self._model.read(body)
         self._count(reading)
         if reading.code is None:
             raise Refused(422, reading.error)
-        return values
+        return reading_json(reading)
+
+    async def _show(self, body: bytes) -> dict[str, Any]:
+        """For the page a file that is no image is an answer like any other: browsers log a status of 422 as an error."""
+        shown = await self._model.show(body)
+        self._count(shown.reading)
+        return shown_json(shown)
 
     def _count(self, reading: Reading) -> None:
         self._metrics.image("unreadable" if reading.code is None else _RESULTS[reading.accepted])

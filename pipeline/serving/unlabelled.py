@@ -147,7 +147,7 @@ class Ordering:
                 self.problems[number] = str(error)
         if not numbers:
             return
-        features = np.stack(pixels).reshape(len(pixels), -1).astype(np.float32) / 255
+        features: FloatArray = np.stack(pixels).reshape(len(pixels), -1).astype(np.float32)
         if self._reader and self._network:
             readings = self._reader.read_prepared(pixels, [self.images.names[number] for number in numbers])
             assert self._network.last is not None

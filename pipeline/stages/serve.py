@@ -97,16 +97,18 @@ def _find_model(config: RunConfig, workdir: Workdir, is_needed: bool) -> "tuple[
 
 
 def _checkpoint_network(config: RunConfig, workdir: Workdir) -> "tuple[Network, Looks | None]":
+    from pipeline.model.checkpoints import Checkpoints
+
+    folder = Checkpoints.to_test(config.test, workdir).folder  # says what is wrong before TensorFlow is imported
     import_tensorflow()
     from digitwise.images import InputShape
     from digitwise.metadata import ModelMetadata
     from pipeline.export.graph import ReadingGraph
     from pipeline.export.networks import GraphNetwork
     from pipeline.model.attention import attention_of
-    from pipeline.model.checkpoints import Checkpoints
     from pipeline.model.recognizer import Recognizer
 
-    recognizer = Recognizer.load(Checkpoints.to_test(config.test, workdir).folder)
+    recognizer = Recognizer.load(folder)
     spec = recognizer.spec
     stored = _stored_channels(recognizer, workdir)
     shape = InputShape(spec.image_shape[0], spec.image_shape[1], spec.image_shape[2], stored)
