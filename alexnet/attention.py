@@ -43,13 +43,16 @@ class CountingAttention(keras.layers.Layer):
         self.built = True
 
     def call(self, columns: keras.KerasTensor) -> keras.KerasTensor:
+        return ops.einsum("bcp,bcs->bps", ops.cast(self.shares(columns), columns.dtype), columns)
+
+    def shares(self, columns: keras.KerasTensor) -> keras.KerasTensor:
+        """How much each position looks at each column: float32 [batch, columns, positions], 1 for each position."""
         held, fitness = ops.split(self.measure(columns), 2, axis=-1)  # [batch, columns, 1] each
         held = ops.sigmoid(held + self.held)
         count = ops.cumsum(held, axis=1) - held / 2
         middles = ops.arange(self.num_positions, dtype="float32") + 0.5
         scores = fitness - ops.exp(self.sharpness) * ops.square(count - middles)
-        weights = ops.softmax(scores, axis=1)  # [batch, columns, positions]
-        return ops.einsum("bcp,bcs->bps", ops.cast(weights, columns.dtype), columns)
+        return ops.softmax(scores, axis=1)
 
     def compute_output_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return shape[0], self.num_positions, shape[2]

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Of the moving statistics. Keras' 0.99 remembers a hundred steps, in which the weights go too far: a network that reads
-# 0.98 of the codes reads 0.71 with such statistics.
+# Of the moving statistics. Keras' 0.99 remembers a hundred steps, in which the weights go too far. 0.9 lags less, but
+# at high learning rates it may still mislead: calibrate before what is read counts.
 MOMENTUM = 0.9
 
 

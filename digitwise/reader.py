@@ -72,6 +72,7 @@ class Reader:
     Accepted is what reaches the file's certified threshold of probability among all codes. Within limits that promise
     holds where the code has more than half of it, and so is what would be read without limits. A `threshold` given
     here replaces the file's, and is held against the confidence: it should be certified with the same limits.
+    While there is an `alarm` nothing is accepted, from the batch on in which the watch told.
     """
 
     def __init__(
@@ -105,14 +106,20 @@ class Reader:
 
     def read_each(self, sources: Iterable[Source]) -> Iterator[Reading]:
         """As `read`, batch by batch, for more images than fit into memory."""
+        return self.read_named((_name(source, number), source) for number, source in enumerate(sources))
+
+    def read_named(self, sources: Iterable[tuple[str, "Source | ReaderError"]]) -> Iterator[Reading]:
+        """The same with a name for each image; instead of an image that could not be had there is the reason."""
         batch: list[Reading | Pixels] = []
         names: list[str] = []
-        for number, source in enumerate(sources):
-            names.append(_name(source, number))
+        for name, source in sources:
+            names.append(name)
             try:
+                if isinstance(source, ReaderError):
+                    raise source
                 batch.append(self.prepare(source))
             except ReaderError as error:
-                batch.append(Reading(names[-1], error=str(error), accepted=False))
+                batch.append(Reading(name, error=str(error), accepted=False))
             if len(batch) == self.batch_size:
                 yield from self._finish(batch, names)
                 batch, names = [], []
@@ -178,7 +185,7 @@ class Reader:
         if self._threshold is not None:
             accepted = confidence >= self._threshold
         elif self.metadata.promise is not None:
-            accepted = probability >= self.metadata.promise.threshold
+            accepted = probability >= self.metadata.promise.threshold and self.alarm is None
             if self._limits is not None:
                 accepted = accepted and probability > _MAJORITY
         if accepted is not None:

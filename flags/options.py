@@ -23,6 +23,7 @@ from pipeline.config import (
     OPTIMIZERS,
     PRECISIONS,
     READOUTS,
+    RENDERERS,
     SCHEDULES,
     SOURCES,
     STAGES,
@@ -37,6 +38,7 @@ from pipeline.config import (
     TrainConfig,
     TrialsConfig,
 )
+from pipeline.use_config import CHECK_DIGITS, OUTPUT_FORMATS, ServeConfig, UseConfig
 from pipeline.values import SettingError
 
 FLAGS = flags.FLAGS
@@ -64,6 +66,7 @@ TEXT_FORMS: dict[str, TextForm] = {
     "alphabet": TextForm(values.parse_alphabet),
     "code_length": TextForm(values.parse_lengths, values.format_lengths),
     "image_size": TextForm(values.parse_size, values.format_size),
+    "allow": TextForm(values.parse_alphabet),
     "rotation": TextForm(values.parse_degrees, values.format_degrees),
     "warp_x": TextForm(values.parse_range, values.format_range),
     "warp_y": TextForm(values.parse_range, values.format_range),
@@ -126,6 +129,8 @@ GROUPS: tuple[Group, ...] = (
             "noise_curves": "number of curves over each image",
             "foreground": "colour of characters and noise, such as #406080. Default: random",
             "background": "background colour, such as #ffffff. Default: a random light colour",
+            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast draws the same "
+            "pixels several times faster, and faster still if numba is installed",
         },
     ),
     Group(
@@ -222,9 +227,35 @@ GROUPS: tuple[Group, ...] = (
         "test: measure accuracy",
         TestConfig,
         {
-            "checkpoint": "checkpoint folder or workdir to test. Default: --workdir",
+            "checkpoint": "checkpoint folder or workdir to test; predict also takes an exported .onnx file, or the "
+            "folder of an export, and then needs no TensorFlow. Default: --workdir",
             "split": "split to read; the report warns if it is train or validation, which took part in training",
             "shown_predictions": "number of images in the printed table; up to half of them are errors",
+        },
+    ),
+    Group(
+        "predict: read images (--images: files, folders, globs, labels.csv, or - for a list on stdin; or --records)",
+        UseConfig,
+        {
+            "output_format": f"{', '.join(OUTPUT_FORMATS)}: what is printed on stdout",
+            "allow": "characters that codes may have, as for --alphabet. Default: all that the network knows. "
+            "With --code_length, --pattern, --codes and --check: the most probable code that fits all limits is read",
+            "pattern": "regular expression for the whole code",
+            "codes": "file with the only possible codes, one a line",
+            "check": f"check digit: {' '.join(CHECK_DIGITS)}; or FILE.py:FUNCTION for a function from a code to "
+            "True or False",
+            "max_error": "largest share of accepted readings that may be wrong, such as 0.001",
+        },
+    ),
+    Group(
+        "serve: read images over HTTP (--checkpoint), and label those of a folder in the browser (--images)",
+        ServeConfig,
+        {
+            "host": "address to listen on; 0.0.0.0: all of this machine's. Beyond this machine a token is required",
+            "port": "port to listen on; 0: any that is free",
+            "token_file": "file whose first line is the token that clients must send. Default: none on this machine, "
+            "otherwise a random one, which is printed",
+            "max_rate": "requests per second that one client may send; 0: no limit",
         },
     ),
 )
@@ -262,6 +293,8 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
         train=TrainConfig(**given[TrainConfig]),
         test=TestConfig(**given[TestConfig]),
         trials=TrialsConfig(**given[TrialsConfig]),
+        use=UseConfig(**given[UseConfig]),
+        serve=ServeConfig(**given[ServeConfig]),
     )
 
 

@@ -40,6 +40,7 @@ class Workdir:
         self.checkpoints = self.root / "checkpoints"
         self.logs = self.root / "logs"
         self.report = self.root / "report"
+        self.export = self.root / "export"
         self.inspect = self.root / "inspect"
         self.folds = self.root / "folds"
         self.folds_report = self.folds / "report.json"

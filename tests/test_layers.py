@@ -25,6 +25,7 @@ RECORDS_LAYERS = (
 )
 PIPELINE_LAYERS = (
     ("values",),
+    ("use_config",),
     ("config", "workdir"),
     ("machine",),
     ("model", "drawing", "promise", "reading", "labelling"),
@@ -34,14 +35,18 @@ PIPELINE_LAYERS = (
 # What else each part may import: (part, of which only these packages).
 ELSEWHERE = {
     "main": ("flags", "pipeline.config", "pipeline.machine", "pipeline.stages", "records.errors"),
-    "flags": ("pipeline.config", "pipeline.values"),
+    "flags": ("pipeline.config", "pipeline.use_config", "pipeline.values"),
     "records": (),
     "alexnet": (),
     "pipeline": ("records", "alexnet", "digitwise"),
     "digitwise": (),  # it is installed without the others
 }
 # The settings and what they need work with the standard library alone, so that --help is quick.
-PURE = {"pipeline.values": ("records.alphabet", "records.errors"), "pipeline.config": ()}
+PURE = {
+    "pipeline.values": ("records.alphabet", "records.errors"),
+    "pipeline.use_config": (),
+    "pipeline.config": (),
+}
 # Only these may import TensorFlow or Keras when they are imported; all others must not, even indirectly.
 WITH_TENSORFLOW = ("alexnet", "pipeline.training", "pipeline.model", "pipeline.export", "records.dataset.reader")
 TENSORFLOW = {"tensorflow", "keras"}
@@ -174,6 +179,7 @@ def test_python_agrees_that_there_is_no_tensorflow():
         "main",
         "pipeline.stages.run",
         "pipeline.stages.generate",
+        "pipeline.stages.predict",
         "pipeline.stages.check",
         "records.dataset.writer",
     ]

@@ -6,11 +6,12 @@ import pathlib
 
 import pytest
 
+from digitwise.limits import CHECK_DIGITS
 from digitwise.reader import Character, Reading
+from pipeline import use_config
 from pipeline.reading.limits import limits_of
 from pipeline.reading.output import OUTPUTS
 from pipeline.reading.sources import find_images
-from pipeline.values import SettingError
 from records.errors import DigitwiseError
 
 READ = Reading("a.png", "4é", 0.98765432, 0.98765432, (Character("4", 0.99), Character("é", 0.5)), True)
@@ -79,12 +80,12 @@ def test_limits_from_flags(tmp_path):
     codes, check = tmp_path / "codes.txt", tmp_path / "check.py"
     codes.write_text("\ufeff12\n\n 34 \n")
     check.write_text("def even(code):\n    return int(code) % 2 == 0\n")
-    limits = limits_of(allow="digits", lengths="2-3", pattern=r"\d+", codes_file=str(codes), check="luhn")
+    limits = limits_of(allow="0123456789", lengths=(2, 3), pattern=r"\d+", codes_file=str(codes), check="luhn")
     assert (limits.characters, limits.lengths, limits.codes) == ("0123456789", (2, 3), ("12", "34"))
     assert limits.check_digit == "luhn" and limits.function is None
-    limits = limits_of("", "", "", "", f"{check}:even")
+    limits = limits_of(None, None, "", "", f"{check}:even")
     assert [limits.function(code) for code in ("12", "13")] == [True, False]
-    assert limits_of("", "", "", "", "").is_empty
+    assert limits_of(None, None, "", "", "").is_empty
 
 
 @pytest.mark.parametrize(
@@ -104,11 +105,10 @@ def test_limits_that_cannot_be(tmp_path, name, text, message):
     (tmp_path / "broken.py").write_text("1 / 0\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty").write_text("\n")
-    given = {"allow": "", "lengths": "", "pattern": "", "codes_file": "", "check": ""}
+    given = {"allow": None, "lengths": None, "pattern": "", "codes_file": "", "check": ""}
     with pytest.raises(DigitwiseError, match=message):
         limits_of(**given | {name: text.format(tmp=tmp_path)})
 
 
-def test_lengths_are_written_as_everywhere():
-    with pytest.raises(SettingError):
-        limits_of("", "four", "", "", "")
+def test_the_check_digits_of_the_help_are_those_there_are():
+    assert tuple(CHECK_DIGITS) == use_config.CHECK_DIGITS

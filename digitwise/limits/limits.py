@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from digitwise.errors import ReaderError
-from digitwise.limits import ctc, positions
 from digitwise.limits.automaton import (
     Automaton,
     IntArray,
@@ -24,8 +23,10 @@ from digitwise.limits.automaton import (
     trim,
 )
 from digitwise.limits.check_digits import CHECK_DIGITS
+from digitwise.limits.ctc import score_columns, search_columns
 from digitwise.limits.fit import Fit, FloatArray, Search, finite, log_sum
 from digitwise.limits.patterns import pattern_automaton
+from digitwise.limits.positions import score_positions, search_positions
 
 DEFAULT_BUDGET = 3_000  # on an image of noise about half a second
 
@@ -106,18 +107,18 @@ class CompiledLimits:
         """Of log-probabilities [positions, classes], or with one more class, the end of a code."""
         values = finite(log_probabilities)
         if self.codes is not None:
-            return self._best_listed(np.arange(len(self.codes)), positions.score_positions(values, self.codes))
+            return self._best_listed(np.arange(len(self.codes)), score_positions(values, self.codes))
         assert self.automaton is not None
-        return self._first_fitting(positions.search_positions(values, self.automaton, self.budget))
+        return self._first_fitting(search_positions(values, self.automaton, self.budget))
 
     def read_columns(self, log_probabilities: npt.ArrayLike) -> Fit | None:
         """Of log-probabilities [columns, classes + 1] of a ctc readout, the blank last."""
         values = finite(log_probabilities)
         if self.codes is not None:
-            listed = ctc.score_columns(values, self.codes)
+            listed = score_columns(values, self.codes)
             return self._best_listed(listed.numbers, listed.scores)
         assert self.automaton is not None
-        return self._first_fitting(ctc.search_columns(values, self.automaton, self.budget))
+        return self._first_fitting(search_columns(values, self.automaton, self.budget))
 
     def _best_listed(self, numbers: npt.NDArray[np.int64], scores: FloatArray) -> Fit | None:
         assert self.codes is not None

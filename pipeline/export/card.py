@@ -41,6 +41,7 @@ class ModelCard:
     facts: tuple[Fact, ...]
     files: tuple[ExportedFile, ...]
     versions: tuple[Fact, ...]
+    left_out: tuple[tuple[str, str], ...] = ()  # (path, why): smaller files that read too differently
 
     def to_json(self) -> str:
         values: dict[str, Any] = dataclasses.asdict(self)
@@ -86,7 +87,8 @@ class ModelCard:
             "largest difference of a confidence",
         )  # fmt: skip
         sums = "\n".join(f"- `{file.path}`: sha256 `{file.sha256}`" for file in self.files)
-        return f"{_table(heads, rows)}\n\n{sums}"
+        left_out = "".join(f"\n\n`{path}` was left out: {reason}." for path, reason in self.left_out)
+        return f"{_table(heads, rows)}\n\n{sums}{left_out}"
 
     def _promises(self) -> str:
         lines = []

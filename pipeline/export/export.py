@@ -2,8 +2,8 @@
 
 card = export(graph, folder, images, formats=("onnx", "litert"), facts=facts, certify=certify)
 
-A file that changes more readings than its format may fails the export. Each file is certified by itself, as a smaller
-one keeps the readings but not the confidences.
+A file that changes more readings than its format may fails the export; a smaller one is left out, and named. Each file
+is certified by itself, as a smaller one keeps the readings but not the confidences.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from digitwise.watch import Reference
 from pipeline.export.card import ExportedFile, Fact, ModelCard
 from pipeline.export.formats import FORMATS, Format
 from pipeline.export.graph import ReadingGraph
-from pipeline.export.networks import GraphNetwork
+from pipeline.export.networks import METADATA_ENDING, GraphNetwork
 from pipeline.export.parity import Answers, answers, difference, speed
 from records.atomic import atomic_directory, write_text
 from records.errors import DigitwiseError
@@ -35,6 +35,10 @@ class Certified:
 
     promise: Promise | None
     reference: Reference | None
+
+
+class TooDifferent(DigitwiseError):
+    """A file does not read as the checkpoint does."""
 
 
 Certify = Callable[[Network], Certified]
@@ -54,8 +58,16 @@ def export(
         raise DigitwiseError("an export is compared with the checkpoint on images, and there are none")
     expected = answers(GraphNetwork(_certified(graph, GraphNetwork(graph), certify)), images)
     with atomic_directory(folder) as partial:
-        files = tuple(_export_file(graph, partial, name, images, expected, certify) for name in formats)
-        card = ModelCard(name, graph.metadata, facts, files, _versions())
+        files, left_out = [], []
+        for format_name in formats:
+            try:
+                files.append(_export_file(graph, partial, format_name, images, expected, certify))
+            except TooDifferent as error:
+                if not FORMATS[format_name].is_optional:
+                    raise DigitwiseError(f"{error}: nothing was exported") from None
+                left_out.append((FORMATS[format_name].path, str(error)))
+                _remove(partial, FORMATS[format_name].path)
+        card = ModelCard(name, graph.metadata, facts, tuple(files), _versions(), tuple(left_out))
         write_text(partial / PARITY, json.dumps([dataclasses.asdict(file) for file in files], indent=2) + "\n")
         write_text(partial / CARD_JSON, card.to_json())
         write_text(partial / CARD, card.to_markdown())
@@ -80,7 +92,7 @@ def _export_file(
     network = kind.open(path)
     found = difference(expected, answers(network, images))
     if found.changed_share > kind.allowed_changes:
-        raise DigitwiseError(_too_different(name, kind, found.changed_readings, found.num_images))
+        raise TooDifferent(_too_different(name, kind, found.changed_readings, found.num_images))
     return ExportedFile(
         format=name,
         path=kind.path,
@@ -107,8 +119,13 @@ def _too_different(name: str, kind: Format, changed: Sequence[int], num_images: 
     allowed = int(kind.allowed_changes * num_images)
     return (
         f"the exported {name} reads {len(changed)} of {num_images} images unlike the checkpoint, such as image "
-        f"{changed[0]}; {allowed} may differ: nothing was exported"
+        f"{changed[0]}; {allowed} may differ"
     )
+
+
+def _remove(folder: pathlib.Path, path: str) -> None:
+    for file in (folder / path, folder / (path + METADATA_ENDING)):
+        file.unlink(missing_ok=True)
 
 
 def _files(path: pathlib.Path) -> Iterator[pathlib.Path]:

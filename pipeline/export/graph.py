@@ -36,7 +36,7 @@ class ReadingGraph(tf.Module):
         super().__init__(name="digitwise")
         self.network = network
         self.metadata = metadata
-        self._readout = readout
+        self.readout = readout
         self._clean = clean
         shape = metadata.shape
         pixels = tf.TensorSpec([None, shape.height, shape.width, shape.channels], tf.uint8, name=INPUT)
@@ -47,17 +47,17 @@ class ReadingGraph(tf.Module):
 
     def with_metadata(self, metadata: ModelMetadata) -> "ReadingGraph":
         """The same network; another threshold becomes part of what it gives."""
-        return ReadingGraph(self.network, self._readout, self._clean, metadata)
+        return ReadingGraph(self.network, self.readout, self._clean, metadata)
 
     def _read(self, images: tf.Tensor) -> Mapping[str, tf.Tensor]:
         """The outputs of every exported file."""
         logits = self.network(self._clean(images), training=False) / self.metadata.temperature
-        decoded = self._readout.decode(logits)
+        decoded = self.readout.decode(logits)
         return {
             "label_ids": decoded.label_ids,
             "probabilities": decoded.probabilities,
             "confidence": decoded.confidence,
-            "log_probabilities": self._readout.log_probabilities(logits),
+            "log_probabilities": self.readout.log_probabilities(logits),
         }
 
     def _read_texts(self, images: tf.Tensor) -> Mapping[str, tf.Tensor]:

@@ -1,6 +1,6 @@
-"""Limits on what is read, from the texts of flags.
+"""Limits on what is read, from the settings.
 
-limits = limits_of(allow="digits", lengths="4-6", pattern="", codes_file="", check="luhn")
+limits = limits_of(allow="0123456789", lengths=(4, 6), pattern="", codes_file="", check="luhn")
 """
 
 import importlib.util
@@ -9,18 +9,17 @@ from collections.abc import Callable
 
 from digitwise.errors import ReaderError
 from digitwise.limits import CHECK_DIGITS, Limits
-from pipeline.values import parse_lengths
-from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 
 
-def limits_of(allow: str, lengths: str, pattern: str, codes_file: str, check: str) -> Limits:
-    """`check` is the name of a check digit, or FILE.py:FUNCTION. What is empty allows everything."""
+def limits_of(allow: str | None, lengths: tuple[int, int] | None, pattern: str, codes_file: str, check: str) -> Limits:
+    """`lengths` is (minimum, maximum); `check` is the name of a check digit, or FILE.py:FUNCTION. What is empty allows
+    everything."""
     is_function = bool(check) and check not in CHECK_DIGITS
     try:
         return Limits(
-            characters=Alphabet.parse(allow).characters if allow else "",
-            lengths=_all_lengths(lengths),
+            characters=allow or "",
+            lengths=tuple(range(lengths[0], lengths[1] + 1)) if lengths else (),
             pattern=pattern,
             codes=_codes(codes_file) if codes_file else (),
             check_digit="" if is_function else check,
@@ -28,13 +27,6 @@ def limits_of(allow: str, lengths: str, pattern: str, codes_file: str, check: st
         )
     except ReaderError as error:
         raise DigitwiseError(str(error)) from None
-
-
-def _all_lengths(text: str) -> tuple[int, ...]:
-    if not text:
-        return ()
-    least, most = parse_lengths("--lengths", text)
-    return tuple(range(least, most + 1))
 
 
 def _codes(path: str) -> tuple[str, ...]:

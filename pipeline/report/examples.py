@@ -83,13 +83,19 @@ def choose(readings: Readings, shown_predictions: int) -> Chosen:
     )
 
 
-def join_records(manifest: Manifest, split: str, readings: Readings, chosen: Chosen) -> tuple[list[str], Examples]:
-    """(the key of every record, the images to show): one pass over the records, of which only these are kept."""
+def join_records(
+    manifest: Manifest, split: str, readings: Readings, chosen: Chosen, rows: np.ndarray | None = None
+) -> tuple[list[str], Examples]:
+    """(the key of every record, the images to show): one pass over the records, of which only these are kept.
+
+    Where not the whole split was tested, `rows` says which records the readings are of, in rising order.
+    """
     alphabet = Alphabet(manifest.alphabet)
     wanted = {row for rows in dataclasses.astuple(chosen) for row in rows}
     keys, found = [], {}
     records = itertools.chain.from_iterable(map(read_records, manifest.paths(split)))
-    for row, (_, data) in enumerate(records):
+    tested = range(manifest.count(split)) if rows is None else set(rows.tolist())
+    for row, (_, data) in enumerate(data for number, data in enumerate(records) if number in tested):
         key, image, text = schema.decode(data)
         if alphabet.text(readings.label_ids[row]) != text:
             raise AssertionError(f"record {row} of {split} is {text!r}, it was tested as another: the orders differ")

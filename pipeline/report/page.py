@@ -16,6 +16,7 @@ from pipeline.model.metrics import Accuracy
 from pipeline.report.examples import Character, Example, Examples
 from pipeline.report.markup import card, data_uri, folded, plot_card, table, text
 from pipeline.report.phrases import equal_text, floor, interval, one_in, ratio, right_of, shortened, speed_text, visible
+from pipeline.report.promise import PromiseFigures
 from pipeline.report.summary import CleaningResult, Figures, LookAlikes, Statement, Summary
 
 _MANY_ROWS = 16
@@ -37,6 +38,7 @@ def page(summary: Summary, examples: Examples, pictures: Mapping[str, tuple[byte
         _mistakes_section(figures.mistakes, examples.mistakes),
         _examples_section("Right, but least sure", "Read right, with the lowest confidence.", examples.unsure),
         _examples_section("Right", "The first in the split that were read right.", examples.right),
+        _promise_section(summary.promise),
         _cleanings_section(summary.cleanings),
         _details_section(summary),
     ]
@@ -210,6 +212,18 @@ def _look_alikes_card(look_alikes: LookAlikes | None) -> str:
     ]
     content = table(("in the image", "read as", "times", "of"), rows)
     return card("Look-alikes taken for each other", content, f"Whole codes {equal_text(look_alikes)}.")
+
+
+def _promise_section(promise: PromiseFigures | None) -> str:
+    """What may be accepted without a second look."""
+    if promise is None:
+        return ""
+    items = "".join(f"<li>{text(line[:1].upper() + line[1:])}.</li>" for line in promise.lines())
+    return (
+        '<section id="promise"><h2>Read or refuse</h2><p class="note">The threshold was certified on half of the codes '
+        "of this split; all other figures on this page are those of the other half.</p>"
+        f'<div class="card"><ul>{items}</ul></div></section>'
+    )
 
 
 def _cleanings_section(cleanings: Sequence[CleaningResult]) -> str:

@@ -31,6 +31,9 @@ class Readings:
     def __len__(self) -> int:
         return len(self.label_ids)
 
+    def of_rows(self, rows: np.ndarray) -> "Readings":
+        return Readings(*(column[rows] for column in vars(self).values()))
+
     @property
     def right(self) -> np.ndarray:
         """For each image whether its whole code was read right: bool [count]."""

@@ -16,6 +16,7 @@ from typing import Any, Self
 from pipeline.model.metrics import Accuracy
 from pipeline.model.spec import ModelSpec
 from pipeline.report.history import TrainingPoint
+from pipeline.report.promise import PromiseFigures
 from pipeline.report.readings import Speed
 from records.errors import DigitwiseError
 from records.jsonfile import check_kind, read_value, take
@@ -246,13 +247,14 @@ class Summary:
     history: tuple[TrainingPoint, ...] = ()
     cleanings: tuple[CleaningResult, ...] = ()
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+    promise: PromiseFigures | None = None  # None where none was asked for; else the figures are of the tested half
 
     def repeats(self, other: Self | None) -> bool:
         """Whether the same checkpoint read the same split as well as in `other`, so that only the clock may differ."""
 
         def outcome(summary: Summary) -> tuple[Any, ...]:
             verdicts = tuple((statement.name, statement.holds) for statement in summary.claim.statements)
-            return summary.figures, verdicts, summary.records, summary.checkpoint, summary.settings
+            return summary.figures, verdicts, summary.records, summary.checkpoint, summary.settings, summary.promise
 
         return other is not None and outcome(self) == outcome(other)
 
@@ -271,6 +273,7 @@ class Summary:
             "history": [point.to_json() for point in self.history],
             "cleanings": [cleaning.to_json() for cleaning in self.cleanings],
             "seconds": self.seconds,
+            "promise": dataclasses.asdict(self.promise) if self.promise else None,
         }
 
     @classmethod
@@ -295,6 +298,7 @@ class Summary:
             history=tuple(map(TrainingPoint.from_json, take(content, "history", list))),
             cleanings=tuple(map(CleaningResult.from_json, take(content, "cleanings", list))),
             seconds=take(content, "seconds", dict[str, float]),
+            promise=read_value(PromiseFigures | None, content.get("promise"), "promise"),
         )
 
 

@@ -58,6 +58,8 @@ def summary_lines(summary: Summary, table: Sequence[Example]) -> Iterator[str]:
     yield from length_lines(figures)
     yield "confused    " + ("; ".join(map(confused_text, figures.confused_pairs[:_PAIRS_SHOWN])) or "nothing")
     yield from look_alike_lines(figures.look_alikes)
+    if summary.promise:
+        yield from summary.promise.terminal_lines()
     yield "speed       " + speed_text(summary.speed)
     yield from claim_lines(summary.claim)
 

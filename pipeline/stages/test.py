@@ -14,22 +14,28 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
 from pipeline.machine.startup import import_tensorflow
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.promise.halves import calibration_rows
 from pipeline.report import files
 from pipeline.report.claim import claim, find_exposure, is_repeatable
 from pipeline.report.examples import choose, join_records
 from pipeline.report.figures import measure
 from pipeline.report.history import TrainingPoint, read_history
 from pipeline.report.readings import Readings, Speed, read_split
-from pipeline.report.scans import SplitScan, scan_splits
+from pipeline.report.scans import TESTED, SplitScan, scan_splits
 from pipeline.report.summary import CheckpointUsed, RecordsUsed, Settings, Summary
 from pipeline.report.text import print_summary
 from pipeline.report.trials import read_cleanings
+from pipeline.stages.certify import certify_checkpoint
 from pipeline.stages.inputs import records_to_test
 from pipeline.workdir import Workdir, plain
+from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
@@ -68,11 +74,20 @@ def test(
     exposure = find_exposure(recognizer.provenance, manifest, workdir)
     scans = scan_splits(manifest, asked.split, exposure, config.processes)
     readings, speed = read(strategy, recognizer, manifest, asked.split)
+    max_error, rows, promise = config.use.max_error, np.arange(len(readings)), None
+    described = describe_records(manifest, asked.split, scans)
+    if max_error is not None:
+        made = certify_checkpoint(Checkpoints(checkpoint), recognizer.step, manifest, asked.split, max_error)
+        promise = made.figures
+        rows, described = tested_half(readings, manifest, described)
+        if is_chief(config.train.strategy):
+            made.stored.save(checkpoint)
+    readings = readings.of_rows(rows)
     summary = Summary(
         figures=measure(readings, manifest),
         speed=speed,
         claim=claim(manifest, asked.split, exposure, scans, is_repeatable(recognizer)),
-        records=describe_records(manifest, asked.split, scans),
+        records=described,
         checkpoint=CheckpointUsed(str(checkpoint), int(recognizer.step)),
         model=recognizer.spec,
         settings=Settings(plain(dataclasses.asdict(asked)), training, manifest.settings),
@@ -80,8 +95,10 @@ def test(
         versions=versions(),
         history=history_of(checkpoint, workdir),
         cleanings=read_cleanings(workdir.cleanings_report, manifest.fingerprint),
+        promise=promise,
     )
-    keys, examples = join_records(manifest, asked.split, readings, choose(readings, asked.shown_predictions))
+    chosen = choose(readings, asked.shown_predictions)
+    keys, examples = join_records(manifest, asked.split, readings, chosen, rows)
     is_own = checkpoint == workdir.checkpoints
     summary = dataclasses.replace(summary, seconds=_seconds(summary, workdir, seconds if is_own else None, began))
     if is_chief(config.train.strategy):
@@ -90,6 +107,17 @@ def test(
         print_summary(summary, examples.table)
         print(f"report      {workdir.report / files.PAGE_FILE}")
     return summary
+
+
+def tested_half(
+    readings: Readings, manifest: Manifest, described: RecordsUsed
+) -> tuple[npt.NDArray[np.int64], RecordsUsed]:
+    """The rows whose codes did not certify the threshold: all figures are theirs."""
+    alphabet = Alphabet(manifest.alphabet)
+    codes = [alphabet.text(label_ids) for label_ids in readings.label_ids]
+    rows = np.flatnonzero(~calibration_rows(codes))
+    different = {**described.different_codes, TESTED: len({codes[row] for row in rows.tolist()})}
+    return rows, dataclasses.replace(described, different_codes=different)
 
 
 def check_split(manifest: Manifest, split: str) -> None:

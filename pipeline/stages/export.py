@@ -1,0 +1,175 @@
+"""The export stage: the checkpoint as files that other programs read with, each compared with it on the test split.
+
+workdir/export/      model.onnx, model.tflite, model-dynamic.tflite, saved_model/1, parity.json, model-card.md, .json
+"""
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import logging
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.config import RunConfig
+from pipeline.conversion.foreign import Probes
+from pipeline.machine.startup import import_tensorflow
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.promise.certification import certification
+from pipeline.report.files import previous_summary
+from pipeline.report.phrases import interval, one_in, ratio, right_of
+from pipeline.report.summary import Summary
+from pipeline.stages.inputs import records_to_test
+from pipeline.workdir import Workdir, differing_settings, refuse_other_settings
+from records.atomic import remove_partial, write_text
+from records.dataset.manifest import Manifest
+from records.errors import DigitwiseError
+from records.jsonfile import read_object
+
+_SETTINGS = "settings.json"
+_MODULES = ("tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
+_MADE = frozenset(
+    "saved_model model.onnx model.tflite model.tflite.json model-dynamic.tflite model-dynamic.tflite.json "
+    "parity.json model-card.md model-card.json settings.json".split()
+)
+
+
+def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
+    """Exports, unless that was done with the same settings; the result is whether there was anything to do."""
+    check_packages()
+    records = records_to_test(config, workdir, probes)
+    manifest, split = Manifest.load(records), config.test.split
+    checkpoints = Checkpoints.to_test(config.test, workdir)
+    step = checkpoints.best_step()
+    import_tensorflow()
+    from pipeline.export.checkpoint import arrays_sha256, graph_of
+    from pipeline.stages.test import check_split
+
+    check_split(manifest, split)
+    graph = graph_of(checkpoints.load(step), checkpoints.folder)
+    _check_fits(graph.metadata, manifest)
+    max_error = config.use.max_error or (graph.metadata.promise.max_error if graph.metadata.promise else None)
+    settings = {
+        "checkpoint": arrays_sha256(checkpoints.folder, step),
+        "records": manifest.fingerprint,
+        "split": split,
+        "max_error": max_error,
+    }
+    if _is_done(workdir.export, settings, config.overwrite):
+        return False
+    _write(graph, manifest, split, max_error, _facts(previous_summary(workdir.report), step), workdir.export)
+    write_text(workdir.export / _SETTINGS, json.dumps(settings) + "\n")
+    return True
+
+
+def check_packages() -> None:
+    missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DigitwiseError(f"--stage=export needs {', '.join(missing)}: install with pip install -e '.[export]'")
+
+
+def _write(
+    graph: Any, manifest: Manifest, split: str, max_error: float | None, facts: list[tuple[str, str]], folder: Any
+) -> None:
+    from pipeline.export.card import Fact
+    from pipeline.export.export import Certified, Certify
+    from pipeline.export.export import export as write_files
+    from pipeline.stages.certify import Halves, batches, check_can_certify, temperature_of
+
+    certify: Certify | None = None
+    if max_error is not None:
+        check_can_certify(split)
+        if graph.metadata.promise is None and graph.metadata.temperature == 1.0:
+            temperature = temperature_of(graph, manifest)
+            graph = graph.with_metadata(dataclasses.replace(graph.metadata, temperature=temperature))
+
+        def certify(network: Any) -> Certified:
+            halves = Halves.read(network, manifest, split)
+            found = certification(halves.choosing, halves.calibration, max_error)
+            return Certified(found.promise, found.reference)
+
+    images = [image for batch, _ in batches(manifest, split, graph.metadata.shape.channels) for image in batch]
+    named = tuple(Fact(name, value) for name, value in facts)
+    with _without_notes():
+        card = write_files(graph, folder, images, facts=named, certify=certify)
+    for line in card_lines(card, folder):
+        print(line)
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """The converters tell of every step that they take."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def card_lines(card: Any, folder: pathlib.Path) -> list[str]:
+    """For a terminal."""
+    count = card.files[0].difference.num_images
+    lines = [f"export: {folder}, compared with the checkpoint on {count:,} images"]
+    for file in card.files:
+        promise = f", threshold {file.promise.threshold:.6g}" if file.promise else ""
+        lines.append(
+            f"  {file.path:<22}{file.bytes / 1e6:6.2f} MB  {file.speed.milliseconds_of_one:6.2f} ms for one image  "
+            f"{file.speed.images_per_second:7,.0f} images/s  {len(file.difference.changed_readings)} readings and "
+            f"{len(file.difference.changed_decisions)} decisions differ{promise}"
+        )
+    lines += [f"export: warning: {path} was left out: {reason}" for path, reason in card.left_out]
+    if all(file.promise is None for file in card.files):
+        lines.append("export: no threshold is certified; --max_error=0.01 asks for one")
+    return lines
+
+
+def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
+    """What the report says of this checkpoint; without a report of it only its step."""
+    facts = [("checkpoint", f"step {step:,}")]
+    if summary is None or summary.checkpoint.step != step:
+        return facts
+    whole, claim = summary.figures.whole, summary.claim
+    failed = [statement.name for statement in claim.statements if not statement.holds]
+    return [
+        *facts,
+        ("network", f"{summary.model.network}, readout {summary.model.readout}"),
+        ("trained on", f"{summary.records.counts.get('train', 0):,} images"),
+        ("whole-code accuracy", f"{ratio(whole.value)} ({right_of(whole)}; 95 % interval {interval(whole)})"),
+        ("chance", one_in(summary.figures.chance.sequence)),
+        ("tested on", f"the {summary.records.split} split, whose codes the network was not trained on"),
+        ("checks", f"not passed: {', '.join(failed)}" if failed else f"all {len(claim.statements)} passed"),
+    ]
+
+
+def _check_fits(metadata: Any, manifest: Manifest) -> None:
+    shape = metadata.shape
+    if (metadata.alphabet, shape.height, shape.width) != (manifest.alphabet, manifest.height, manifest.width):
+        raise DigitwiseError(
+            f"the checkpoint does not fit {manifest.folder}: it reads {metadata.alphabet!r} in images of "
+            f"{shape.width}x{shape.height}, the records have {manifest.alphabet!r} in "
+            f"{manifest.width}x{manifest.height}"
+        )
+
+
+def _is_done(folder: pathlib.Path, settings: dict[str, Any], overwrite: bool) -> bool:
+    """Whether this export is there. Stops where another is, unless it may be replaced."""
+    if folder.parent.exists():
+        remove_partial(folder.parent)
+    if not folder.exists():
+        return False
+    strangers = sorted(path.name for path in folder.iterdir() if path.name not in _MADE)
+    if strangers or folder.is_symlink():
+        raise DigitwiseError(
+            f"{folder} holds {', '.join(strangers[:3]) or 'a link'}, which was not made here: move it away"
+        )
+    if (folder / _SETTINGS).exists():
+        differing = differing_settings(read_object(folder / _SETTINGS, {}), settings)
+        if not differing:
+            print(f"export: the export of this checkpoint is in {folder}")
+            return True
+        if not overwrite:
+            refuse_other_settings(str(folder), differing)
+    shutil.rmtree(folder)
+    return False
