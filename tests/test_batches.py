@@ -53,7 +53,10 @@ def test_two_replicas_share_the_batches_of_one(manifest):
     assert train_batches(manifest, part=Part(2, 1, 2)) == halves[1::2]
 
 
-@pytest.mark.parametrize("options", [{"augmentation": 1.0}, {"augmentation": 1.0, "cleaning": "median_threshold"}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"augmentation": 1.0}, marks=pytest.mark.slow), {"augmentation": 1.0, "cleaning": "threshold"}],
+)
 def test_varied_images_are_the_same_however_a_step_is_come_to(manifest, options):
     whole = train_batches(manifest, **options)
     assert whole != train_batches(manifest)

@@ -55,6 +55,8 @@ WRONG = shown("47", "41", ("4", "4", 0.75), ("7", "1", 0.5), key="a/2.png", conf
 MISSED = shown("407", "47", ("4", "4", 0.9), ("0", None, None), ("7", "7", 0.9), kind="JPEG")
 EXTRA = shown("4", "40", ("4", "4", 0.9), (None, "0", 0.6))
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 
 @pytest.fixture
 def readings():
@@ -420,7 +422,8 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-def test_the_page_is_complete_in_itself(tmp_path, summary, readings):
+def test_the_page_is_complete_in_itself(tmp_path, summary, readings, monkeypatch):
+    monkeypatch.undo()  # with the real plots
     html_text = write(tmp_path, summary, readings, mistakes=[WRONG, MISSED, EXTRA], unsure=[RIGHT], right=[RIGHT])
     tags = Page(html_text).tags
     for tag, attributes in tags:

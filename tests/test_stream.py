@@ -180,6 +180,7 @@ def test_stages_without_files(tmp_path, capsys):
         convert(config, work)
 
 
+@pytest.mark.slow
 def test_a_killed_drawing_worker_is_one_line(work, monkeypatch):
     from pipeline.drawing import stream as synthetic
 

@@ -77,14 +77,16 @@ def finished(one_epoch, tmp_path):
     return Workdir(shutil.copytree(one_epoch[0].root, tmp_path / "finished"))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture(scope="session")
+def undisturbed(shared_folder):
     """The arrays that a training ends in which nobody stops, and which saves at validations only."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    make_records(folder / "records")
-    code, output = finish(start_training(folder, dropout=0.5, checkpoint_seconds=1e6))
-    assert code == 0, output
-    return final_arrays(folder)
+
+    def run(folder):
+        make_records(folder / "records")
+        code, output = finish(start_training(folder, dropout=0.5, checkpoint_seconds=1e6))
+        assert code == 0, output
+
+    return final_arrays(shared_folder("undisturbed", run))
 
 
 def start(work, **options):
