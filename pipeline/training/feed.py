@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.drawing.stream import SyntheticImages, synthetic_batches
+from pipeline.machine.datasets import distributed, untuned
 from pipeline.machine.memory import available_memory
 from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
@@ -102,9 +103,7 @@ class Feed:
 
     def distributed(self, strategy: tf.distribute.Strategy, start_step: int) -> Iterator[Any]:
         """The batches as `Steps` takes them, each replica's share of them at each step."""
-        return iter(
-            strategy.distribute_datasets_from_function(lambda context: self.batches(start_step, Part.of(context)))
-        )
+        return distributed(strategy, lambda part: self.batches(start_step, part))
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
@@ -162,7 +161,7 @@ def empty_batches(plan: Plan, strategy: tf.distribute.Strategy) -> Iterator[Any]
         tf.zeros([size, *plan.spec.image_shape], tf.uint8),
         tf.zeros([size, plan.spec.max_length], tf.int32),
     )
-    return iter(strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensors(nothing).repeat()))
+    return distributed(strategy, lambda _: tf.data.Dataset.from_tensors(nothing).repeat())
 
 
 @contextlib.contextmanager
@@ -181,7 +180,7 @@ def decode_split(manifest: Manifest, split: str, channels: int) -> DecodedSplit:
     count = manifest.count(split)
     parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
     parsed = parsed.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2)
-    images, label_ids = parsed.rebatch(count).get_single_element()
+    images, label_ids = untuned(parsed.rebatch(count)).get_single_element()
     return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
 
 
