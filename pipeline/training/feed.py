@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -34,6 +35,8 @@ _MEMORY_SHARE = 0.25
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
 _MIN_SHUFFLED = 1 << 12
+# Enough for statistics of batch normalization: more images make no difference that could be measured.
+_CALIBRATION_BATCHES, _CALIBRATION_IMAGES = 20, 1280
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,17 @@ class Feed:
     def distributed(self, strategy: tf.distribute.Strategy, start_step: int) -> Iterator[Any]:
         """The batches as `Steps` takes them, each replica's share of them at each step."""
         return distributed(strategy, lambda part: self.batches(start_step, part))
+
+    def calibration_batches(self, strategy: tf.distribute.Strategy) -> list[Any]:
+        """Images as they are read, not varied, each replica's share of them: the same at any step of a training."""
+        most = min(_CALIBRATION_BATCHES, max(1, _CALIBRATION_IMAGES // self.batch_size))
+        if not self.drawn:
+            most = min(most, steps_per_epoch(self.manifest, self.batch_size))
+        plain = dataclasses.replace(self, augmentation=0.0)
+        distributed = strategy.distribute_datasets_from_function(
+            lambda context: plain.batches(0, Part.of(context)).take(most)
+        )
+        return [images for images, _ in itertools.islice(iter(distributed), most)]
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
