@@ -111,13 +111,11 @@ class Feed:
     def calibration_batches(self, strategy: tf.distribute.Strategy) -> list[Any]:
         """Images as they are read, not varied, each replica's share of them: the same at any step of a training."""
         most = min(_CALIBRATION_BATCHES, max(1, _CALIBRATION_IMAGES // self.batch_size))
-        if not self.drawn:
+        if not self.synthetic:
             most = min(most, steps_per_epoch(self.manifest, self.batch_size))
         plain = dataclasses.replace(self, augmentation=0.0)
-        distributed = strategy.distribute_datasets_from_function(
-            lambda context: plain.batches(0, Part.of(context)).take(most)
-        )
-        return [images for images, _ in itertools.islice(iter(distributed), most)]
+        batches = distributed(strategy, lambda part: plain.batches(0, part).take(most))
+        return [images for images, _ in itertools.islice(batches, most)]
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
