@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from pipeline import values
-from pipeline.config import (
+from pipeline.choices import (
     CHANNEL_ORDERS,
     CLEANINGS,
     COLORS,
@@ -26,8 +26,10 @@ from pipeline.config import (
     RENDERERS,
     SCHEDULES,
     SOURCES,
-    STAGES,
     STRATEGIES,
+)
+from pipeline.config import (
+    STAGES,
     CodeConfig,
     DrawingConfig,
     ForeignConfig,

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 from alexnet import catalogue
-from pipeline.config import CLEANINGS, PRECISIONS, TrainConfig
+from pipeline.choices import CLEANINGS, PRECISIONS
+from pipeline.config import TrainConfig
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError

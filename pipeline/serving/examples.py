@@ -20,7 +20,7 @@ _AMONG = 5_000  # the first of the split: records are read in order
 
 
 class Examples:
-    def __init__(self, manifest: Manifest, split: str):
+    def __init__(self, manifest: Manifest, split: str) -> None:
         self.split = split
         self._manifest = manifest
         self.count = manifest.count(split)
