@@ -273,7 +273,7 @@ class TrainConfig:
 
     network: Network = "alexnet"
     readout: Readout = "positions"
-    channels: int = 1
+    channels: int | None = None
     cleaning: Cleaning = "none"
     augmentation: float | None = None
     dropout: float | None = None
@@ -301,7 +301,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("--network", self.network, NETWORKS)
         check_choice("--readout", self.readout, READOUTS)
-        check_choice("--channels", str(self.channels), ("1", "3"))
+        if self.channels is not None:
+            check_choice("--channels", str(self.channels), ("1", "3"))
         check_choice("--cleaning", self.cleaning, CLEANINGS)
         check_choice("--optimizer", self.optimizer, OPTIMIZERS)
         check_choice("--schedule", self.schedule, SCHEDULES)

@@ -43,12 +43,12 @@ class Endless:
     is_folded: bool = False  # whether codes that differ only in case are one
 
     @classmethod
-    def beside(cls, manifest, config, channels):
+    def beside(cls, manifest, config, channels=1):
         """Images like those of the records, which hold the codes that are kept from training."""
         code = CodeConfig(
             alphabet=config.code.alphabet or manifest.alphabet,
             code_length=config.code.code_length or (manifest.min_length, manifest.max_length),
-            image_size=config.code.image_size or (manifest.width, manifest.height),
+            image_size=config.code.image_size or manifest.image_sizes.usual,
         )
         is_folded = config.records.fold_case
         _check_like(manifest, code, is_folded)
@@ -59,6 +59,11 @@ class Endless:
         endless = cls(drawing, manifest.alphabet, manifest.max_length, channels, rule, is_folded)
         endless._check_drawable()
         return endless
+
+    @property
+    def size(self):
+        """(width, height) of every image."""
+        return self.drawing.size
 
     @property
     def settings(self):
@@ -144,5 +149,5 @@ def _check_like(manifest, code: CodeConfig, is_folded):
             f"--code_length={format_lengths(code.lengths)} does not fit {where}, whose codes have "
             f"{manifest.min_length} to {manifest.max_length} characters"
         )
-    if code.size != (manifest.width, manifest.height):
+    if not manifest.varies and code.size != (manifest.width, manifest.height):
         raise DigitwiseError(f"--image_size={format_size(code.size)}: {where} are {manifest.width}x{manifest.height}")

@@ -11,17 +11,23 @@ from typing import Any, Self
 from alexnet import catalogue
 from pipeline.config import CLEANINGS, PRECISIONS, TrainConfig
 from pipeline.model.fields import Fields
+from pipeline.model.input_channels import input_channels
+from pipeline.model.input_size import AS_IS, FIT, RESIZINGS, input_size
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
-VERSION: int = 1
+VERSION: int = 2  # 1 had no `resizing`
 _WHAT = "the model's spec"
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """`precision` is the one in use, never `auto`; `dropout` is None where the network's own is used."""
+    """`precision` is the one in use, never `auto`; `dropout` is None where the network's own is used.
+
+    `resizing` says how images come in at `image_shape`: `none`, they have it already; `fit`, those of any size are
+    enlarged or reduced in proportion, and padded.
+    """
 
     network: str
     readout: str
@@ -32,6 +38,7 @@ class ModelSpec:
     dropout: float | None
     precision: str
     cleaning: str = "none"
+    resizing: str = AS_IS
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -53,6 +60,7 @@ class ModelSpec:
             "readout": catalogue.READOUTS,
             "precision": tuple(name for name in PRECISIONS if name != "auto"),
             "cleaning": CLEANINGS,
+            "resizing": RESIZINGS,
         }
         for name, values in allowed.items():
             value = getattr(self, name)
@@ -65,6 +73,11 @@ class ModelSpec:
         height, width, channels = self.image_shape
         return f"{width}x{height} ({'grey' if channels == 1 else 'colour'})"
 
+    @property
+    def fitted(self) -> tuple[int, int] | None:
+        """(height, width) at which images of any size come in; None where they must have that of `image_shape`."""
+        return self.image_shape[:2] if self.resizing == FIT else None
+
     def text(self, label_ids: Iterable[int]) -> str:
         """The code that `label_ids` stand for."""
         return Alphabet(self.alphabet).text(int(i) for i in label_ids)
@@ -72,16 +85,19 @@ class ModelSpec:
     @classmethod
     def of(cls, asked: TrainConfig, manifest: Manifest, precision: str) -> Self:
         """What a training on these records builds."""
+        channels = input_channels(manifest) if asked.channels is None else asked.channels
+        size = input_size(asked.network, manifest)
         return cls(
             network=asked.network,
             readout=asked.readout,
             alphabet=manifest.alphabet,
             min_length=manifest.min_length,
             max_length=manifest.max_length,
-            image_shape=(manifest.height, manifest.width, asked.channels),
+            image_shape=(size.height, size.width, channels),
             dropout=asked.dropout,
             precision=precision,
             cleaning=asked.cleaning,
+            resizing=size.resizing,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +105,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """Of this version or an earlier one: checkpoints from before there was any cleaning do not name it."""
+        """Of this version or an earlier one: old checkpoints name neither cleaning nor resizing, as they have none."""
         fields = Fields(content, _WHAT)
         fields.check_version(VERSION)
         shape = fields.items("image_shape")
@@ -105,4 +121,5 @@ class ModelSpec:
             dropout=fields.optional("dropout", Fields.number),
             precision=fields.text("precision"),
             cleaning=fields.optional("cleaning", Fields.text) or "none",
+            resizing=fields.optional("resizing", Fields.text) or AS_IS,
         )

@@ -43,7 +43,7 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
     checkpoints = Checkpoints(workdir.checkpoints)
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
-    endless = Endless.beside(manifest, config, asked.channels) if drawn_per_batch(config) else None
+    endless = Endless.beside(manifest, config) if drawn_per_batch(config) else None
     start = Start.of(config, manifest, endless, checkpoints)
     if start.found and start.found.state.finished:
         print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")

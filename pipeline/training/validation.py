@@ -40,7 +40,8 @@ class Validator:
     def __init__(self, strategy: tf.distribute.Strategy, recognizer: Recognizer, manifest: Manifest) -> None:
         self._strategy = strategy
         self._recognizer = recognizer
-        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, recognizer.image_shape[2])
+        spec = recognizer.spec
+        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, spec.image_shape[2], spec.fitted)
 
     def run(self) -> Validation:
         batches = self._read()
