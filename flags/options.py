@@ -204,6 +204,8 @@ GROUPS: tuple[Group, ...] = (
             "schedule": f"{' or '.join(SCHEDULES)}: learning-rate schedule",
             "learning_rate": "highest learning rate of the schedule",
             "weight_decay": "weight decay: each step shrinks weights by this times the learning rate",
+            "averaging": "codes are read with running averages of the weights: how much of them each step keeps; "
+            "0: read with the weights of the last step",
             "precision": f"{', '.join(PRECISIONS)}: number format of the network; auto: bfloat16 where the hardware "
             "supports it, otherwise float32",
             "xla": "compile training steps with XLA",

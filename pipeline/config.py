@@ -264,6 +264,7 @@ class TrainConfig:
     schedule: choices.Schedule = "one_cycle"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
+    averaging: float = 0.98
     precision: choices.Precision = "auto"
     xla: bool = False
     train_seed: int = 0
@@ -303,6 +304,7 @@ class TrainConfig:
             check_number("--synthetic_share", self.synthetic_share, 0, 1)
         check_number("--learning_rate", self.learning_rate, 1e-9, 100)
         check_number("--weight_decay", self.weight_decay, 0, 10)
+        check_number("--averaging", self.averaging, 0, 0.9999)
         check_number("--train_seed", self.train_seed, 0, 2**32 - 1)
         check_number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
         check_number("--patience", self.patience, 0, 1_000_000)

@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 def desk_of(folder, network=None, start=True, **given):
     images = FolderImages(folder)
-    order = Ordering(images, Reader(network) if network else None)
+    order = Ordering(images, network)
     if start:
         order.start()
         order.wait()
@@ -173,7 +173,7 @@ def test_folders_that_cannot_be_labelled(tmp_path):
 def client(folder):
     images = FolderImages(folder)
     with ServedModel(Reader(StripesNetwork())) as model:
-        order = Ordering(images, model.reader)
+        order = Ordering(images, model.reader.network)
         order.start()
         order.wait()
         app = build_app(Served(model, desk=LabelDesk(images, order)), Access("127.0.0.1", 8000), RateLimit(0))

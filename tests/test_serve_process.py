@@ -21,6 +21,7 @@ from pipeline.labelling.store import LabelStore
 from records.images.folder import LabeledFolder
 from tests.conftest import ROOT
 from tests.stripes import png, write_onnx
+from tests.using_fixtures import make_checkpoint
 
 
 @pytest.fixture
@@ -74,15 +75,15 @@ def test_there_must_be_something_to_serve(call_main):
     result = call_main("--stage=serve", "--port=0")
     assert result.returncode == 1
     assert re.fullmatch(
-        r"error: .* holds no checkpoint: train first, give --checkpoint, or --images .*\n", result.stderr
+        r"error: --workdir=workdir: there is no such file or folder; --stage=train makes one\n", result.stderr
     )
 
 
 @pytest.mark.parametrize(
     "flags, said",
     [
-        (["--checkpoint=nothing.onnx"], "nothing.onnx is not a file"),
-        (["--checkpoint=nowhere"], "--checkpoint=nowhere: there is no such folder"),
+        (["--checkpoint=nothing.onnx"], "--checkpoint=nothing.onnx: nothing.onnx is not a file"),
+        (["--checkpoint=nowhere"], "--checkpoint=nowhere: there is no such file or folder"),
         (["--images=nowhere"], "--images=nowhere is not a folder: serve labels the images of a folder"),
         (["--host=256.0.0.1"], "--host=256.0.0.1: not an address or a name of this machine"),
         (["--token_file=nowhere"], "--token_file=nowhere cannot be read"),
@@ -102,6 +103,11 @@ def test_a_port_that_is_taken(call_main):
         result = call_main("--stage=serve", f"--port={taken.getsockname()[1]}")
     assert result.returncode == 1
     assert "Address already in use; choose another, or --port=0 for any" in result.stderr
+
+
+def test_a_promise_that_cannot_be_kept(call_main, model):
+    result = call_main("--stage=serve", "--port=0", model, "--max_error=0.01")
+    assert result.returncode == 1 and "this network cannot promise that" in result.stderr
 
 
 def test_short_tokens_are_refused(call_main, tmp_path):
@@ -125,6 +131,19 @@ def test_an_exported_file_needs_no_tensorflow(model, tmp_path):
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_served_with_its_test_split(start_server, shared_folder):
+    trained = shared_folder("stripes-checkpoint", make_checkpoint)
+    process, port = start_server(f"--workdir={trained}", "--allow=ab")
+    status, answer = ask(port, "GET", "/examples")
+    assert status == 200 and answer["split"] == "test" and len(answer["readings"]) == 6
+    for reading in answer["readings"]:
+        assert set(reading["code"]) <= set("ab")
+        assert reading["code"] == reading["label"] or set(reading["label"]) - set("ab")
+        assert all(sum(shares) == pytest.approx(1, abs=0.02) for shares in reading["looked"])
+    assert not list(trained.glob(".lock")), "a training may write to the workdir meanwhile"
 
 
 @pytest.mark.slow

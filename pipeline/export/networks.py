@@ -9,11 +9,13 @@ import pathlib
 import threading
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from digitwise.images import Pixels
 from digitwise.metadata import ModelMetadata
-from digitwise.onnx_network import INPUT
+from digitwise.onnx_network import INPUT, LOOKED
 from digitwise.reader import Outputs
 from pipeline.export.graph import ReadingGraph
 from records.errors import DigitwiseError
@@ -35,6 +37,11 @@ class GraphNetwork:
 
     def run(self, images: Pixels) -> Outputs:
         return _outputs(self._graph.read(tf.constant(images)))
+
+    def looks(self, images: Pixels) -> npt.NDArray[np.float32] | None:
+        """How much each position of the code looks at each column; None where the network has no attention."""
+        looked = self._graph.read(tf.constant(images)).get(LOOKED)
+        return None if looked is None else looked.numpy()
 
 
 class SavedModelNetwork:

@@ -21,7 +21,7 @@ from pipeline.model.checkpoints import Checkpoint, Checkpoints
 from pipeline.model.cleaning import CLEANINGS
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
-from pipeline.model.variables import assign_arrays
+from pipeline.model.variables import assign_arrays, reading_arrays
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 
@@ -57,7 +57,7 @@ class Recognizer:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
         recognizer = cls(checkpoint.state.spec, checkpoint.step, checkpoint.state.provenance)
-        assign_arrays(checkpoint.arrays, network=recognizer.network.variables)
+        assign_arrays(reading_arrays(checkpoint.arrays), network=recognizer.network.variables)
         return recognizer
 
     def predict(self, images: np.ndarray) -> Decoded:

@@ -1,6 +1,6 @@
 """Labelling a folder of images: which image each session sees, and what it says about it.
 
-desk = LabelDesk(FolderImages("photos"), Ordering(images, reader))
+desk = LabelDesk(FolderImages("photos"), Ordering(images, network))
 session = desk.open_session()
 card = desk.next(session)                  # the image under the cursor
 desk.add(session, card.number, "4071")     # in labels.csv when this returns

@@ -22,8 +22,8 @@ from pipeline.reading.output import reading_json
 from pipeline.serving.columns import column_shares
 from pipeline.serving.refusals import Refused
 
-# Of images [batch, height, width, channels]: how much each position of the code looks at each column.
-Looks: TypeAlias = Callable[[Pixels], npt.NDArray[np.float32]]
+# Of images [batch, height, width, channels]: how much each position of the code looks at each column, if known.
+Looks: TypeAlias = Callable[[Pixels], npt.NDArray[np.float32] | None]
 
 _DECODERS = 4  # threads; what an image of the largest size takes while it is decoded adds up over them
 
@@ -71,16 +71,9 @@ class ServedModel:
         loop = asyncio.get_running_loop()
         try:
             answer = await loop.run_in_executor(self._decoders, self._recognizer.submit, source, name)
-            return self._decided(await asyncio.wrap_future(answer))
+            return await asyncio.wrap_future(answer)
         except Busy as error:
             raise Refused(429, str(error), retry_seconds=1) from None
-        except ReaderError as error:
-            return Reading(name, error=str(error), accepted=False)
-
-    def read_now(self, source: Source, name: str = "") -> Reading:
-        """The same for a thread of its own."""
-        try:
-            return self._decided(self._recognizer.read(source, name))
         except ReaderError as error:
             return Reading(name, error=str(error), accepted=False)
 
@@ -101,17 +94,12 @@ class ServedModel:
             label_ids = [self.metadata.alphabet.index(each.character) for each in reading.characters]
             columns = self.reader.network.run(pixels[None]).log_probabilities[0]
             shares: npt.NDArray[Any] = column_shares(columns, label_ids)
-        elif self._looks is not None:
-            shares = self._looks(pixels[None])[0][: len(reading.characters)]
         else:
-            return None
+            looked = self._looks(pixels[None]) if self._looks else None
+            if looked is None:
+                return None
+            shares = looked[0][: len(reading.characters)]
         return [[round(float(share), 3) for share in row] for row in shares]
-
-    def _decided(self, reading: Reading) -> Reading:
-        """What would have been accepted is not while the images are unlike those that the promise was made on."""
-        if self.reader.alarm is None or not reading.accepted:
-            return reading
-        return dataclasses.replace(reading, accepted=False)
 
 
 def shown_json(shown: Shown) -> dict[str, Any]:

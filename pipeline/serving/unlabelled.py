@@ -1,7 +1,7 @@
 """The images of a folder that is being labelled, what a model reads in them, and the order in which they come.
 
 images = FolderImages("photos")
-order = Ordering(images, reader)
+order = Ordering(images, network, limits)
 order.start()                    # reads them all in the background, and puts the least certain first
 order.numbers, order.readings[17]
 """
@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from digitwise import Reader, ReaderError, Reading
+from digitwise import Limits, Reader, ReaderError, Reading
 from digitwise.images import InputShape, Pixels, model_pixels
 from digitwise.metadata import ModelMetadata
 from digitwise.reader import Network, Outputs
@@ -85,16 +85,16 @@ class _Watched:
 
 
 class Ordering:
-    """One thread works, others look. Without a reader there are no readings, and the most different come first."""
+    """One thread works, others look. Without a network there are no readings, and the most different come first."""
 
-    def __init__(self, images: FolderImages, reader: Reader | None = None) -> None:
+    def __init__(self, images: FolderImages, network: Network | None = None, limits: Limits | None = None) -> None:
         self.images = images
         self.numbers: tuple[int, ...] = tuple(range(len(images.names)))
         self.readings: dict[int, Reading] = {}
         self.problems: dict[int, str] = {}  # of images that cannot be read
-        self._network = _Watched(reader.network) if reader else None
+        self._network = _Watched(network) if network else None
         # A reader of its own: these images must not count in the watch over those of clients.
-        self._reader = Reader(self._network) if self._network else None
+        self._reader = Reader(self._network, limits) if self._network else None
         self._confidences = np.zeros(len(images.names), np.float32)
         self._features: dict[int, FloatArray] = {}
         self._turn = threading.Lock()

@@ -3,19 +3,19 @@
 import contextlib
 import importlib.util
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
-from pipeline.machine.startup import import_tensorflow
 from pipeline.model.checkpoint_files import steps_in
+from pipeline.stages.networks import open_network
+from pipeline.stages.predict import check_promise, limits_asked_for
 from pipeline.workdir import Workdir
 from records.dataset.manifest import FILE_NAME, Manifest
 from records.errors import DigitwiseError
 
 if TYPE_CHECKING:
-    from digitwise.reader import Network
     from pipeline.serving.app import Served
-    from pipeline.serving.model import Looks
+    from pipeline.serving.examples import Examples
 
 _PACKAGES = ("starlette", "uvicorn")
 
@@ -57,12 +57,15 @@ def _served(config: RunConfig, workdir: Workdir, stack: contextlib.ExitStack) ->
 
     folder = config.records.images
     images = FolderImages(pathlib.Path(folder)) if folder else None
-    found = _find_model(config, workdir, is_needed=images is None)
-    reader = Reader(found[0]) if found else None
-    model = stack.enter_context(ServedModel(reader, found[1])) if reader and found else None
-    desk = None
+    limits, network, model, desk = limits_asked_for(config), None, None, None
+    if not images or config.test.checkpoint or steps_in(workdir.checkpoints):
+        network = open_network(config.test.checkpoint, workdir)
+        reader = Reader(network, limits)
+        check_promise(reader, config.use.max_error)
+        # Not every kind of file tells where it looked.
+        model = stack.enter_context(ServedModel(reader, getattr(network, "looks", None)))
     if images:
-        ordering = Ordering(images, reader)
+        ordering = Ordering(images, network, limits)
         ordering.start()
         stack.callback(ordering.stop)
         desk = LabelDesk(images, ordering)
@@ -70,58 +73,10 @@ def _served(config: RunConfig, workdir: Workdir, stack: contextlib.ExitStack) ->
     return Served(model, _examples(config, workdir) if model else None, desk)
 
 
-def _examples(config: RunConfig, workdir: Workdir) -> Any:
+def _examples(config: RunConfig, workdir: Workdir) -> "Examples | None":
     from pipeline.serving.examples import Examples
 
     if not (workdir.records / FILE_NAME).exists():
         return None
     manifest = Manifest.load(workdir.records)
     return Examples(manifest, config.test.split) if manifest.count(config.test.split) else None
-
-
-def _find_model(config: RunConfig, workdir: Workdir, is_needed: bool) -> "tuple[Network, Looks | None] | None":
-    """(the network, where it looks): an exported file, or a checkpoint; labelling works without."""
-    path = config.test.checkpoint
-    if path.endswith(".onnx"):
-        from digitwise.onnx_network import OnnxNetwork
-
-        return OnnxNetwork(path), None
-    if not path and not steps_in(workdir.checkpoints):
-        if is_needed:
-            raise DigitwiseError(
-                f"{workdir.checkpoints} holds no checkpoint: train first, give --checkpoint, or --images to label "
-                "a folder without a model"
-            )
-        return None
-    return _checkpoint_network(config, workdir)
-
-
-def _checkpoint_network(config: RunConfig, workdir: Workdir) -> "tuple[Network, Looks | None]":
-    from pipeline.model.checkpoints import Checkpoints
-
-    folder = Checkpoints.to_test(config.test, workdir).folder  # says what is wrong before TensorFlow is imported
-    import_tensorflow()
-    from digitwise.images import InputShape
-    from digitwise.metadata import ModelMetadata
-    from pipeline.export.graph import ReadingGraph
-    from pipeline.export.networks import GraphNetwork
-    from pipeline.model.attention import attention_of
-    from pipeline.model.recognizer import Recognizer
-
-    recognizer = Recognizer.load(folder)
-    spec = recognizer.spec
-    stored = _stored_channels(recognizer, workdir)
-    shape = InputShape(spec.image_shape[0], spec.image_shape[1], spec.image_shape[2], stored)
-    metadata = ModelMetadata(spec.alphabet, spec.min_length, spec.max_length, spec.readout, shape, spec.cleaning)
-    graph = ReadingGraph(recognizer.network, recognizer.readout, recognizer.clean, metadata)
-    return GraphNetwork(graph), attention_of(recognizer.network, recognizer.clean)
-
-
-def _stored_channels(recognizer: Any, workdir: Workdir) -> int:
-    """Of the images that it was trained on, which are resized before they are made grey."""
-    channels: int = recognizer.image_shape[2]
-    if channels == 1 and (workdir.records / FILE_NAME).exists():
-        manifest = Manifest.load(workdir.records)
-        if manifest.fingerprint == recognizer.provenance.records.fingerprint:
-            return manifest.channels
-    return channels

@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.drawing.stream import SyntheticImages, synthetic_batches
+from pipeline.machine.datasets import distributed, untuned
 from pipeline.machine.memory import available_memory
 from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
@@ -33,6 +35,8 @@ _MEMORY_SHARE = 0.25
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
 _MIN_SHUFFLED = 1 << 12
+# Enough for statistics of batch normalization: more images make no difference that could be measured.
+_CALIBRATION_BATCHES, _CALIBRATION_IMAGES = 20, 1280
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +106,18 @@ class Feed:
 
     def distributed(self, strategy: tf.distribute.Strategy, start_step: int) -> Iterator[Any]:
         """The batches as `Steps` takes them, each replica's share of them at each step."""
-        return iter(
-            strategy.distribute_datasets_from_function(lambda context: self.batches(start_step, Part.of(context)))
+        return distributed(strategy, lambda part: self.batches(start_step, part))
+
+    def calibration_batches(self, strategy: tf.distribute.Strategy) -> list[Any]:
+        """Images as they are read, not varied, each replica's share of them: the same at any step of a training."""
+        most = min(_CALIBRATION_BATCHES, max(1, _CALIBRATION_IMAGES // self.batch_size))
+        if not self.synthetic:
+            most = min(most, steps_per_epoch(self.manifest, self.batch_size))
+        plain = dataclasses.replace(self, augmentation=0.0)
+        distributed = strategy.distribute_datasets_from_function(
+            lambda context: plain.batches(0, Part.of(context)).take(most)
         )
+        return [images for images, _ in itertools.islice(iter(distributed), most)]
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
@@ -162,7 +175,7 @@ def empty_batches(plan: Plan, strategy: tf.distribute.Strategy) -> Iterator[Any]
         tf.zeros([size, *plan.spec.image_shape], tf.uint8),
         tf.zeros([size, plan.spec.max_length], tf.int32),
     )
-    return iter(strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensors(nothing).repeat()))
+    return distributed(strategy, lambda _: tf.data.Dataset.from_tensors(nothing).repeat())
 
 
 @contextlib.contextmanager
@@ -181,7 +194,7 @@ def decode_split(manifest: Manifest, split: str, channels: int) -> DecodedSplit:
     count = manifest.count(split)
     parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
     parsed = parsed.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2)
-    images, label_ids = parsed.rebatch(count).get_single_element()
+    images, label_ids = untuned(parsed.rebatch(count)).get_single_element()
     return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
 
 

@@ -15,6 +15,7 @@ from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import TrainingState
+from pipeline.training.rates import SCHEDULES
 from pipeline.training.schedule import Schedule
 from pipeline.workdir import differing_settings, plain
 from records.dataset.manifest import Manifest
@@ -79,6 +80,10 @@ class Plan:
         )
         length = Length.of(asked, manifest, num_synthetic, config.generate.num_images)
         return cls(asked, length, ModelSpec.of(asked, manifest, _precision(asked, found)), provenance, num_synthetic)
+
+    def learning_rate(self, step: int) -> float:
+        """That of a step."""
+        return SCHEDULES[self.asked.schedule](self.asked.learning_rate, self.length.num_steps, step)
 
     def differing(self, found: TrainingState) -> list[tuple[str, Any, Any]]:
         """[(name, before, now)] of what `found` was begun with and what it would continue with."""
