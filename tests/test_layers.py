@@ -49,7 +49,14 @@ PURE = {
     "pipeline.config": (),
 }
 # Only these may import TensorFlow or Keras when they are imported; all others must not, even indirectly.
-WITH_TENSORFLOW = ("alexnet", "pipeline.training", "pipeline.model", "pipeline.export", "records.dataset.reader")
+WITH_TENSORFLOW = (
+    "alexnet",
+    "pipeline.export",
+    "pipeline.machine.datasets",
+    "pipeline.model",
+    "pipeline.training",
+    "records.dataset.reader",
+)
 TENSORFLOW = {"tensorflow", "keras"}
 
 
