@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from alexnet.fitting import fit
+from digitwise.images import FIT
 from digitwise.metadata import ModelMetadata
 from digitwise.onnx_network import INPUT
 
@@ -92,6 +94,8 @@ class ReadingGraph(tf.Module):
             lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
         )
         image = match_channels(colors, shape.stored_channels)
+        if shape.resizing == FIT:
+            return fit(match_channels(image, shape.channels), shape.height, shape.width)
         size = [shape.height, shape.width]
         resized = tf.cond(
             tf.reduce_all(tf.shape(image)[:2] == size),
