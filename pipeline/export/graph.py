@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from alexnet.attention import CountingAttention
+from alexnet.fitting import fit
+from digitwise.images import FIT
 from digitwise.metadata import ModelMetadata
 from digitwise.onnx_network import INPUT, LOOKED
 
@@ -103,6 +105,8 @@ class ReadingGraph(tf.Module):
             lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
         )
         image = match_channels(colors, shape.stored_channels)
+        if shape.resizing == FIT:
+            return fit(match_channels(image, shape.channels), shape.height, shape.width)
         size = [shape.height, shape.width]
         resized = tf.cond(
             tf.reduce_all(tf.shape(image)[:2] == size),
