@@ -32,7 +32,13 @@ SIZES = {
 }
 
 
-def build(image_shape, num_outputs, num_positions=None, dropout=0.0, size="base"):
+def build(
+    image_shape: tuple[int, int, int],
+    num_outputs: int,
+    num_positions: int | None = None,
+    dropout: float = 0.0,
+    size: str = "base",
+) -> keras.Model:
     """Images of 0..255 to logits [batch, num_positions, num_outputs]; without num_positions a logit vector a column."""
     check_size("alexnet", image_shape, SMALLEST)
     images = keras.Input(image_shape, name="images")
@@ -49,7 +55,7 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.0, size="base"
     return keras.Model(images, logits, name="alexnet")
 
 
-def _columns(x, size, pixels):
+def _columns(x: keras.KerasTensor, size: Size, pixels: int) -> keras.KerasTensor:
     """The image as a sequence from left to right: [batch, columns, size.column], a column for every 4 or 8 pixels."""
     x = _convolution(x, size.filters[0], 5, strides=2, name="conv1")
     x = _pool(x, (2, 2), name="pool1")
@@ -66,11 +72,19 @@ def _columns(x, size, pixels):
     return keras.layers.Reshape((width, size.column), name="sequence")(x)
 
 
-def _convolution(x, filters, size, strides=1, padding="same", name=None):
+def _convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int | tuple[int, int],
+    strides: int = 1,
+    padding: str = "same",
+    *,
+    name: str,
+) -> keras.KerasTensor:
     x = keras.layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False, name=name)(x)
     x = FusedBatchNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
-def _pool(x, strides, name):
+def _pool(x: keras.KerasTensor, strides: tuple[int, int], name: str) -> keras.KerasTensor:
     return keras.layers.MaxPooling2D(strides, padding="same", name=name)(x)

@@ -7,7 +7,9 @@ WIDE = 4096
 FIRST_BIAS = 0.1
 
 
-def build(image_shape, num_outputs, num_positions=None, dropout=0.5):
+def build(
+    image_shape: tuple[int, int, int], num_outputs: int, num_positions: int | None = None, dropout: float = 0.5
+) -> keras.Model:
     """Images of 0..255 and of any size to logits [batch, num_positions, num_outputs]; it has no columns."""
     if num_positions is None:
         raise ValueError("alexnet_v2 has one head for each position and no columns to read; ctc needs alexnet or crnn.")
@@ -27,7 +29,7 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.5):
     return keras.Model(images, logits, name="alexnet_v2")
 
 
-def _features(x):
+def _features(x: keras.KerasTensor) -> keras.KerasTensor:
     x = _convolution(x, 64, 11, strides=4, padding="valid", name="conv1")
     x = _pool(x, name="pool1")
     x = _convolution(x, 192, 5, name="conv2")
@@ -38,17 +40,26 @@ def _features(x):
     return _pool(x, name="pool5")
 
 
-def _wide(x, size, dropout, name):
+def _wide(x: keras.KerasTensor, size: int, dropout: float, name: str) -> keras.KerasTensor:
     """A dense layer, written as a convolution that sees the whole of its input."""
     x = _convolution(x, WIDE, size, padding="valid", kernel_initializer=_narrow(), name=name)
     return keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
 
 
-def _narrow():
+def _narrow() -> keras.initializers.Initializer:
     return keras.initializers.TruncatedNormal(stddev=0.005)
 
 
-def _convolution(x, filters, size, strides=1, padding="same", kernel_initializer="glorot_uniform", name=None):
+def _convolution(
+    x: keras.KerasTensor,
+    filters: int,
+    size: int,
+    strides: int = 1,
+    padding: str = "same",
+    kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+    *,
+    name: str,
+) -> keras.KerasTensor:
     return keras.layers.Conv2D(
         filters,
         size,
@@ -61,5 +72,5 @@ def _convolution(x, filters, size, strides=1, padding="same", kernel_initializer
     )(x)
 
 
-def _pool(x, name):
+def _pool(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.MaxPooling2D(3, strides=2, name=name)(x)

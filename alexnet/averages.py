@@ -7,9 +7,10 @@ with averages.in_place():                    # validate, save
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -40,6 +41,6 @@ class Averages:
         finally:
             self._assign(own)
 
-    def _assign(self, arrays):
+    def _assign(self, arrays: Iterable[np.ndarray]) -> None:
         for value, array in zip(self._averaged, arrays):
             value.assign(array)

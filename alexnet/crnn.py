@@ -17,7 +17,9 @@ MOMENTUM = 0.9  # the recurrence feels it where the moving statistics lag behind
 SMALLEST = 16  # pixels each way, as the height is halved four times
 
 
-def build(image_shape, num_outputs, num_positions=None, dropout=0.0):
+def build(
+    image_shape: tuple[int, int, int], num_outputs: int, num_positions: int | None = None, dropout: float = 0.0
+) -> keras.Model:
     """Images of 0..255 to logits [batch, columns, num_outputs]."""
     check_size("crnn", image_shape, SMALLEST)
     if num_positions is not None:
@@ -36,7 +38,9 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.0):
     return keras.Model(images, logits, name="crnn")
 
 
-def _convolution(x, filters, size, padding, name):
+def _convolution(
+    x: keras.KerasTensor, filters: int, size: int | tuple[int, int], padding: str, name: str
+) -> keras.KerasTensor:
     x = keras.layers.Conv2D(filters, size, padding=padding, use_bias=False, name=name)(x)
     x = FusedBatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

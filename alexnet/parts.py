@@ -1,17 +1,27 @@
 """What the simple networks have in common: scaled images, blocks of convolutions, and a head for each position."""
 
+from collections.abc import Sequence
+
 import keras
 
 from alexnet.normalization import FusedBatchNormalization
 
 
-def scaled(image_shape, scale=1 / 127.5, offset=-1.0):
+def scaled(
+    image_shape: tuple[int, int, int], scale: float = 1 / 127.5, offset: float = -1.0
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """(images, x): the network's input of 0..255, and the same in -1..1 or as given."""
     images = keras.Input(image_shape, name="images")
     return images, keras.layers.Rescaling(scale, offset=offset, name="rescale")(images)
 
 
-def blocks(x, filters, padding="same", norm=None, dropout=0.0):
+def blocks(
+    x: keras.KerasTensor,
+    filters: Sequence[Sequence[int]],
+    padding: str = "same",
+    norm: str | None = None,
+    dropout: float = 0.0,
+) -> keras.KerasTensor:
     """Blocks of 3x3 convolutions, one for each tuple of `filters`, and after each block a pool that halves. `norm`
     follows the `last` convolution of a block, or `each`."""
     for number, block in enumerate(filters, 1):
@@ -26,7 +36,9 @@ def blocks(x, filters, padding="same", norm=None, dropout=0.0):
     return x
 
 
-def heads(features, num_positions, num_outputs, hidden=0, dropout=0.0):
+def heads(
+    features: keras.KerasTensor, num_positions: int, num_outputs: int, hidden: int = 0, dropout: float = 0.0
+) -> keras.KerasTensor:
     """Logits [batch, num_positions, num_outputs]; each position has weights of its own, and `hidden` units if asked."""
     logits = []
     for place in range(1, num_positions + 1):
@@ -39,14 +51,15 @@ def heads(features, num_positions, num_outputs, hidden=0, dropout=0.0):
     return keras.layers.Reshape((num_positions, num_outputs), dtype="float32", name="logits")(joined)
 
 
-def check_fits(name, image_shape, smallest, num_positions):
-    """ValueError where a network of heads cannot be built."""
+def checked_positions(name: str, image_shape: tuple[int, int, int], smallest: int, num_positions: int | None) -> int:
+    """`num_positions`; ValueError where a network of heads cannot be built."""
     check_size(name, image_shape, smallest)
     if num_positions is None:
         raise ValueError(f"{name} has one head for each position and no columns to read; ctc needs alexnet or crnn.")
+    return num_positions
 
 
-def check_size(name, image_shape, smallest):
+def check_size(name: str, image_shape: tuple[int, int, int], smallest: int) -> None:
     height, width, _ = image_shape
     if min(height, width) < smallest:
         raise ValueError(f"The image is {width}x{height}, but {name} needs at least {smallest}x{smallest} pixels.")

@@ -7,16 +7,18 @@ default.
 
 import keras
 
-from alexnet.parts import blocks, check_fits, heads, scaled
+from alexnet.parts import blocks, checked_positions, heads, scaled
 
 FILTERS = ((32, 32), (64, 64), (128, 128), (256, 256))
 HIDDEN = 100
 SMALLEST = 16  # pixels each way, halved four times
 
 
-def build(image_shape, num_outputs, num_positions=None, dropout=0.0):
+def build(
+    image_shape: tuple[int, int, int], num_outputs: int, num_positions: int | None = None, dropout: float = 0.0
+) -> keras.Model:
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
-    check_fits("percent4", image_shape, SMALLEST, num_positions)
+    num_positions = checked_positions("percent4", image_shape, SMALLEST, num_positions)
     images, x = scaled(image_shape)
     x = blocks(x, FILTERS)
     x = keras.layers.Flatten(name="flat")(x)

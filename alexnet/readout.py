@@ -157,7 +157,7 @@ class CtcReadout:
         by_state = tf.gather(tf.transpose(probabilities, [0, 2, 1]), states, axis=1, batch_dims=1)
         shown = tf.transpose(by_state, [2, 0, 1])
 
-        def step(column, paths):
+        def step(column: tf.Tensor, paths: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             skipping = tf.where(may_skip_blank, _moved(paths, 2), 0.0)
             return column + 1, shown[column] * (paths + _moved(paths, 1) + skipping)
 

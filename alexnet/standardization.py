@@ -1,5 +1,7 @@
 """Images of any colours and contrast, made alike: Standardization()(images) -> [batch, height, width, channels + 1]."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -13,10 +15,10 @@ class Standardization(keras.layers.Layer):
     The mean is about the ground, so in that channel ink of any colour is high, dark on light and light on dark.
     """
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "autocast": False})  # the means of bfloat16 would be coarse
 
-    def call(self, images):
+    def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
         pixels = ops.cast(images, "float32")
         pixels = pixels - ops.mean(pixels, axis=(1, 2), keepdims=True)
         deviation = ops.sqrt(ops.mean(ops.square(pixels), axis=(1, 2, 3), keepdims=True))
@@ -25,10 +27,10 @@ class Standardization(keras.layers.Layer):
         distance = ops.sqrt(ops.sum(ops.square(pixels), axis=3, keepdims=True) + 1e-3)
         return ops.cast(ops.concatenate([pixels, distance], axis=3), self.compute_dtype)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return *shape[:3], shape[3] + 1
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         settings = super().get_config()
         settings.pop("autocast", None)
         return settings

@@ -7,16 +7,18 @@ description: 16 filters, 32 and 32, 64 and 64.
 
 import keras
 
-from alexnet.parts import blocks, check_fits, heads, scaled
+from alexnet.parts import blocks, checked_positions, heads, scaled
 
 FILTERS = ((16,), (32, 32), (64, 64))
 HIDDEN = 64
 SMALLEST = 8  # pixels each way, halved three times
 
 
-def build(image_shape, num_outputs, num_positions=None, dropout=0.4):
+def build(
+    image_shape: tuple[int, int, int], num_outputs: int, num_positions: int | None = None, dropout: float = 0.4
+) -> keras.Model:
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
-    check_fits("three_conv", image_shape, SMALLEST, num_positions)
+    num_positions = checked_positions("three_conv", image_shape, SMALLEST, num_positions)
     images, x = scaled(image_shape)
     x = blocks(x, FILTERS, norm="last")
     x = keras.layers.Flatten(name="flat")(x)

@@ -7,16 +7,18 @@ that is the readout's, so none is taken twice. It took pixels as they are, 0 to 
 
 import keras
 
-from alexnet.parts import blocks, check_fits, heads, scaled
+from alexnet.parts import blocks, checked_positions, heads, scaled
 
 FILTERS = ((32, 32), (64, 64), (128, 128), (256, 256))
 SMALLEST_CUT = 76  # pixels each way, from which one is left after eight cuts and four halvings
 SMALLEST = 16
 
 
-def build(image_shape, num_outputs, num_positions=None, dropout=0.25):
+def build(
+    image_shape: tuple[int, int, int], num_outputs: int, num_positions: int | None = None, dropout: float = 0.25
+) -> keras.Model:
     """Images of 0..255 to logits [batch, num_positions, num_outputs]."""
-    check_fits("vgg", image_shape, SMALLEST, num_positions)
+    num_positions = checked_positions("vgg", image_shape, SMALLEST, num_positions)
     padding = "valid" if min(image_shape[:2]) >= SMALLEST_CUT else "same"
     images, x = scaled(image_shape, scale=1.0, offset=0.0)
     x = blocks(x, FILTERS, padding)

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-PITCH = 32  # pixels from one character to the next, at which all of these networks read well
+PITCH = 32  # pixels from one character to the next: four columns of alexnet
 PITCHES = (28, 36)  # images whose own is between these stay as they are: resampling blurs
 HEIGHTS = (32, 128)
 MULTIPLE = 8  # of the width, which the networks halve three times

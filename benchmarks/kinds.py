@@ -28,6 +28,7 @@ from benchmarks.look_alikes import DIGITS as STROKES
 Points = list[tuple[float, float]]
 
 UPPER_AND_DIGITS = string.digits + string.ascii_uppercase
+LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 # The 200 most common characters of Chinese.
 HANZI = (
     "的一是不了在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没"
@@ -84,7 +85,7 @@ KINDS: dict[str, Kind] = {
     "tickets": Kind(1000, (120, 120), 40, (5, 5), "ACDEFHKMNPRTUXY3479", "P", "GIF", fonts=1, turn=20, lines=2),
     "badges": Kind(3000, (180, 180), 64, (4, 4), UPPER_AND_DIGITS, "RGB", "JPEG", fonts=4, turn=25, wave=0.1, dots=0.1),
     "plates": Kind(4000, (240, 240), 50, (5, 8), UPPER_AND_DIGITS, "RGB", "PNG", fonts=6, wave=0.05, lines=4),
-    "serials": Kind(2500, (800, 800), 100, (10, 10), string.ascii_letters + string.digits, "L", "BMP", fonts=1, noise=20),
+    "serials": Kind(2500, (800, 800), 100, (10, 10), LETTERS_AND_DIGITS, "L", "BMP", fonts=1, noise=20),
     "hanzi": Kind(6000, (150, 150), 48, (4, 4), HANZI, "RGB", "PNG", fonts=1, turn=15, lines=3, labels_file=True),
     "posters": Kind(
         10_000, (370, 780), 80, (4, 8), UPPER_AND_DIGITS, "RGBA", "PNG", fonts=36, turn=12, slant=0.3, wave=0.06,

@@ -15,14 +15,17 @@ import json
 import pathlib
 import sys
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+Point = tuple[float, float]
+
 _FINER = 4  # images are drawn so many times larger and made smaller, for smooth edges
 
 
-def _arc(x, y, radius_x, radius_y, begin, end):
+def _arc(x: float, y: float, radius_x: float, radius_y: float, begin: float, end: float) -> list[Point]:
     """Points of a part of an ellipse; degrees, 0 to the right and 90 down."""
     angles = np.radians(np.linspace(begin, end, 12))
     return [(x + radius_x * np.cos(a), y + radius_y * np.sin(a)) for a in angles]
@@ -68,7 +71,7 @@ DIGITS = {
 }
 
 
-def nptu(code, random):
+def nptu(code: str, random: np.random.Generator) -> Image.Image:
     """95x35, grey: thin digits, jittered and turned, some on specks and under a line."""
     width, height = 95, 35
     ground = random.uniform(205, 250)
@@ -93,7 +96,7 @@ def nptu(code, random):
     return _grained(image, random.uniform(0, 6), random)
 
 
-def percent4(code, random):
+def percent4(code: str, random: np.random.Generator) -> Image.Image:
     """50x22, colour: small digits, each of its own colour, among lines and dots of other colours."""
     width, height = 50, 22
     canvas = Image.new("RGB", (width * _FINER, height * _FINER), _color(random, 215, 255))
@@ -117,15 +120,14 @@ def percent4(code, random):
 STYLES = {"nptu": nptu, "percent4": percent4}
 
 
-def draw(style, seed, number):
+def draw(style: str, seed: int, number: int) -> tuple[str, Image.Image]:
     """(code, image) of one number; the code too is drawn by it."""
     random = np.random.default_rng([seed, list(STYLES).index(style), number])
     code = "".join(str(digit) for digit in random.integers(0, 10, 4))
     return code, STYLES[style](code, random)
 
 
-def write(style, folder, count, seed):
-    folder = pathlib.Path(folder)
+def write(style: str, folder: pathlib.Path, count: int, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise SystemExit(f"{folder} is not empty: images of two sets would mix; give a new folder")
@@ -134,8 +136,8 @@ def write(style, folder, count, seed):
         image.save(folder / f"{code}_{number:05d}.png")
 
 
-def _written(digit, corner, size, random, turn):
-    """Strokes of a digit in pixels: one of the ways to write it, bent a little, slanted, and turned about its middle."""
+def _written(digit: str, corner: Point, size: Point, random: np.random.Generator, turn: float) -> list[list[Point]]:
+    """Strokes of a digit in pixels: one of the ways to write it, bent, slanted, and turned around its centre."""
     ways = DIGITS[digit]
     way = ways[random.integers(len(ways))]
     slant = random.uniform(-0.15, 0.2)
@@ -148,11 +150,13 @@ def _written(digit, corner, size, random, turn):
         points = points + bend[:2] * np.sin(3 * points[:, ::-1]) + bend[2:] * points[:, ::-1] ** 2
         points[:, 0] -= slant * points[:, 1]
         points = (points * size) @ turned.T + np.array(size) / 2 + corner
-        strokes.append([tuple(point) for point in points])
+        strokes.append([(float(x), float(y)) for x, y in points])
     return strokes
 
 
-def _stroke(draw, strokes, width, color):
+def _stroke(
+    draw: ImageDraw.ImageDraw, strokes: Sequence[Sequence[Point]], width: float, color: int | tuple[int, ...]
+) -> None:
     for points in strokes:
         fine = [(x * _FINER, y * _FINER) for x, y in points]
         thick = max(1, round(width * _FINER))
@@ -161,15 +165,15 @@ def _stroke(draw, strokes, width, color):
             draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), color)
 
 
-def _color(random, low, high):
+def _color(random: np.random.Generator, low: int, high: int) -> tuple[int, ...]:
     return tuple(int(level) for level in random.integers(low, high, 3))
 
 
-def _grained(image, deviation, random):
+def _grained(image: np.ndarray, deviation: float, random: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(image + random.normal(0, deviation, image.shape)), 0, 255).astype(np.uint8))
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("style", nargs="?", choices=STYLES)
     parser.add_argument("folder", nargs="?")
@@ -182,7 +186,7 @@ def main(arguments=None):
             for style in STYLES:
                 write(style, pathlib.Path(folder) / style, 5, asked.seed)
     elif asked.folder:
-        write(asked.style, asked.folder, asked.count, asked.seed)
+        write(asked.style, pathlib.Path(asked.folder), asked.count, asked.seed)
     else:
         parser.error("give a style and a folder")
     result = {"benchmark": "look_alikes", "style": asked.style, "images": 5 if asked.toy else asked.count}

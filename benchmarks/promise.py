@@ -1,14 +1,17 @@
-"""Does the promise hold? Simulated readers, certified many times on images drawn anew, judged by their true error.
+"""Does the promise hold? Simulated readers, certified many times on new images, judged by their true error.
 
-python -m benchmarks.promise [runs]
+python -m benchmarks.promise [--runs=400] [--toy]
 
 The reader of the simulation has a margin z, normal with deviation 2.2; its confidence is sigmoid(z), and it is wrong
 with probability sigmoid(-z). So the true error above each threshold, and the best possible threshold, are known.
 """
 
+import argparse
 import dataclasses
+import json
 import math
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -88,15 +91,26 @@ def images_until_alarm(shift: float, runs: int, seed: int = 0) -> list[int]:
     return after
 
 
-def main(runs: int) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=400)
+    parser.add_argument("--toy", action="store_true")
+    given = parser.parse_args(arguments)
+    runs = 2 if given.toy else given.runs
+    result: dict[str, object] = {"benchmark": "promise", "runs": runs}
+    promises = []
     for mean, max_error in ((GOOD, 0.001), (FAIR, 0.001), (FAIR, 0.01)):
-        for num_codes in (5000, 10_000, 40_000):
-            print(f"margin={mean} codes={num_codes} max_error={max_error} {simulate(mean, runs, num_codes, max_error)}")
-    print(f"false alarms in 10,000 images: {false_alarms(runs, 10_000)} of {runs} runs")
-    for shift in (0.5, 1.0, 2.0, 4.0):
-        after = images_until_alarm(shift, runs)
-        print(f"margins smaller by {shift}: alarm after {np.median(after):.0f} images (median), {max(after)} at most")
+        for num_codes in (5000,) if given.toy else (5000, 10_000, 40_000):
+            simulated = dataclasses.asdict(simulate(mean, runs, num_codes, max_error))
+            promises.append({"margin": mean, "codes": num_codes, "max_error": max_error, **simulated})
+            print(promises[-1], file=sys.stderr, flush=True)
+    result["promises"] = promises
+    result["false_alarms_in_10000_images"] = false_alarms(runs, 10_000)
+    # {by how much all margins are smaller: images until an alarm, as (median, maximum)}
+    alarms = {shift: images_until_alarm(shift, runs) for shift in (0.5, 1.0, 2.0, 4.0)}
+    result["images_until_alarm"] = {shift: (float(np.median(after)), max(after)) for shift, after in alarms.items()}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    main()

@@ -14,9 +14,18 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from pipeline.config import DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig, available_cores
+from pipeline.config import (
+    CodeConfig,
+    DrawingConfig,
+    GenerateConfig,
+    RecordsConfig,
+    RunConfig,
+    TrainConfig,
+    available_cores,
+)
 from pipeline.conversion.convert import convert
 from pipeline.machine.startup import import_tensorflow
 from pipeline.stages.test import test
@@ -39,7 +48,9 @@ NETWORKS: dict[str, TrainConfig] = {
         checkpoint_seconds=600.0,  # one of its checkpoints is half a gigabyte
     ),
 }
-NUM_IMAGES, TOY_IMAGES = 10_000, 300
+NUM_IMAGES, TOY_IMAGES = 10_000, 40
+TOY_NETWORKS: dict[str, TrainConfig] = {"percent4": TrainConfig(network="percent4", epochs=1, batch_size=20)}
+TOY_CODES = CodeConfig(image_size=(32, 16))
 
 
 def measure(config: RunConfig, workdir: Workdir) -> dict[str, Any]:
@@ -61,27 +72,27 @@ def measure(config: RunConfig, workdir: Workdir) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--workdir", help="a folder to keep; none: a temporary one")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     num_images = TOY_IMAGES if given.toy else NUM_IMAGES
     with tempfile.TemporaryDirectory() as folder:
         workdir = Workdir(given.workdir or folder)
         workdir.create()
         base = RunConfig(
-            workdir=str(workdir.root), generate=GenerateConfig(DrawingConfig(distortion="0.7.0"), num_images)
+            workdir=str(workdir.root),
+            code=TOY_CODES if given.toy else CodeConfig(),
+            generate=GenerateConfig(DrawingConfig(distortion="0.7.0"), num_images),
         )
         with contextlib.redirect_stdout(sys.stderr):
             convert(dataclasses.replace(base, records=RecordsConfig(source="synthetic")), workdir)
         import_tensorflow()
         result = {"benchmark": "training", "images": num_images, "cores": available_cores()}
-        for name, settings in NETWORKS.items():
+        for name, settings in (TOY_NETWORKS if given.toy else NETWORKS).items():
             workdir.checkpoints, workdir.logs = workdir.root / f"checkpoints-{name}", workdir.root / f"logs-{name}"
             workdir.report = workdir.root / f"report-{name}"
-            if given.toy:
-                settings = dataclasses.replace(settings, epochs=1, batch_size=100)
             result[name] = measure(dataclasses.replace(base, train=settings), workdir)
     print(json.dumps(result))
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 
 import numpy as np
+import numpy.typing as npt
 
 from digitwise.errors import ReaderError
 from digitwise.images import Pixels
@@ -15,6 +16,7 @@ from digitwise.metadata import KEY, ModelMetadata
 from digitwise.reader import Outputs
 
 INPUT = "images"
+LOOKED = "looked"  # an output of networks with an attention
 OUTPUTS = ("label_ids", "probabilities", "confidence", "log_probabilities")
 _ERRORS_ONLY = 3
 
@@ -22,7 +24,7 @@ _ERRORS_ONLY = 3
 class OnnxNetwork:
     """`threads` is how many cores one batch may use; 0 is all of them."""
 
-    def __init__(self, path: "str | os.PathLike[str]", threads: int = 0):
+    def __init__(self, path: "str | os.PathLike[str]", threads: int = 0) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -59,3 +61,11 @@ class OnnxNetwork:
             list(OUTPUTS), {INPUT: np.ascontiguousarray(images)}
         )
         return Outputs(label_ids, probabilities, confidences, log_probabilities)
+
+    def looks(self, images: Pixels) -> npt.NDArray[np.float32] | None:
+        """How much each position of the code looks at each column [batch, positions, columns]; None where the network
+        has no attention."""
+        if LOOKED not in [node.name for node in self._session.get_outputs()]:
+            return None
+        looked: npt.NDArray[np.float32] = self._session.run([LOOKED], {INPUT: np.ascontiguousarray(images)})[0]
+        return looked

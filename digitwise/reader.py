@@ -81,7 +81,7 @@ class Reader:
         limits: "Limits | None" = None,
         threshold: float | None = None,
         batch_size: int = BATCH_SIZE,
-    ):
+    ) -> None:
         if batch_size < 1:
             raise ReaderError(f"a batch has at least 1 image, not {batch_size}")
         self.network = _opened(model)

@@ -33,7 +33,7 @@ class _Request:
 class Recognizer:
     """Thread safe. `close` reads what still waits, and refuses what comes afterwards."""
 
-    def __init__(self, reader: Reader, max_waiting: int = MAX_WAITING):
+    def __init__(self, reader: Reader, max_waiting: int = MAX_WAITING) -> None:
         self.reader = reader
         self._waiting: queue.Queue[_Request | None] = queue.Queue(max_waiting)
         self._lock = threading.Lock()

@@ -95,7 +95,7 @@ class Alarm:
 class Watch:
     """Thread safe. What comes in one call counts one after the other."""
 
-    def __init__(self, reference: Reference):
+    def __init__(self, reference: Reference) -> None:
         self.reference = reference
         self._least = lower_bound(reference.accepted, reference.count, _SURE)
         self._most = upper_bound(reference.accepted, reference.count, _SURE)

@@ -23,6 +23,7 @@ from pipeline.config import (
     OPTIMIZERS,
     PRECISIONS,
     READOUTS,
+    RENDERERS,
     SCHEDULES,
     SOURCES,
     STAGES,
@@ -37,7 +38,7 @@ from pipeline.config import (
     TrainConfig,
     TrialsConfig,
 )
-from pipeline.use_config import CHECK_DIGITS, OUTPUT_FORMATS, UseConfig
+from pipeline.use_config import CHECK_DIGITS, OUTPUT_FORMATS, ServeConfig, UseConfig
 from pipeline.values import SettingError
 
 FLAGS = flags.FLAGS
@@ -128,6 +129,8 @@ GROUPS: tuple[Group, ...] = (
             "noise_curves": "number of curves over each image",
             "foreground": "colour of characters and noise, such as #406080. Default: random",
             "background": "background colour, such as #ffffff. Default: a random light colour",
+            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast draws the same "
+            "pixels several times faster, and faster still if numba is installed",
         },
     ),
     Group(
@@ -244,6 +247,17 @@ GROUPS: tuple[Group, ...] = (
             "max_error": "largest share of accepted readings that may be wrong, such as 0.001",
         },
     ),
+    Group(
+        "serve: read images over HTTP (--checkpoint), and label those of a folder in the browser (--images)",
+        ServeConfig,
+        {
+            "host": "address to listen on; 0.0.0.0: all of this machine's. Beyond this machine a token is required",
+            "port": "port to listen on; 0: any that is free",
+            "token_file": "file whose first line is the token that clients must send. Default: none on this machine, "
+            "otherwise a random one, which is printed",
+            "max_rate": "requests per second that one client may send; 0: no limit",
+        },
+    ),
 )
 
 # The one field whose flag has another name: a flag is singular even if it takes several values.
@@ -280,6 +294,7 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
         test=TestConfig(**given[TestConfig]),
         trials=TrialsConfig(**given[TrialsConfig]),
         use=UseConfig(**given[UseConfig]),
+        serve=ServeConfig(**given[ServeConfig]),
     )
 
 

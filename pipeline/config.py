@@ -8,7 +8,7 @@ import os
 import re
 from typing import Any, Literal, get_args
 
-from pipeline.use_config import UseConfig
+from pipeline.use_config import ServeConfig, UseConfig
 from pipeline.values import (
     MAX_FONT_SIZE,
     MIN_FONT_SIZE,
@@ -30,10 +30,13 @@ from pipeline.values import (
     format_range,
 )
 
-STAGES: tuple[str, ...] = tuple("check inspect generate records train test export predict folds cleanings".split())
+STAGES: tuple[str, ...] = tuple(
+    "check inspect generate records train test export predict folds cleanings serve".split()
+)
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
 
 Source = Literal["images", "synthetic"]
+Renderer = Literal["fast", "captcha"]
 Distortion = Literal["0.7.1", "0.7.0"]
 ImageFormat = Literal["auto", "png", "jpeg", "raw"]
 Colors = Literal["auto", "grey", "rgb"]
@@ -47,6 +50,7 @@ Optimizer = Literal["adamw", "adadelta"]
 Schedule = Literal["one_cycle", "constant"]
 
 SOURCES: tuple[str, ...] = get_args(Source)
+RENDERERS: tuple[str, ...] = get_args(Renderer)
 DISTORTIONS: tuple[str, ...] = get_args(Distortion)
 IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
 COLORS: tuple[str, ...] = get_args(Colors)
@@ -56,7 +60,7 @@ PRECISIONS: tuple[str, ...] = get_args(Precision)
 NETWORKS: tuple[str, ...] = get_args(Network)
 COLUMN_NETWORKS: tuple[str, ...] = ("alexnet", "crnn")  # ctc reads columns; the others have one head per position
 READOUTS: tuple[str, ...] = get_args(Readout)
-CLEANINGS: tuple[str, ...] = get_args(Cleaning)
+CLEANINGS: tuple[Cleaning, ...] = get_args(Cleaning)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
@@ -118,10 +122,12 @@ class DrawingConfig:
     noise_curves: int = 1
     foreground: Color | None = None
     background: Color | None = None
+    renderer: Renderer = "fast"
 
     def __post_init__(self) -> None:
         check_entries("--fonts", self.fonts, "font files")
         check_number("--seed", self.seed, 0, 2**63 - 1)
+        check_choice("--renderer", self.renderer, RENDERERS)
         check_choice("--distortion", self.distortion, DISTORTIONS)
         check_degrees("--rotation", self.rotation)
         check_range("--warp_x", self.warp_x, 2)
@@ -141,9 +147,11 @@ class DrawingConfig:
         """The settings as they are stored beside images and records, where equal JSON means equal images.
 
         Ranges, sizes and colours are text there because they were when the first of these files was written, and
-        images that exist must be recognized.
+        images that exist must be recognized. The renderer is left out: every renderer draws the same pixels.
         """
-        return dataclasses.asdict(self) | {
+        settings = dataclasses.asdict(self)
+        del settings["renderer"]
+        return settings | {
             "fonts": list(self.fonts),
             "rotation": format_degrees(self.rotation),
             "warp_x": format_range(self.warp_x),
@@ -357,6 +365,7 @@ class RunConfig:
     test: TestConfig = TestConfig()
     trials: TrialsConfig = TrialsConfig()
     use: UseConfig = UseConfig()
+    serve: ServeConfig = ServeConfig()
 
     def __post_init__(self) -> None:
         allowed = (*STAGES, "all")

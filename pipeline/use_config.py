@@ -1,9 +1,10 @@
-"""The settings for using a trained network: which codes are possible, how sure is sure enough, and what is printed."""
+"""The settings for using a trained network: which codes are possible, how sure is sure enough, what is printed, and who
+is served."""
 
 import dataclasses
 from typing import Literal, get_args
 
-from pipeline.values import SettingError, check_alphabet, check_choice
+from pipeline.values import SettingError, check_alphabet, check_choice, check_number
 
 OutputFormat = Literal["table", "jsonl", "csv"]
 
@@ -31,3 +32,19 @@ class UseConfig:
             check_alphabet("--allow", self.allow)
         if self.max_error is not None and not 0 < self.max_error < 1:
             raise SettingError(f"--max_error={self.max_error}: expected a share between 0 and 1, such as 0.001")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeConfig:
+    """Read images that come over HTTP, and label images in the browser."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token_file: str = ""
+    max_rate: float = 2_000.0
+
+    def __post_init__(self) -> None:
+        if not self.host:
+            raise SettingError("--host is empty: expected an address, such as 127.0.0.1, or 0.0.0.0 for all")
+        check_number("--port", self.port, 0, 65_535)
+        check_number("--max_rate", self.max_rate, 0, 1_000_000)

@@ -1,13 +1,18 @@
-"""JSON files that were written earlier, by any version, and may have been damaged since.
+"""JSON that was written earlier, by any version, and may have been damaged since: whole files, and typed values.
 
 content = read_object("images/settings.json", {"complete": bool, "settings": dict})
+accuracy = read_value(Accuracy, {"value": 0.5, "count": 2, ...}, "sequence_accuracy")
 
-A file that cannot be used ends in one line that names it. Where there is no file, FileNotFoundError is raised, as only
-the caller knows whether that is a mistake.
+A file or value that cannot be used ends in one line that names it. Where there is no file, FileNotFoundError is raised,
+as only the caller knows whether that is a mistake.
 """
 
+import dataclasses
+import itertools
 import json
 import os
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +31,10 @@ _NAMES = {
 
 class UnreadableFile(DigitwiseError):
     """A JSON file is not what its writer left."""
+
+
+class WrongValue(DigitwiseError):
+    """A value within JSON is not what it must be."""
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -47,30 +56,94 @@ def read_object(path: str | os.PathLike[str], schema: Mapping[str, type], versio
     """
     content = read_json(path)
     where = os.fspath(path)
-    if not isinstance(content, dict):
-        raise UnreadableFile(f"{where} is damaged: expected an object, got {_shown(content)}")
-    written = content.get("version", 1)
-    if not _is(written, int) or written < 1:
-        raise UnreadableFile(f"{where} is damaged: version is {_shown(written)}, expected a whole number from 1")
-    if written > version:
-        raise UnreadableFile(
-            f"{where} has version {written}, and this program reads up to {version}: use a newer digitwise"
-        )
-    for key, kind in schema.items():
-        if key not in content:
-            raise UnreadableFile(f"{where} is damaged: {key} is missing")
-        if not _is(content[key], kind):
-            raise UnreadableFile(f"{where} is damaged: {key} is {_shown(content[key])}, expected {_NAMES[kind]}")
-    return content
+    try:
+        check_kind(content, dict)
+        written = read_value(int, content.get("version", 1), "version")
+        if written < 1:
+            raise WrongValue(f"version is {written}, expected 1 or more")
+        if written > version:
+            raise UnreadableFile(
+                f"{where} has version {written}, and this program reads up to {version}: use a newer digitwise"
+            )
+        for key, kind in schema.items():
+            take(content, key, kind)
+    except WrongValue as error:
+        raise UnreadableFile(f"{where} is damaged: {error}") from None
+    return dict(content)
 
 
-def _is(value: Any, kind: type) -> bool:
-    """Whether a value has a type, as JSON knows types: a boolean is no number, and a whole number is a float too."""
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+def read_value(kind: Any, content: Any, where: str = "") -> Any:
+    """`content` as a value of the type `kind`; WrongValue names the place within the JSON that is something else.
+
+    `kind` is Any, int, float, bool, str, list, dict, a dataclass, or tuple, dict and `X | None` of these. Of a
+    dataclass, fields with a default may be missing, and keys that it does not have are ignored, so that files of other
+    versions can be read.
+    """
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return content
+    if origin in (types.UnionType, typing.Union):
+        (given,) = (one for one in inner if one is not types.NoneType)
+        return None if content is None else read_value(given, content, where)
+    if origin is tuple:
+        return _read_tuple(inner, content, where)
+    if origin is dict:
+        check_kind(content, dict, where)
+        return {key: read_value(inner[1], value, _within(where, key)) for key, value in content.items()}
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, content, where)
+    check_kind(content, kind, where)
+    return float(content) if kind is float else content  # JSON may write 1.0 as 1
+
+
+def take(content: Any, key: str, kind: Any, where: str = "") -> Any:
+    """The value of one key of an object, as `read_value` reads it."""
+    check_kind(content, dict, where)
+    if key not in content:
+        raise WrongValue(f"{_within(where, key)} is missing")
+    return read_value(kind, content[key], _within(where, key))
+
+
+def check_version(content: Any, newest: int, where: str) -> int:
+    """The version that a JSON object says it has, 1 where it says none; refuses one from a newer program."""
+    check_kind(content, dict, where)
+    version = read_value(int, content.get("version", 1), _within(where, "version"))
+    if not 1 <= version <= newest:
+        raise WrongValue(f"{where} has version {version}, this program reads up to {newest}")
+    return int(version)
+
+
+def check_kind(content: Any, kind: type, where: str = "") -> None:
+    """As JSON knows types: a boolean is no number, and a whole number is a float too."""
+    allowed = (int, float) if kind is float else kind
+    if not isinstance(content, allowed) or (isinstance(content, bool) and kind is not bool):
+        got = f"{where} is {_shown(content)}, expected {_NAMES[kind]}"
+        raise WrongValue(got if where else f"expected {_NAMES[kind]}, got {_shown(content)}")
+
+
+def _read_tuple(inner: tuple[Any, ...], content: Any, where: str) -> tuple[Any, ...]:
+    check_kind(content, list, where)
+    kinds = itertools.repeat(inner[0], len(content)) if inner[-1] is Ellipsis else inner
+    if inner[-1] is not Ellipsis and len(content) != len(inner):
+        raise WrongValue(f"{where} is {_shown(content)}, expected {len(inner)} items")
+    return tuple(read_value(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, content)))
+
+
+def _read_dataclass(kind: Any, content: Any, where: str) -> Any:
+    check_kind(content, dict, where)
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for field in dataclasses.fields(kind):
+        may_miss = not (field.default is field.default_factory is dataclasses.MISSING)
+        if field.name in content or not may_miss:
+            values[field.name] = take(content, field.name, hints[field.name], where)
+    return kind(**values)
+
+
+def _within(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."

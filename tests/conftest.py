@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import io
 import os
 import pathlib
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from PIL import Image
 
 import main
 from flags import options  # defines the flags
@@ -53,6 +55,27 @@ def shared_folder(tmp_path_factory):
         return folder
 
     return shared
+
+
+@pytest.fixture
+def blank_plots(monkeypatch):
+    """Reports with plots that take no time; `monkeypatch.undo()` brings the real ones back."""
+    from pipeline.report import plots
+
+    pixel = io.BytesIO()
+    Image.new("L", (1, 1)).save(pixel, "PNG")
+    for name in ("accuracy_plot", "confusion_plot", "coverage_plot", "training_plot"):
+        monkeypatch.setattr(plots, name, lambda *_, **__: pixel.getvalue())
+
+
+@pytest.fixture(scope="module")
+def tiny_network():
+    """Trainings with --network=alexnet in this process have a network that is quick to build."""
+    from tests import tiny_network
+
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_network.install(patch.setattr)
+        yield
 
 
 def from_text(given):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
 from pipeline.model.reading import evaluation_batches, shares_of_batches
-from pipeline.model.shares import Part
 from pipeline.training.augmentation import augment
 from pipeline.training.feed import Feed, decode_split, epoch_seed, fits_in_memory
 from pipeline.training.plan import steps_per_epoch
@@ -53,7 +53,10 @@ def test_two_replicas_share_the_batches_of_one(manifest):
     assert train_batches(manifest, part=Part(2, 1, 2)) == halves[1::2]
 
 
-@pytest.mark.parametrize("options", [{"augmentation": 1.0}, {"augmentation": 1.0, "cleaning": "median_threshold"}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"augmentation": 1.0}, marks=pytest.mark.slow), {"augmentation": 1.0, "cleaning": "threshold"}],
+)
 def test_varied_images_are_the_same_however_a_step_is_come_to(manifest, options):
     whole = train_batches(manifest, **options)
     assert whole != train_batches(manifest)

@@ -81,8 +81,8 @@ def test_classes_that_were_never_learned_or_tested_are_named(tmp_path):
         False,
         (
             "Not every character was learned and tested at every position: only one character is ever tested at "
-            "position 1; '2' was never learned at position 1; '4' was never learned at position 2; '1' was never tested "
-            "at position 1."
+            "position 1; '2' was never learned at position 1; '4' was never learned at position 2; '1' was never "
+            "tested at position 1."
         ),
     )
 

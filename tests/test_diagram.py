@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import keras
 import pytest
 
-from alexnet import NETWORKS
+from alexnet import NETWORKS, alexnet_v2
 from pipeline.training.diagram import diagram
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -76,6 +76,12 @@ def test_names_are_escaped():
     x = keras.Input((4,), name="a")
     svg = diagram(keras.Model(x, keras.layers.Dense(1, name="b")(x), name="a<&b"))
     assert _texts(svg)[-1] == "a<&b: 5 parameters"
+
+
+@pytest.fixture(autouse=True)
+def narrow_alexnet_v2(monkeypatch):
+    """Its layers are what counts here, and not their 46 million parameters, which take seconds to make."""
+    monkeypatch.setattr(alexnet_v2, "WIDE", 16)
 
 
 @pytest.mark.parametrize("network", NETWORKS)

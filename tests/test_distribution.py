@@ -60,12 +60,11 @@ def one_device(folder):
     workdir = new_workdir(folder)
     code, output = finish(start_training(workdir, strategy="one", **FEW_STEPS))
     assert code == 0, output
-    return losses(workdir)
 
 
-@pytest.fixture(scope="module")
-def loss_of_one_device(tmp_path_factory):
-    return one_device(tmp_path_factory.mktemp("one"))
+@pytest.fixture(scope="session")
+def loss_of_one_device(shared_folder):
+    return losses(shared_folder("one-device", one_device))
 
 
 def same_to_5_digits(values, others):
@@ -122,7 +121,7 @@ def test_two_workers_have_the_loss_of_one_device(tmp_path, loss_of_one_device):
 
 def test_a_mirrored_training_goes_on_with_the_same_bits(tmp_path):
     whole, stopped = new_workdir(tmp_path / "whole"), new_workdir(tmp_path / "stopped")
-    options = {"dropout": 0.5, "checkpoint_seconds": 0.0, **MIRRORED}
+    options = {**OFTEN_SAVED, **MIRRORED}
     assert finish(start_training(whole, **options))[0] == 0
     process = start_training(stopped, **options)
     wait_for_step(stopped, 10, [process])
@@ -133,12 +132,24 @@ def test_a_mirrored_training_goes_on_with_the_same_bits(tmp_path):
     assert_same_bits(final_arrays(stopped), final_arrays(whole))
 
 
+OFTEN_SAVED = {"dropout": 0.5, "checkpoint_seconds": 0.0}
+
+
+@pytest.fixture(scope="session")
+def undisturbed_workers(shared_folder):
+    """The workdir of two workers that nobody stopped."""
+
+    def run(folder):
+        results = [finish(process) for process in start_workers(new_workdir(folder), **OFTEN_SAVED)]
+        assert [code for code, _ in results] == [0, 0], results
+
+    return shared_folder("undisturbed-workers", run)
+
+
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_worker_ends_the_other_and_a_restart_gives_the_same_bits(tmp_path, victim):
-    whole, stopped = new_workdir(tmp_path / "whole"), new_workdir(tmp_path / "stopped")
-    options = {"dropout": 0.5, "checkpoint_seconds": 0.0}
-    assert [finish(process)[0] for process in start_workers(whole, **options)] == [0, 0]
-    processes = start_workers(stopped, **options)
+def test_a_killed_worker_ends_the_other_and_a_restart_gives_the_same_bits(tmp_path, victim, undisturbed_workers):
+    stopped = new_workdir(tmp_path / "stopped")
+    processes = start_workers(stopped, **OFTEN_SAVED)
     wait_for_step(stopped, 10, processes)
     processes[victim].kill()
     code, output = finish(processes[1 - victim])
@@ -150,10 +161,10 @@ def test_a_killed_worker_ends_the_other_and_a_restart_gives_the_same_bits(tmp_pa
     assert f"lost worker {victim} (127.0.0.1:" in lines[0]
     step = Checkpoints(stopped / "checkpoints").latest(lambda line: pytest.fail(line)).step
     assert f"start all workers again to continue from step {step}" in lines[0]
-    results = [finish(process) for process in start_workers(stopped, **options)]
+    results = [finish(process) for process in start_workers(stopped, **OFTEN_SAVED)]
     assert [code for code, _ in results] == [0, 0], results
     assert f"continuing from step {step}" in results[0][1]
-    assert_same_bits(final_arrays(stopped), final_arrays(whole))
+    assert_same_bits(final_arrays(stopped), final_arrays(undisturbed_workers))
 
 
 def test_a_stop_of_one_worker_is_a_stop_of_both(tmp_path):

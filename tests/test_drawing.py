@@ -38,9 +38,10 @@ def test_draws_are_the_same_on_every_machine():
     assert sorted({Draws(1, n).randbelow(3) for n in range(50)}) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("renderer", ["fast", "captcha"])
 @pytest.mark.parametrize("length", ["4", "3-6"])
-def test_defaults_are_the_packages_own_pixels(monkeypatch, length):
-    ours = drawing(seed=5, code_length=length)
+def test_defaults_are_the_packages_own_pixels(monkeypatch, length, renderer):
+    ours = drawing(seed=5, code_length=length, renderer=renderer)
     for index in range(30):
         draws = Draws(5, index)
         draws.randbelow(ours.lengths[1] - ours.lengths[0] + 1)
@@ -98,7 +99,7 @@ def test_the_old_distortion_is_that_of_the_old_package(monkeypatch):
         return original(self, size, method, data, *rest, **options)
 
     monkeypatch.setattr(Image.Image, "transform", transform)
-    drawing(distortion="0.7.0").image(1)
+    drawing(distortion="0.7.0", renderer="captcha").image(1)
     # What captcha 0.7.0 itself made of the same draws.
     assert found == [
         (-6, 1, 6, 55, 43, 61, 37, -1),

@@ -23,6 +23,8 @@ from records.errors import DigitwiseError
 from tests.small_records import TEST, make_records, picture
 from tests.training_fixtures import make_state
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 
 @pytest.fixture
 def manifest(tmp_path):

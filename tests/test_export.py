@@ -14,10 +14,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from alexnet import NETWORKS
 from alexnet.readout import READOUTS
 from digitwise import Limits, Reader, ReaderError
 from digitwise.images import InputShape
 from digitwise.metadata import ModelMetadata, Promise
+from digitwise.onnx_network import OnnxNetwork
 from digitwise.reader import Outputs
 from digitwise.watch import Reference
 from pipeline.export import formats
@@ -211,6 +213,21 @@ def test_readouts_and_cleanings_are_part_of_the_file(arguments, name, tmp_path):
     assert card.files[0].difference.largest_confidence_difference < 1e-4
     network = FORMATS[name].open(tmp_path / "model" / FORMATS[name].path)
     assert len(set(answers(network, images(channels=channels)).texts)) > 5
+
+
+def test_where_the_network_looked_is_part_of_the_file(tmp_path):
+    reads = READOUTS["positions"](5, 3, 3)
+    network = NETWORKS["alexnet"]((32, 80, 1), reads.num_outputs, reads.num_positions, size="small")
+    metadata = ModelMetadata("01abc", 3, 3, "positions", InputShape(32, 80, 1, 1))
+    graph = ReadingGraph(network, reads, CLEANINGS["none"], metadata)
+    formats.write_onnx(graph, tmp_path / "model.onnx")
+    batch = np.random.default_rng(0).integers(0, 256, (2, 32, 80, 1), np.uint8)
+    looked = GraphNetwork(graph).looks(batch)
+    assert looked.shape == (2, 3, 10)
+    np.testing.assert_allclose(looked.sum(axis=-1), np.ones((2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(looked.argmax(axis=-1), [[1, 5, 8]] * 2, atol=1)  # untrained: its part of the width
+    np.testing.assert_allclose(OnnxNetwork(tmp_path / "model.onnx").looks(batch), looked, atol=1e-5)
+    assert GraphNetwork(graph_of()).looks(np.stack(images(2))) is None
 
 
 def test_a_file_that_reads_differently_is_not_exported(tmp_path, monkeypatch):

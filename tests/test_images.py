@@ -1,4 +1,5 @@
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -149,3 +150,20 @@ def test_what_is_drawn_on_nothing_is_seen(ink, ground):
     assert (grey[0] == ground).all() and grey[1, 1] == 255 - ground
     assert (np.asarray(in_mode(Image.new("RGBA", (4, 2), (0, 0, 0, 0)), 3)) == 255).all()
     assert (np.asarray(in_mode(Image.new("RGBA", (4, 2), "white"), 3)) == 255).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (60, 160, 3)])
+def test_a_png_of_ours_is_read_by_pillow_as_it_was(shape):
+    pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    data = png.encode(pixels)
+    assert (np.asarray(Image.open(io.BytesIO(data))) == pixels).all()
+    assert png.plain_shape(data) == (*shape, 1)[:3]
+    png.check(data)
+
+
+def test_a_png_of_ours_byte_by_byte():
+    data = png.encode(np.array([[7, 8]], np.uint8))
+    assert data[:16] == b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+    assert data[16:29] == bytes([0, 0, 0, 2, 0, 0, 0, 1, 8, 0, 0, 0, 0])  # 2x1, 8 bits, grey
+    assert data[-12:] == b"\x00\x00\x00\x00IEND\xaeB`\x82"
+    assert zlib.decompress(data[41:-16]) == bytes([0, 7, 8])  # no filter, then the row

@@ -1,11 +1,13 @@
 """JSON from earlier runs: read, or refused in one line that names the file."""
 
+import dataclasses
 import json
+from typing import Any
 
 import pytest
 
 from records import jsonfile
-from records.jsonfile import UnreadableFile, read_json, read_object
+from records.jsonfile import UnreadableFile, WrongValue, read_json, read_object, read_value
 
 SCHEMA = {"complete": bool, "count": int, "seconds": float, "name": str, "rows": list, "settings": dict}
 GOOD = {"complete": True, "count": 3, "seconds": 2, "name": "a", "rows": [], "settings": {}, "more": None}
@@ -33,8 +35,9 @@ def test_an_object_with_its_schema(path):
         (b"[1]", r"expected an object, got \[1\]"),
         (b'"' + b"x" * 99 + b'"', 'expected an object, got "x{36}'),
         (b'{"version": 2}', "has version 2, and this program reads up to 1"),
-        (b'{"version": "1"}', 'version is "1", expected a whole number from 1'),
+        (b'{"version": "1"}', 'version is "1", expected a whole number'),
         (b'{"version": true}', "version is true"),
+        (b'{"version": 0}', "version is 0, expected 1 or more"),
         (b"{}", "complete is missing"),
     ],
 )
@@ -69,3 +72,42 @@ def test_no_file_and_too_large_a_file(path, monkeypatch):
     path.write_text("[1,2]")
     with pytest.raises(UnreadableFile, match="it was not written by digitwise"):
         read_json(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: float
+    names: tuple[str, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "kind, content, value",
+    [
+        (float, 2, 2.0),
+        (int | None, None, None),
+        (tuple[int, str], [1, "a"], (1, "a")),
+        (dict[str, Point], {"a": {"x": 1, "more": 2}}, {"a": Point(1.0)}),
+        (tuple[Point, ...], [{"x": 0.5, "names": ["b"]}], (Point(0.5, ("b",)),)),
+        (Any, [None], [None]),
+    ],
+)
+def test_a_value_is_of_its_type(kind, content, value):
+    read = read_value(kind, content)
+    assert read == value and type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    "kind, content, message",
+    [
+        (Point, {}, "at.x is missing"),
+        (Point, {"x": True}, "at.x is true, expected a number"),
+        (Point, {"x": 1, "names": ["a", 2]}, "at.names[1] is 2, expected text"),
+        (tuple[int, int], [1], "at is [1], expected 2 items"),
+        (dict[str, int], {"a": "b"}, 'at.a is "b", expected a whole number'),
+        (list, "x" * 99, f'at is "{"x" * 36}..., expected a list'),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named(kind, content, message):
+    with pytest.raises(WrongValue) as wrong:
+        read_value(kind, content, "at")
+    assert str(wrong.value) == message

@@ -36,7 +36,7 @@ def test_look_alikes_are_counted_both_ways_and_as_equal():
     labels = np.array([[zero, five], [o, five], [zero, zero], [zero, seven], [o, -1], [zero, -1]])
     decoded = np.array([[o, five], [zero, five], [zero, o], [o, five], [o, zero], [zero, -1]])
     found = lookalikes.compare(labels, decoded, metrics.confusion_counts(labels, decoded), alphabet)
-    # Right: the last. Right but for look-alikes: the first three. 7 for 5 is no look-alike, and nothing is no character.
+    # Right: the last. Right but for look-alikes: the first three. 7 for 5 is no look-alike; nothing is no character.
     zeros = LookAlikePair(("0", "O"), shown=(5, 2), taken_for_other=(3, 1))
     fives = LookAlikePair(("5", "S"), shown=(2, 0), taken_for_other=(0, 0))
     assert found.pairs == (zeros, fives)

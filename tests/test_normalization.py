@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from alexnet.averages import Averages
@@ -61,6 +62,7 @@ def test_training_follows_the_momentum_after_a_calibration():
     np.testing.assert_allclose(layer.moving_mean, [6.0])
 
 
+@pytest.mark.slow
 def test_calibration_on_two_devices(run_on_two_devices):
     printed = run_on_two_devices("""
 from alexnet.normalization import Calibration

@@ -17,7 +17,7 @@ from records.images import png
 from records.tfrecord.framing import read_records
 
 KILLS = int(os.environ.get("DIGITWISE_KILLS", 4))
-IMAGES = int(os.environ.get("DIGITWISE_IMAGES", 1500))
+IMAGES = int(os.environ.get("DIGITWISE_IMAGES", 600))
 
 
 def arguments(workdir, workers):
@@ -26,7 +26,7 @@ def arguments(workdir, workers):
         f"--num_images={IMAGES}",
         f"--workdir={workdir}",
         f"--workers={workers}",
-        "--images_per_shard=150",
+        "--images_per_shard=60",
     )
 
 

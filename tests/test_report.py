@@ -55,6 +55,8 @@ WRONG = shown("47", "41", ("4", "4", 0.75), ("7", "1", 0.5), key="a/2.png", conf
 MISSED = shown("407", "47", ("4", "4", 0.9), ("0", None, None), ("7", "7", 0.9), kind="JPEG")
 EXTRA = shown("4", "40", ("4", "4", 0.9), (None, "0", 0.6))
 
+pytestmark = pytest.mark.usefixtures("blank_plots")
+
 
 @pytest.fixture
 def readings():
@@ -324,7 +326,7 @@ def test_a_report_from_before_they_had_a_version_is_read():
     assert summary.seconds["train"] == 65.43
 
 
-SAYS_VALUE = "sequence_accuracy.value is '1', not of type float"
+SAYS_VALUE = 'sequence_accuracy.value is "1", expected a number'
 
 
 @pytest.mark.parametrize(
@@ -333,12 +335,12 @@ SAYS_VALUE = "sequence_accuracy.value is '1', not of type float"
         ({"format_version": 2}, "it is digitwise-report 2, this program reads digitwise-report 1"),
         ({"format": "digitwise-records"}, "it is digitwise-records 1, this program reads digitwise-report 1"),
         ({"checkpoint": {"folder": "a"}}, "checkpoint.step is missing"),
-        ({"checkpoint": {"folder": "a", "step": True}}, "checkpoint.step is 'True', not of type int"),
-        ({"claim": {"statements": [{"name": 3}]}}, "claim.statements[0].name is '3', not of type str"),
-        ({"records": []}, "records is '[]', not of type dict"),
+        ({"checkpoint": {"folder": "a", "step": True}}, "checkpoint.step is true, expected a whole number"),
+        ({"claim": {"statements": [{"name": 3}]}}, "claim.statements[0].name is 3, expected text"),
+        ({"records": []}, "records is [], expected an object"),
         ({"position_count": [1]}, "zip() argument 2 is shorter than argument 1"),
-        ({"position_interval": [[0.0], [0.0]]}, "position_interval[0] has 1 items, not 2"),
-        ({"seconds": None}, "seconds is 'None', not of type dict"),
+        ({"position_interval": [[0.0], [0.0]]}, "position_interval[0] is [0.0], expected 2 items"),
+        ({"seconds": None}, "seconds is null, expected an object"),
         ({"sequence_accuracy": {"value": "1", "count": 1, "right": 1, "low": 0, "high": 1}}, SAYS_VALUE),
     ],
 )
@@ -420,7 +422,8 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-def test_the_page_is_complete_in_itself(tmp_path, summary, readings):
+def test_the_page_is_complete_in_itself(tmp_path, summary, readings, monkeypatch):
+    monkeypatch.undo()  # with the real plots
     html_text = write(tmp_path, summary, readings, mistakes=[WRONG, MISSED, EXTRA], unsure=[RIGHT], right=[RIGHT])
     tags = Page(html_text).tags
     for tag, attributes in tags:

@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.config import TrainConfig
 from pipeline.model.checkpoints import Checkpoints
-from pipeline.model.fields import Fields
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import Best, Environment, TrainingState, ValidationResult
@@ -44,7 +43,7 @@ def test_a_state_of_version_1_is_read():
     records = TrainedRecords("stripes", state.provenance.records.fingerprint, 48, 16, SplitRule(0.25, 0.25))
     assert state.provenance.records == records and records.fingerprint.startswith("01ed6dc2")
     assert state.provenance.settings["learning_rate"] == 0.003 and state.provenance.augmentation == 0.0
-    assert state.provenance.drawn["noise_dots"] == 30
+    assert state.provenance.synthetic["noise_dots"] == 30
     (earlier,) = state.provenance.earlier
     assert earlier.fingerprint.startswith("64fa4959") and earlier.split == SplitRule(0.25, 0.25)
     assert state.environment == Environment(1, 2, "2.21.0", "3.15.1")
@@ -89,12 +88,12 @@ def test_a_spec_that_cannot_be_built_is_refused(changes, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"version": 2}, "^the model's spec has version 2, this program reads up to 1$"),
-        ({"network": 3}, "^the model's spec: 'network' is 3, not a text$"),
-        ({"max_length": True}, "^the model's spec: 'max_length' is True, not a whole number$"),
-        ({"max_length": 2.5}, "^the model's spec: 'max_length' is 2.5, not a whole number$"),
-        ({"image_shape": [16, 32]}, r"^the model's spec: 'image_shape' is \[16, 32\], not height, width and channels$"),
-        ({"dropout": "much"}, "^the model's spec: 'dropout' is 'much', not a number$"),
+        ({"version": 2}, "^spec has version 2, this program reads up to 1$"),
+        ({"network": 3}, "^spec.network is 3, expected text$"),
+        ({"max_length": True}, "^spec.max_length is true, expected a whole number$"),
+        ({"max_length": 2.5}, "^spec.max_length is 2.5, expected a whole number$"),
+        ({"image_shape": [16, 32]}, r"^spec.image_shape is \[16, 32\], expected 3 items$"),
+        ({"dropout": "much"}, '^spec.dropout is "much", expected a number$'),
     ],
 )
 def test_a_spec_with_fields_of_other_kinds_is_refused(changes, message):
@@ -105,11 +104,11 @@ def test_a_spec_with_fields_of_other_kinds_is_refused(changes, message):
 @pytest.mark.parametrize(
     "name, value, message",
     [
-        ("version", 3, "^the training's state has version 3, this program reads up to 2$"),
-        ("num_steps", None, "^the training's state: 'num_steps' is None, not a whole number$"),
-        ("best", {"step": 1, "count": 2}, "^the best step has no 'sequence_accuracy'$"),
-        ("environment", [], r"^the training's state: 'environment' is \[\], not a JSON object$"),
-        ("provenance", {"train": {}}, "^the training's origin has no 'records'$"),
+        ("version", 3, "^state has version 3, this program reads up to 2$"),
+        ("num_steps", None, "^state.num_steps is null, expected a whole number$"),
+        ("best", {"step": 1, "count": 2}, "^best.sequence_accuracy is missing$"),
+        ("environment", [], r"^state.environment is \[\], expected an object$"),
+        ("provenance", {"train": {}}, "^provenance.records is missing$"),
     ],
 )
 def test_a_state_with_fields_of_other_kinds_is_refused(name, value, message):
@@ -117,16 +116,9 @@ def test_a_state_with_fields_of_other_kinds_is_refused(name, value, message):
         TrainingState.from_json({**FULL.to_json(), name: value})
 
 
-def test_a_long_value_is_cut_short():
-    with pytest.raises(DigitwiseError, match=r"^it: 'name' is \[0, 1, .{50,56}\.\.\., not a text$"):
-        Fields({"name": list(range(1000))}, "it").text("name")
-    with pytest.raises(DigitwiseError, match="^it is 3, not a JSON object$"):
-        Fields(3, "it")
-
-
 def test_a_checkpoint_whose_state_cannot_be_used_is_named(tmp_path):
     Checkpoints(tmp_path).save(5, {}, dataclasses.replace(FULL, num_steps="many"))
-    with pytest.raises(DigitwiseError, match=r"step-00000005\.json: the training's state: 'num_steps' is 'many', not"):
+    with pytest.raises(DigitwiseError, match=r"step-00000005\.json: state.num_steps is \"many\", expected"):
         Checkpoints(tmp_path).load(5)
 
 

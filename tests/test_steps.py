@@ -17,6 +17,8 @@ from pipeline.training.schedule import LOOK_STEPS
 from pipeline.training.steps import Steps, position_counts
 from tests.training_fixtures import SPEC, make_records, settings_for_tests
 
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):

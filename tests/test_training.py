@@ -24,6 +24,7 @@ from pipeline.training.validation import Sample, Validation, Validator
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords, DigitwiseError
+from tests.tiny_network import PARAMETERS
 from tests.training_fixtures import (
     assert_same_bits,
     final_arrays,
@@ -33,6 +34,8 @@ from tests.training_fixtures import (
     start_training,
     wait_for_step,
 )
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 KILL_ROUNDS = int(os.environ.get("DIGITWISE_KILL_ROUNDS", "2"))
 KILLED_SAVES = int(os.environ.get("DIGITWISE_KILLED_SAVES", "2"))
@@ -74,14 +77,16 @@ def finished(one_epoch, tmp_path):
     return Workdir(shutil.copytree(one_epoch[0].root, tmp_path / "finished"))
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+@pytest.fixture(scope="session")
+def undisturbed(shared_folder):
     """The arrays that a training ends in which nobody stops, and which saves at validations only."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    make_records(folder / "records")
-    code, output = finish(start_training(folder, dropout=0.5, checkpoint_seconds=1e6))
-    assert code == 0, output
-    return final_arrays(folder)
+
+    def run(folder):
+        make_records(folder / "records")
+        code, output = finish(start_training(folder, dropout=0.5, checkpoint_seconds=1e6))
+        assert code == 0, output
+
+    return final_arrays(shared_folder("undisturbed", run))
 
 
 def start(work, **options):
@@ -117,7 +122,7 @@ def test_what_a_training_leaves(two_epochs):
     rows = [json.loads(line) for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], "loss" in row) for row in rows] == [(6, False), (10, True), (12, False)]
     assert all(list((work.logs / part).glob("events.out.tfevents.*")) for part in ("train", "validation"))
-    assert "alexnet: 204,460 parameters" in (work.logs / "network.svg").read_text()
+    assert f"alexnet: {PARAMETERS:,} parameters" in (work.logs / "network.svg").read_text()
 
 
 @pytest.mark.slow

@@ -190,18 +190,18 @@ class TestPlan:
         assert self.plan(manifest, state, precision="auto").spec.precision == "bfloat16"
 
     def test_the_checkpoint_remembers_how_strongly_images_are_varied(self, manifest):
-        def strength(asked, before=None, num_drawn=0):
+        def strength(asked, before=None, num_synthetic=0):
             found = None
             if before is not None:
                 found = make_state()
                 found = dataclasses.replace(
                     found, provenance=Provenance({"augmentation": before}, found.provenance.records)
                 )
-            return augmentation_for(TrainConfig(augmentation=asked), found, manifest, num_drawn)
+            return augmentation_for(TrainConfig(augmentation=asked), found, manifest, num_synthetic)
 
         assert [strength(0.5), strength(None)] == [0.5, 1.0]
         assert [strength(None, 0.3), strength(0.5, 0.3)] == [0.3, 0.5]
-        assert strength(None, num_drawn=TrainConfig().batch_size) == 0.0
+        assert strength(None, num_synthetic=TrainConfig().batch_size) == 0.0
 
     def test_few_examples_are_varied(self):
         assert [strength_for(count) for count in (1, 9_999, 10_000)] == [1.0, 1.0, 0.0]

@@ -203,7 +203,9 @@ def _main(arguments):
     from pipeline.training.train import train
     from pipeline.workdir import Workdir
     from records.errors import DigitwiseError
+    from tests import tiny_network
 
+    tiny_network.install()
     config = RunConfig(
         stages=("train",),
         workdir=arguments["workdir"],

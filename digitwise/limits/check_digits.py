@@ -46,7 +46,7 @@ class Pure:
     `last` is one more character, for the value `radix` or above, that only the last place can have.
     """
 
-    def __init__(self, modulus: int, radix: int, characters: str, last: str = ""):
+    def __init__(self, modulus: int, radix: int, characters: str, last: str = "") -> None:
         self.modulus, self.radix, self.characters, self.last = modulus, radix, characters, last
 
     def start(self) -> Hashable:
@@ -68,7 +68,7 @@ class Pure:
 class Hybrid:
     """ISO 7064's hybrid systems, such as MOD 11,10: sums modulo M and products modulo M + 1 in turn."""
 
-    def __init__(self, characters: str):
+    def __init__(self, characters: str) -> None:
         self.modulus, self.characters = len(characters), characters
 
     def start(self) -> Hashable:

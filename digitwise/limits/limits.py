@@ -2,7 +2,7 @@
 
 limits = Limits(pattern=r"[A-Z]{2}\\d{4}", check_digit="luhn")
 compiled = limits.compile(alphabet, min_length=4, max_length=6)
-fit = compiled.read_positions(log_probabilities)      # or read_columns for ctc; None where no code that fits exists
+fit = compiled.read_positions(log_probabilities)      # read_columns for ctc; None if no code that fits is possible
 """
 
 import dataclasses

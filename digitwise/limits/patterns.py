@@ -100,7 +100,7 @@ class _Nfa:
 
 
 class _Builder:
-    def __init__(self, pattern: str, flags: int):
+    def __init__(self, pattern: str, flags: int) -> None:
         self.pattern = pattern
         self.nfa = _Nfa()
         self.nfa.flags = flags
@@ -148,13 +148,13 @@ class _Builder:
 
     def _repeat(self, repeat: tuple[int, Any, Sequence[Part]], begin: int) -> int:
         least, most, inside = repeat
-        endless = most is sre.MAXREPEAT
-        if least > MAX_REPEAT or (not endless and most > MAX_REPEAT):
+        unlimited = most is sre.MAXREPEAT
+        if least > MAX_REPEAT or (not unlimited and most > MAX_REPEAT):
             raise self._refused(f"more than {MAX_REPEAT:,} repeats")
         for _ in range(least):
             begin = self._sequence(inside, begin)
         end = self.nfa.new_state()
-        if endless:
+        if unlimited:
             again = self.nfa.new_state()
             self.nfa.silent[begin].append(again)
             self.nfa.silent[self._sequence(inside, again)].append(again)

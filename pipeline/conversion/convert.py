@@ -47,7 +47,7 @@ def convert(
 ) -> bool:
     """Serializes the source that the settings name; the result is whether there was anything to do.
 
-    `rule` splits the codes where that is not as the settings say. `images_of` is the Workdir of drawn images, where
+    `rule` splits the codes where that is not as the settings say. `images_of` is the Workdir of generated images, where
     that is another one; `reader` says what it is that reads no other codes than these.
     """
     began = time.monotonic()

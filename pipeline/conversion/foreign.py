@@ -91,8 +91,8 @@ def _settled(looks: list[Look], asked: str, workdir: Workdir) -> list[Look]:
         looks = [take_likely("records", look, path) for look, path in zip(looks, paths, strict=True)]
     open_lines = [open_question(look, question) for look in looks for question in look.questions]
     if open_lines:
-        drawn = "--stage=inspect draws each of these readings"
-        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(looks), drawn]))
+        hint = "--stage=inspect draws each of these readings"
+        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(looks), hint]))
     for look in looks:
         for line in look.image.evidence[:1] + look.text.evidence[-1:]:
             print(f"records: {look.listing.entry}: {printable(line, 1000)}")

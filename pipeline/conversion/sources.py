@@ -38,8 +38,8 @@ class CodeSource:
     left_out: tuple[str, ...] = ()
 
     @classmethod
-    def drawn(cls, source: Source, settings: dict[str, Any]) -> "CodeSource":
-        """From the settings with which images were, or will be, drawn."""
+    def synthetic(cls, source: Source, settings: dict[str, Any]) -> "CodeSource":
+        """From the settings with which images were, or will be, generated."""
         drawing = settings["drawing"]
         lengths, size = tuple(drawing["code_length"]), tuple(drawing["image_size"])
         return cls(source, settings, drawing["alphabet"], lengths, size, tuple(map(tuple, drawing["fonts"])))
@@ -72,16 +72,16 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
         return CodeSource.held(foreign_source(probes, config, workdir), "records", config.code)
     if records.source == "synthetic":
         source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
-        return CodeSource.drawn(source, source.identity())
+        return CodeSource.synthetic(source, source.identity())
     if records.images:
         folder = LabeledFolder(records.images, records.label_pattern)
         return dataclasses.replace(CodeSource.held(folder, "folder", config.code), left_out=tuple(folder.left_out()))
-    drawn = read_settings(workdir.images)
-    if not drawn:
+    stored = read_settings(workdir.images)
+    if not stored:
         raise DigitwiseError(
             f"{workdir.images} has no images: run --stage=generate first, "
             "give a folder of your own with --images, or draw straight into records with --source=synthetic"
         )
-    if not drawn["complete"]:
+    if not stored["complete"]:
         raise DigitwiseError(f"{workdir.images} is not finished: run --stage=generate again to continue")
-    return CodeSource.drawn(LabeledFolder(str(workdir.images)), drawn["settings"])
+    return CodeSource.synthetic(LabeledFolder(str(workdir.images)), stored["settings"])

@@ -95,8 +95,7 @@ def draw_piece(piece):
     digest = hashlib.sha256()
     with atomic_directory(piece.folder) as folder:
         for index in piece.indices:
-            key = image_key(index, piece.source.drawing.text(index), piece.source.named_by_code)
-            data = piece.source.load(key)
+            key, data = piece.source.file(index)
             name = os.path.basename(key)
             (folder / name).write_bytes(data)
             _add(digest, name, data)

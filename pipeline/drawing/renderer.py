@@ -1,4 +1,4 @@
-"""Synthetic images of codes, drawn by the captcha package; image i is a function of the settings and i alone.
+"""Synthetic images of codes, as the captcha package draws them; image i is a function of the settings and i alone.
 
 source = SyntheticSource(Drawing.of(CodeConfig(), DrawingConfig()), num_images=100)
 for key, text in source.rows(): png = source.load(key)
@@ -12,8 +12,8 @@ import importlib.metadata
 import os
 import pathlib
 import random
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self, TypeVar
 
 import captcha.image
 import numpy as np
@@ -22,10 +22,13 @@ from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.config import CodeConfig, DrawingConfig
+from pipeline.drawing.fast import SeededDraws, Way, way_of
 from records.errors import DigitwiseError
+from records.images import png
 from records.images.files import encode, in_mode
 
 IMAGES_PER_FOLDER = 500
+T = TypeVar("T")
 _DRAWS_OF_A_BEND = 7  # one for the angle, two for how far, four for the corners
 
 
@@ -35,18 +38,18 @@ class Draws:
     The key is hashed, and only getrandbits is used, which gives the same bits on every version of Python.
     """
 
-    def __init__(self, seed, index):
-        digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=16).digest()
-        self.randbits = random.Random(int.from_bytes(digest, "big")).getrandbits
+    def __init__(self, seed: int | str, index: int) -> None:
+        self.digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=16).digest()
+        self.randbits = random.Random(int.from_bytes(self.digest, "big")).getrandbits
 
-    def randbelow(self, limit):
+    def randbelow(self, limit: int) -> int:
         bits = limit.bit_length()
         value = self.randbits(bits)
         while value >= limit:
             value = self.randbits(bits)
         return value
 
-    def choice(self, sequence):
+    def choice(self, sequence: Sequence[T]) -> T:
         return sequence[self.randbelow(len(sequence))]
 
 
@@ -70,7 +73,7 @@ class Drawing:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything that decides the bytes of an image except its number; stored beside images and records."""
+        """Everything that decides the pixels of an image except its number; stored beside images and records."""
         return {
             "alphabet": self.alphabet,
             "code_length": list(self.lengths),
@@ -84,28 +87,35 @@ class Drawing:
         """[(file name, sha256)] in order: two fonts may share a name, and a font given twice is used twice as often."""
         return [(os.path.basename(font), file_hash(font)) for font in self.fonts]
 
-    def text(self, index):
-        """The code of image `index`."""
-        return self._text(Draws(self.config.seed, index))
+    @property
+    def code(self) -> CodeConfig:
+        return CodeConfig(self.alphabet, self.lengths, self.size)
 
-    def image(self, index):
+    def text(self, index: int) -> str:
+        """The code of image `index`."""
+        return self.start(index)[0]
+
+    def image(self, index: int) -> Image.Image:
         """The image of number `index`, in RGB."""
         return self.draw(Draws(self.config.seed, index))[1]
 
-    def draw(self, draws, wanted=None):
-        """(text, image in RGB) from `draws`: the first code that is `wanted`, or simply the first."""
-        text = self._text(draws)
-        while wanted and not wanted(text):
-            text = self._text(draws)
-        with _drawing_from(draws):
-            image = _captcha_of(self).generate_image(
-                text,
-                bg_color=self.config.background,
-                fg_color=self.config.foreground,
-            )
-        return text, in_mode(image, 3)
+    def encoded(self, image: Image.Image) -> bytes:
+        """The bytes of the image's file."""
+        return encode(image) if self.config.renderer == "captcha" else png.encode(np.asarray(image))
 
-    def _text(self, draws):
+    def draw(self, draws: Draws, wanted: Callable[[str], bool] | None = None) -> tuple[str, Image.Image]:
+        """(text, image in RGB) from `draws`: the first code that is `wanted`, or simply the first."""
+        text, tries = self._text(draws), 1
+        while wanted and not wanted(text):
+            text, tries = self._text(draws), tries + 1
+        return text, _way_of(self).draw(draws, text, tries)
+
+    def start(self, index: int) -> tuple[str, Draws]:
+        """(code, the draws that come after it) of image `index`."""
+        draws = Draws(self.config.seed, index)
+        return self._text(draws), draws
+
+    def _text(self, draws: Draws) -> str:
         least, most = self.lengths
         length = least + draws.randbelow(most - least + 1)
         return "".join(draws.choice(self.alphabet) for _ in range(length))
@@ -114,11 +124,11 @@ class Drawing:
 class Captcha(ImageCaptcha):
     """The captcha package's own drawing, with its constants as settings."""
 
-    def __init__(self, drawing):
+    def __init__(self, drawing: Drawing) -> None:
         config = drawing.config
         width, height = drawing.size
         super().__init__(width, height, fonts=list(drawing.fonts), font_sizes=config.font_sizes)
-        self.character_rotate = config.rotation
+        self.character_rotate = config.rotation  # type: ignore[assignment]
         self.character_warp_dx, self.character_warp_dy = self._warp = config.warp_x, config.warp_y
         self.word_offset_dx = config.overlap
         # The package leaves out a space where a draw is above its figure, which is so the chance of no space.
@@ -158,10 +168,12 @@ class Captcha(ImageCaptcha):
         self.character_warp_dx = (width * low_x, width * low_x + high_x - low_x)
         self.character_warp_dy = (height * low_y, height * low_y + high_y - low_y)
 
-    def create_noise_dots(self, image, color, width=3, number=None):
+    def create_noise_dots(  # type: ignore[override]  # the package calls it on the class and on the object
+        self, image: Image.Image, color: Any, width: int = 3, number: int | None = None
+    ) -> Image.Image:
         return ImageCaptcha.create_noise_dots(image, color, width, self._dots if number is None else number)
 
-    def create_noise_curve(self, image, color):
+    def create_noise_curve(self, image: Image.Image, color: Any) -> Image.Image:  # type: ignore[override]
         for _ in range(self._curves):
             if self._as_of_old:
                 _draw_long_curve(image, color)
@@ -195,13 +207,21 @@ class SyntheticSource:
             yield image_key(index, text, self.named_by_code), text
 
     def load(self, key: str) -> bytes:
-        return encode(self.drawing.image(key_index(key)))
+        return self.drawing.encoded(self.drawing.image(key_index(key)))
+
+    def file(self, index: int) -> tuple[str, bytes]:
+        """(key, bytes) of the file of image `index`."""
+        text, image = self.drawing.draw(Draws(self.drawing.config.seed, index))
+        return image_key(index, text, self.named_by_code), self.drawing.encoded(image)
 
     def name(self, key: str) -> str:
         return f"synthetic image {key_index(key)}"
 
     def identity(self) -> dict[str, Any]:
-        """What decides the images: two sources with equal identities draw equal bytes."""
+        """What decides the images: two sources with equal identities draw equal pixels.
+
+        Files of the same pixels differ between renderers, as PNG can be compressed in several ways.
+        """
         return {"num_images": self.num_images, "drawing": self.drawing.settings, "versions": versions()}
 
     @functools.cached_property
@@ -209,26 +229,26 @@ class SyntheticSource:
         return is_safe_in_names(self.drawing.alphabet)
 
 
-def image_key(index, text, named_by_code):
+def image_key(index: int, text: str, named_by_code: bool) -> str:
     """`00003/4071_0001742.png`: the folder, the code where its characters allow it, and the number."""
     code = f"{text}_" if named_by_code else ""
     return f"{folder_name(index // IMAGES_PER_FOLDER)}/{code}{index:07d}.png"
 
 
-def key_index(key):
+def key_index(key: str) -> int:
     return int(pathlib.PurePosixPath(key).stem.rsplit("_", 1)[-1])
 
 
-def folder_name(number):
+def folder_name(number: int) -> str:
     return f"{number:05d}"
 
 
-def is_safe_in_names(alphabet):
+def is_safe_in_names(alphabet: str) -> bool:
     """Whether codes may stand in file names everywhere: a code must never become a path."""
     return alphabet.isascii() and alphabet.isalnum()
 
 
-def check_font(path, alphabet):
+def check_font(path: str, alphabet: str) -> None:
     """Raises where a font cannot draw a character: it would show the same empty box for each that is missing."""
     try:
         font = ImageFont.truetype(path, 32)
@@ -242,36 +262,52 @@ def check_font(path, alphabet):
         raise DigitwiseError(f"--fonts={path}: the font has no glyph for {len(missing)} of the alphabet: {shown}")
 
 
-def file_hash(path):
+def file_hash(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def versions():
+def versions() -> dict[str, str]:
     """The versions that drawn pixels depend on."""
     return {
         "captcha": importlib.metadata.version("captcha"),
         "pillow": importlib.metadata.version("pillow"),
-        "freetype": PIL.features.version("freetype2"),
+        "freetype": PIL.features.version("freetype2") or "",
         "numpy": np.__version__,
     }
 
 
-def _glyph(font, character):
+def _glyph(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int], bytes]:
     mask = font.getmask(character)
     return mask.size, bytes(mask)
 
 
+class PackageWay:
+    """Draws with the captcha package's own code."""
+
+    def __init__(self, drawing: Drawing) -> None:
+        self._captcha = Captcha(drawing)
+        self._colors = {"bg_color": drawing.config.background, "fg_color": drawing.config.foreground}
+
+    def draw(self, draws: SeededDraws, text: str, _tries: int = 1) -> Image.Image:
+        with _drawing_from(draws):
+            image = self._captcha.generate_image(text, **self._colors)
+        return in_mode(image, 3)
+
+
 @functools.lru_cache(maxsize=4)
-def _captcha_of(drawing):
-    return Captcha(drawing)
+def _way_of(drawing: Drawing) -> Way:
+    package = PackageWay(drawing)
+    if drawing.config.renderer == "captcha":
+        return package
+    return way_of(drawing.code, drawing.config, drawing.fonts, package, drawing.start)
 
 
 @contextlib.contextmanager
-def _drawing_from(draws):
+def _drawing_from(draws: SeededDraws) -> Iterator[None]:
     """Every draw of the captcha package comes from its name `secrets`: for one thread of a process at a time."""
     original = captcha.image.secrets
-    captcha.image.secrets = draws
+    captcha.image.secrets = draws  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from alexnet.attention import CountingAttention
 from digitwise.metadata import ModelMetadata
-from digitwise.onnx_network import INPUT
+from digitwise.onnx_network import INPUT, LOOKED
 
 _WHITE = 255
 _BITS_OFFSET = 24  # in the header of a PNG
@@ -32,12 +33,16 @@ class ReadingGraph(tf.Module):
         readout: Readout,
         clean: Callable[[tf.Tensor], tf.Tensor],
         metadata: ModelMetadata,
-    ):
+    ) -> None:
         super().__init__(name="digitwise")
         self.network = network
         self.metadata = metadata
         self.readout = readout
         self._clean = clean
+        attention = [layer for layer in network.layers if isinstance(layer, CountingAttention)]
+        self._attention = attention[0] if attention else None
+        # One pass gives the logits, and the columns that the attention looks at.
+        self._pass = keras.Model(network.input, [network.output, attention[0].input]) if attention else network
         shape = metadata.shape
         pixels = tf.TensorSpec([None, shape.height, shape.width, shape.channels], tf.uint8, name=INPUT)
         self.read = tf.function(self._read, input_signature=[pixels], autograph=False)
@@ -50,10 +55,16 @@ class ReadingGraph(tf.Module):
         return ReadingGraph(self.network, self.readout, self._clean, metadata)
 
     def _read(self, images: tf.Tensor) -> Mapping[str, tf.Tensor]:
-        """The outputs of every exported file."""
-        logits = self.network(self._clean(images), training=False) / self.metadata.temperature
+        """The outputs of every exported file; where the network has an attention, its shares [batch, positions,
+        columns] too."""
+        passed, looked = self._pass(self._clean(images), training=False), {}
+        if self._attention is not None:
+            passed, columns = passed
+            looked = {LOOKED: tf.transpose(self._attention.shares(columns), [0, 2, 1])}
+        logits = passed / self.metadata.temperature
         decoded = self.readout.decode(logits)
         return {
+            **looked,
             "label_ids": decoded.label_ids,
             "probabilities": decoded.probabilities,
             "confidence": decoded.confidence,

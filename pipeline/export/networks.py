@@ -9,11 +9,13 @@ import pathlib
 import threading
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from digitwise.images import Pixels
 from digitwise.metadata import ModelMetadata
-from digitwise.onnx_network import INPUT
+from digitwise.onnx_network import INPUT, LOOKED
 from digitwise.reader import Outputs
 from pipeline.export.graph import ReadingGraph
 from records.errors import DigitwiseError
@@ -26,7 +28,7 @@ METADATA_ENDING = ".json"  # beside a LiteRT file
 class GraphNetwork:
     """The graph itself, before it is exported: what the files are compared with."""
 
-    def __init__(self, graph: ReadingGraph):
+    def __init__(self, graph: ReadingGraph) -> None:
         self._graph = graph
 
     @property
@@ -36,9 +38,14 @@ class GraphNetwork:
     def run(self, images: Pixels) -> Outputs:
         return _outputs(self._graph.read(tf.constant(images)))
 
+    def looks(self, images: Pixels) -> npt.NDArray[np.float32] | None:
+        """How much each position of the code looks at each column; None where the network has no attention."""
+        looked = self._graph.read(tf.constant(images)).get(LOOKED)
+        return None if looked is None else looked.numpy()
+
 
 class SavedModelNetwork:
-    def __init__(self, path: "str | os.PathLike[str]"):
+    def __init__(self, path: "str | os.PathLike[str]") -> None:
         folder = pathlib.Path(path)
         self.metadata = read_metadata(folder / METADATA_FILE)
         self._model = tf.saved_model.load(os.fspath(folder))  # the signature is gone when this is
@@ -51,7 +58,7 @@ class SavedModelNetwork:
 class LiteRtNetwork:
     """The interpreter is made for one thread at a time."""
 
-    def __init__(self, path: "str | os.PathLike[str]", threads: int = 1):
+    def __init__(self, path: "str | os.PathLike[str]", threads: int = 1) -> None:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:

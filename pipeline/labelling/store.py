@@ -34,7 +34,7 @@ class AlreadyLabelled(DigitwiseError):
 
 
 class LabelStore:
-    def __init__(self, folder: "str | os.PathLike[str]"):
+    def __init__(self, folder: "str | os.PathLike[str]") -> None:
         self.folder = pathlib.Path(folder)
         self._path = self.folder / LABELS_FILE
         self._marker = self.folder / _UNFINISHED

@@ -1,4 +1,4 @@
-"""How much memory a process may still use."""
+"""How much memory a process may still use, and how much this one uses."""
 
 import os
 import pathlib
@@ -27,6 +27,14 @@ def total_memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def own_memory() -> int:
+    """Bytes of this process that are in memory; 0 where the system does not say."""
+    try:
+        return int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _free_of_machine() -> int:

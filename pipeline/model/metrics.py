@@ -10,11 +10,18 @@
 import collections
 import dataclasses
 import itertools
-from typing import NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from alexnet.labels import PADDING
+
+# (item or None, item or None, place in the second or None) for each step from one code to another.
+Aligned = tuple[Any, Any, int | None]
+# How often (label, decoded) occurred.
+Confusion = collections.Counter[tuple[int | None, int | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Accuracy:
         return cls(right / count, count, right, low, high)
 
 
-class Pair(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Pair:
     """`count` of the `total` times that `label` stood in a code it was read as `decoded`; None is no character."""
 
     label: int | None
@@ -43,7 +51,8 @@ class Pair(NamedTuple):
     total: int
 
 
-class Coverage(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Coverage:
     """Reading only what has at least `threshold` confidence: the share that is read, and how much of that is wrong."""
 
     threshold: float
@@ -52,20 +61,22 @@ class Coverage(NamedTuple):
     wrong: int
 
     @property
-    def error(self):
+    def error(self) -> float:
         return self.wrong / self.count if self.count else float("nan")
 
 
-def same_width(label_ids, decoded_ids):
+def same_width(label_ids: ArrayLike, decoded_ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both arrays with as many positions as the wider one has."""
-    label_ids, decoded_ids = np.asarray(label_ids), np.asarray(decoded_ids)
-    width = max(label_ids.shape[1], decoded_ids.shape[1])
-    return tuple(
-        np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PADDING) for ids in (label_ids, decoded_ids)
-    )
+    labels, decoded = np.asarray(label_ids), np.asarray(decoded_ids)
+    width = max(labels.shape[1], decoded.shape[1])
+    return _widened(labels, width), _widened(decoded, width)
 
 
-def position_counts(label_ids, decoded_ids):
+def _widened(ids: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(ids, ((0, 0), (0, width - ids.shape[1])), constant_values=PADDING)
+
+
+def position_counts(label_ids: ArrayLike, decoded_ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """(right, counted) per position: a missing and an extra character are wrong, nothing counts behind both ends."""
     label_ids, decoded_ids = same_width(label_ids, decoded_ids)
     counted = (label_ids != PADDING) | (decoded_ids != PADDING)
@@ -73,19 +84,21 @@ def position_counts(label_ids, decoded_ids):
     return right.sum(axis=0), counted.sum(axis=0)
 
 
-def position_accuracy(label_ids, decoded_ids):
+def position_accuracy(label_ids: ArrayLike, decoded_ids: ArrayLike) -> np.ndarray:
     """The share of right characters at each position; nan where no code has one."""
     right, counted = position_counts(label_ids, decoded_ids)
-    return np.divide(right, counted, out=np.full(len(counted), np.nan), where=counted > 0)
+    shares: np.ndarray = np.divide(right, counted, out=np.full(len(counted), np.nan), where=counted > 0)
+    return shares
 
 
-def sequence_right(label_ids, decoded_ids):
+def sequence_right(label_ids: ArrayLike, decoded_ids: ArrayLike) -> np.ndarray:
     """For each code whether all of it is right: bool [count]."""
     label_ids, decoded_ids = same_width(label_ids, decoded_ids)
-    return (label_ids == decoded_ids).all(axis=1)
+    right: np.ndarray = (label_ids == decoded_ids).all(axis=1)
+    return right
 
 
-def sequence_accuracy(label_ids, decoded_ids):
+def sequence_accuracy(label_ids: ArrayLike, decoded_ids: ArrayLike) -> float:
     """The share of codes of which every character is right, and none is missing or too many."""
     right = sequence_right(label_ids, decoded_ids)
     return float(right.mean()) if len(right) else float("nan")
@@ -99,7 +112,7 @@ def length_accuracy(label_ids: np.ndarray, decoded_ids: np.ndarray) -> dict[int,
     return {length: Accuracy.of(int(group.sum()), len(group)) for length, group in groups.items()}
 
 
-def wilson_interval(successes, count, z=1.96):
+def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float, float]:
     """(low, high) of a share: Wilson's score interval, which stays inside 0..1 and does not vanish at 0 or `count`."""
     if not count:
         return 0.0, 1.0
@@ -112,13 +125,13 @@ def wilson_interval(successes, count, z=1.96):
     return float(low), float(high)
 
 
-def chance(num_classes, min_length, max_length):
+def chance(num_classes: int, min_length: int, max_length: int) -> tuple[float, float]:
     """(position, sequence): how often a guess among all characters, and among all codes of these lengths, is right."""
     codes = sum(num_classes**length for length in range(min_length, max_length + 1))
     return 1 / num_classes, 1 / codes
 
 
-def most_frequent_share(label_ids):
+def most_frequent_share(label_ids: ArrayLike) -> list[float]:
     """At each position the accuracy of always giving the most frequent character; nan where no code has one."""
     shares = []
     for ids in np.asarray(label_ids).T:
@@ -127,7 +140,7 @@ def most_frequent_share(label_ids):
     return shares
 
 
-def align(label, decoded):
+def align(label: Sequence[Any], decoded: Sequence[Any]) -> list[Aligned]:
     """[(label or None, decoded or None, place in decoded or None)]: what was read as what.
 
     Codes of one length are compared place by place; else by the fewest changes, so that one missing character does
@@ -137,7 +150,7 @@ def align(label, decoded):
         return [(a, b, place) for place, (a, b) in enumerate(zip(label, decoded))]
     costs = _edit_costs(label, decoded)
     row, column = len(label), len(decoded)
-    steps = []
+    steps: list[Aligned] = []
     while row or column:
         differ = row and column and label[row - 1] != decoded[column - 1]
         if row and column and costs[row][column] == costs[row - 1][column - 1] + differ:
@@ -152,7 +165,8 @@ def align(label, decoded):
     return steps[::-1]
 
 
-def _edit_costs(label, decoded):
+def _edit_costs(label: Sequence[Any], decoded: Sequence[Any]) -> list[list[int]]:
+    """Levenshtein distances: [row][column] is the cost of turning the first `row` items into the first `column`."""
     costs = [list(range(len(decoded) + 1))]
     for row, a in enumerate(label, 1):
         line = [row]
@@ -162,29 +176,30 @@ def _edit_costs(label, decoded):
     return costs
 
 
-def confusion_counts(label_ids, decoded_ids):
+def confusion_counts(label_ids: ArrayLike, decoded_ids: ArrayLike) -> Confusion:
     """Counter of (label, decoded) over all characters; None is a missing or an extra character."""
     label_ids, decoded_ids = same_width(label_ids, decoded_ids)
+    # Codes of equal length are compared place by place, all at once; only the others need to be aligned one by one.
     lengths_equal = (label_ids != PADDING).sum(axis=1) == (decoded_ids != PADDING).sum(axis=1)
     present = label_ids[lengths_equal] != PADDING
     pairs = np.stack([label_ids[lengths_equal][present], decoded_ids[lengths_equal][present]], axis=1)
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
-    confusion = collections.Counter({(int(a), int(b)): int(count) for (a, b), count in zip(kinds, counts)})
+    confusion: Confusion = collections.Counter({(int(a), int(b)): int(count) for (a, b), count in zip(kinds, counts)})
     for label, decoded in zip(label_ids[~lengths_equal].tolist(), decoded_ids[~lengths_equal].tolist()):
         confusion.update((a, b) for a, b, _ in align(_trimmed(label), _trimmed(decoded)))
     return confusion
 
 
-def confused_pairs(confusion, most=10):
+def confused_pairs(confusion: Confusion, most: int = 10) -> list[Pair]:
     """The most frequent mistakes, as Pairs; equal counts by the share of their character."""
-    totals = collections.Counter()
+    totals: collections.Counter[int | None] = collections.Counter()
     for (label, _), count in confusion.items():
         totals[label] += count
     pairs = [Pair(a, b, count, totals[a]) for (a, b), count in confusion.items() if a != b]
     return sorted(pairs, key=lambda pair: (-pair.count, pair.total, _order(pair.label), _order(pair.decoded)))[:most]
 
 
-def coverage_curve(confidence, right, most=500):
+def coverage_curve(confidence: ArrayLike, right: ArrayLike, most: int = 500) -> list[Coverage]:
     """Coverage at falling thresholds, from reading least to reading all; equal confidences are read together."""
     order = np.argsort(-np.asarray(confidence), kind="stable")
     confidence, right = np.asarray(confidence)[order], np.asarray(right)[order]
@@ -198,29 +213,32 @@ def coverage_curve(confidence, right, most=500):
     ]
 
 
-def coverage_at(confidence, right, threshold):
+def coverage_at(confidence: ArrayLike, right: ArrayLike, threshold: float) -> Coverage:
     """The Coverage of reading only what has at least `threshold` confidence."""
     read = np.asarray(confidence) >= threshold
     share = float(read.mean()) if len(read) else 0.0
     return Coverage(threshold, share, int(read.sum()), int((read & ~np.asarray(right)).sum()))
 
 
-def class_gaps(classes):
+def class_gaps(classes: Mapping[str, Sequence[Mapping[str, int]]]) -> dict[str, list[tuple[int, list[str]]]]:
     """{name: [(place from 1, what others show there and this one never)]} of {name: [{character: count}]}."""
-    everywhere = [sorted(set().union(*counts)) for counts in itertools.zip_longest(*classes.values(), fillvalue={})]
+    nothing: Mapping[str, int] = {}
+    everywhere = [sorted(set().union(*at)) for at in itertools.zip_longest(*classes.values(), fillvalue=nothing)]
     gaps = {}
     for name, by_place in classes.items():
+        padded = [*by_place, *[nothing] * (len(everywhere) - len(by_place))]
         missing = (
             (place, [c for c in known if c not in counts])
-            for place, (known, counts) in enumerate(itertools.zip_longest(everywhere, by_place, fillvalue={}), 1)
+            for place, (known, counts) in enumerate(zip(everywhere, padded, strict=True), 1)
         )
         gaps[name] = [(place, characters) for place, characters in missing if characters]
     return gaps
 
 
-def _trimmed(ids):
+def _trimmed(ids: Sequence[int]) -> list[int]:
     return [i for i in ids if i != PADDING]
 
 
-def _order(character):
+def _order(character: int | None) -> float:
+    """None, which has no order of its own, behind all characters."""
     return float("inf") if character is None else character

@@ -1,4 +1,4 @@
-"""What a training was made from: its settings, its records, what was drawn, and the trainings before it.
+"""What a training was made from: its settings, its records, its synthetic images, and the trainings before it.
 
 provenance.records.fingerprint          # which records it learned from
 [training.split for training in provenance.earlier]
@@ -7,11 +7,9 @@ provenance.records.fingerprint          # which records it learned from
 import dataclasses
 from typing import Any, Self
 
-from pipeline.model.fields import Fields
 from records.dataset.manifest import Manifest
+from records.jsonfile import check_kind, read_value, take
 from records.split import SplitRule
-
-_WHAT = "the training's origin"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +32,11 @@ class TrainedRecords:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        fields = Fields(content, "the training's records")
         return cls(
-            fields.text("name"),
-            fields.text("fingerprint"),
-            fields.whole("train"),
-            fields.whole("validation"),
+            take(content, "name", str, "records"),
+            take(content, "fingerprint", str, "records"),
+            take(content, "train", int, "records"),
+            take(content, "validation", int, "records"),
             _split(content.get("split")),
         )
 
@@ -56,20 +53,20 @@ class EarlierTraining:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        fields = Fields(content, "an earlier training")
+        check_kind(content, dict, "earlier")
         # Version 1 of the state called the fingerprint "records".
-        name = "fingerprint" if fields.has("fingerprint") else "records"
-        return cls(fields.text(name), _split(content.get("split")))
+        name = "fingerprint" if "fingerprint" in content else "records"
+        return cls(take(content, name, str, "earlier"), _split(content.get("split")))
 
 
 @dataclasses.dataclass(frozen=True)
 class Provenance:
-    """`settings` are those of the train flags that decide the result, by name, as JSON has them; `drawn` are those of
-    the images drawn while training, None where all came from records. Both are kept to be compared and shown."""
+    """`settings` are those of the train flags that decide the result, by name, as JSON has them; `synthetic` are those
+    of the synthetic images, None where all came from records. Both are kept to be compared and shown."""
 
     settings: dict[str, Any]
     records: TrainedRecords
-    drawn: dict[str, Any] | None = None
+    synthetic: dict[str, Any] | None = None
     earlier: tuple[EarlierTraining, ...] = ()
 
     @property
@@ -85,25 +82,25 @@ class Provenance:
     @property
     def compared(self) -> dict[str, Any]:
         """What must be the same for a training to continue."""
-        return {**self.settings, "records": self.records.fingerprint, "drawn": self.drawn}
+        return {**self.settings, "records": self.records.fingerprint, "drawn": self.synthetic}
 
     def to_json(self) -> dict[str, Any]:
         return {
             "train": self.settings,
             "records": self.records.to_json(),
-            "drawn": self.drawn,
+            "drawn": self.synthetic,
             "earlier": [training.to_json() for training in self.earlier],
         }
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """Also of the first checkpoints, which name nothing drawn and no earlier trainings."""
-        fields = Fields(content, _WHAT)
+        """Also of the first checkpoints, which name no synthetic images and no earlier trainings."""
+        check_kind(content, dict, "provenance")
         return cls(
-            fields.mapping("train"),
-            TrainedRecords.from_json(fields.mapping("records")),
-            fields.optional("drawn", Fields.mapping),
-            tuple(EarlierTraining.from_json(one) for one in fields.optional("earlier", Fields.items) or ()),
+            take(content, "train", dict, "provenance"),
+            TrainedRecords.from_json(take(content, "records", dict, "provenance")),
+            read_value(dict | None, content.get("drawn"), "provenance.drawn"),
+            tuple(map(EarlierTraining.from_json, read_value(list, content.get("earlier") or [], "provenance.earlier"))),
         )
 
 
@@ -114,7 +111,6 @@ def _split(content: Any) -> SplitRule | None:
     if isinstance(content, list):
         names = ("validation_fraction", "test_fraction", "rotation")
         content = dict(zip(names, content))
-    fields = Fields(content, "the rule that split the codes")
     for name in ("validation_fraction", "test_fraction"):
-        fields.number(name)
+        take(content, name, float, "split")
     return SplitRule.from_json(content)

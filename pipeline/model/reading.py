@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from pipeline.machine.datasets import distributed
+from pipeline.machine.shares import Part
 from pipeline.model.recognizer import Recognizer
-from pipeline.model.shares import Part
 from records.dataset.manifest import Manifest
 from records.dataset.reader import batch_parser, read_in_order
 from records.errors import DigitwiseError
@@ -66,10 +67,7 @@ def predict_batches(
 ) -> Iterator[ReadBatch]:
     """What is read of each example of `evaluation_batches`, whatever the number of replicas and workers."""
     predict = recognizer.share_predictor(strategy)
-    distributed = strategy.distribute_datasets_from_function(
-        lambda context: shares_of_batches(batches, Part.of(context))
-    )
-    iterator = iter(distributed)
+    iterator = distributed(strategy, lambda part: shares_of_batches(batches, part))
     # The number of batches is known, so no worker is ever alone in asking for one more.
     for _ in itertools.repeat(None, int(batches.cardinality())):
         mask, *results = (values.numpy() for values in predict(next(iterator), images))

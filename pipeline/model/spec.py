@@ -10,10 +10,10 @@ from typing import Any, Self
 
 from alexnet import catalogue
 from pipeline.config import CLEANINGS, PRECISIONS, TrainConfig
-from pipeline.model.fields import Fields
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
+from records.jsonfile import check_version, read_value
 
 VERSION: int = 1
 _WHAT = "the model's spec"
@@ -90,19 +90,6 @@ class ModelSpec:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Of this version or an earlier one: checkpoints from before there was any cleaning do not name it."""
-        fields = Fields(content, _WHAT)
-        fields.check_version(VERSION)
-        shape = fields.items("image_shape")
-        if len(shape) != 3 or not all(type(size) is int for size in shape):
-            raise DigitwiseError(f"{_WHAT}: 'image_shape' is {shape}, not height, width and channels")
-        return cls(
-            network=fields.text("network"),
-            readout=fields.text("readout"),
-            alphabet=fields.text("alphabet"),
-            min_length=fields.whole("min_length"),
-            max_length=fields.whole("max_length"),
-            image_shape=(shape[0], shape[1], shape[2]),
-            dropout=fields.optional("dropout", Fields.number),
-            precision=fields.text("precision"),
-            cleaning=fields.optional("cleaning", Fields.text) or "none",
-        )
+        check_version(content, VERSION, "spec")
+        spec: Self = read_value(cls, content, "spec")
+        return spec

@@ -7,12 +7,11 @@ state.spec, state.best.step, state.finished
 import dataclasses
 from typing import Any, Self
 
-from pipeline.model.fields import Fields
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
+from records.jsonfile import check_version, read_value, take
 
 VERSION: int = 2
-_WHAT = "the training's state"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +45,10 @@ class Best:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        fields = Fields(content, "the best step")
-        if not fields.has("count"):
-            return cls(fields.whole("step"))
-        result = ValidationResult(
-            fields.number("sequence_accuracy"), fields.number("position_accuracy"), fields.whole("count")
-        )
-        return cls(fields.whole("step"), result)
+        best = cls(take(content, "step", int, "best"))
+        if "count" not in content:
+            return best
+        return dataclasses.replace(best, result=read_value(ValidationResult, content, "best"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +59,6 @@ class Environment:
     threads: int
     tensorflow: str
     keras: str
-
-    @classmethod
-    def from_json(cls, content: Any) -> Self:
-        fields = Fields(content, "the training's environment")
-        return cls(fields.whole("replicas"), fields.whole("threads"), fields.text("tensorflow"), fields.text("keras"))
 
     def changes_since(self, before: "Environment") -> list[tuple[str, Any, Any]]:
         """[(name, before, now)] of what is no longer the same."""
@@ -107,21 +98,17 @@ class TrainingState:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Of this version, or of version 1, which held spec and provenance together under `settings`."""
-        fields = Fields(content, _WHAT)
-        if fields.check_version(VERSION) == 1:
-            settings = fields.mapping("settings")
-            spec, provenance = Fields(settings, "the training's settings").mapping("network"), settings
-        else:
-            spec, provenance = fields.mapping("spec"), fields.mapping("provenance")
-        best = fields.optional("best", Fields.mapping)
+        if check_version(content, VERSION, "state") == 1:
+            settings = take(content, "settings", dict, "state")
+            content = {**content, "spec": take(settings, "network", dict, "state.settings"), "provenance": settings}
         return cls(
-            spec=ModelSpec.from_json(spec),
-            provenance=Provenance.from_json(provenance),
-            environment=Environment.from_json(fields.mapping("environment")),
-            num_steps=fields.whole("num_steps"),
-            validated_step=fields.whole("validated_step"),
-            best=Best.from_json(best) if best else None,
-            stale_validations=fields.whole("stale_validations"),
-            finished=fields.optional("finished", Fields.text),
-            seconds=fields.number("seconds"),
+            spec=ModelSpec.from_json(take(content, "spec", dict, "state")),
+            provenance=Provenance.from_json(take(content, "provenance", dict, "state")),
+            environment=take(content, "environment", Environment, "state"),
+            num_steps=take(content, "num_steps", int, "state"),
+            validated_step=take(content, "validated_step", int, "state"),
+            best=Best.from_json(content["best"]) if content.get("best") else None,
+            stale_validations=take(content, "stale_validations", int, "state"),
+            finished=read_value(str | None, content.get("finished"), "state.finished"),
+            seconds=take(content, "seconds", float, "state"),
         )

@@ -11,7 +11,7 @@ not rejected (learn then test, fixed sequence). So the chance that the certified
 most 5 %, however many thresholds are tried.
 
 Several images of one code are not independent. Codes are counted: a code is accepted where any of its images is, and
-wrong where any accepted image of it is. The promise is about accepted codes drawn at random, and for each of them one
+wrong where any accepted image of it is. The promise is about accepted codes chosen at random, and for each of them one
 of its accepted images: the error of these is never more than the share of codes that is counted as wrong.
 """
 

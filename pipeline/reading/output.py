@@ -8,7 +8,7 @@ import csv
 import json
 import unicodedata
 from collections.abc import Callable
-from typing import TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 from digitwise.reader import Reading
 
@@ -20,23 +20,26 @@ _DECISIONS = {True: "accepted", False: "refused", None: ""}
 
 
 def jsonl(stream: TextIO) -> Write:
-    """Keys: file, code, confidence, characters, accepted; and error, where code is null."""
+    """As `reading_json` has it."""
 
     def write(reading: Reading) -> None:
-        values = {
-            "file": reading.name,
-            "code": reading.code,
-            "confidence": _rounded(reading.confidence),
-            "characters": [
-                {"character": each.character, "probability": _rounded(each.probability)} for each in reading.characters
-            ],
-            "accepted": reading.accepted,
-        }
-        if reading.error:
-            values["error"] = reading.error
-        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+        stream.write(json.dumps(reading_json(reading), ensure_ascii=False) + "\n")
 
     return write
+
+
+def reading_json(reading: Reading) -> dict[str, Any]:
+    """Keys: file, code, confidence, characters, accepted; and error, where code is null."""
+    values: dict[str, Any] = {
+        "file": reading.name,
+        "code": reading.code,
+        "confidence": _rounded(reading.confidence),
+        "characters": [
+            {"character": each.character, "probability": _rounded(each.probability)} for each in reading.characters
+        ],
+        "accepted": reading.accepted,
+    }
+    return {**values, "error": reading.error} if reading.error else values
 
 
 def csv_rows(stream: TextIO) -> Write:

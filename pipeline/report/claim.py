@@ -27,7 +27,7 @@ _CHARACTERS_SHOWN = 8
 def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) -> Exposure:
     """The records of the training are those tested, or those of the work folder, or none that is known."""
     fingerprint = provenance.records.fingerprint
-    rest = bool(provenance.drawn), tuple(training.split for training in provenance.earlier)
+    rest = bool(provenance.synthetic), tuple(training.split for training in provenance.earlier)
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, *rest)
     try:

@@ -11,12 +11,13 @@ import itertools
 import numpy as np
 from PIL import Image
 
+from alexnet.labels import PADDING
 from pipeline.model import metrics
 from pipeline.report.readings import Readings
 from records.alphabet import Alphabet
 from records.dataset import schema
 from records.dataset.manifest import Manifest
-from records.images.files import encode
+from records.images.files import RAW, encode
 from records.tfrecord.framing import read_records
 
 MISTAKES_SHOWN = 60
@@ -113,7 +114,7 @@ def join_records(
 
 def _characters(readings: Readings, row: int, alphabet: str) -> tuple[Character, ...]:
     label, decoded = (
-        [i for i in ids[row].tolist() if i != metrics.PADDING] for ids in (readings.label_ids, readings.decoded_ids)
+        [i for i in ids[row].tolist() if i != PADDING] for ids in (readings.label_ids, readings.decoded_ids)
     )
     return tuple(
         Character(
@@ -131,7 +132,7 @@ def _rows(rows: np.ndarray) -> tuple[int, ...]:
 
 def _picture(image: bytes, manifest: Manifest) -> bytes:
     """The bytes of a PNG or JPEG file that a page can show."""
-    if manifest.encoding != schema.RAW:
+    if manifest.encoding != RAW:
         return image
     pixels = np.frombuffer(image, np.uint8).reshape(manifest.image_shape)
     return encode(Image.fromarray(pixels[..., 0] if manifest.channels == 1 else pixels))

@@ -19,7 +19,7 @@ def measure(readings: Readings, manifest: Manifest) -> Figures:
     """The figures of what was read of a split of these records."""
     labels, decoded, right = readings.label_ids, readings.decoded_ids, readings.right
     confusion = metrics.confusion_counts(labels, decoded)
-    names = dict(enumerate(manifest.alphabet))
+    names: dict[int | None, str] = dict(enumerate(manifest.alphabet))
     return Figures(
         whole=Accuracy.of(int(right.sum()), len(right)),
         lengths=metrics.length_accuracy(labels, decoded),
@@ -30,10 +30,13 @@ def measure(readings: Readings, manifest: Manifest) -> Figures:
             for pair in metrics.confused_pairs(confusion)
         ),
         look_alikes=lookalikes.compare(labels, decoded, confusion, manifest.alphabet),
-        coverage=tuple(
-            CoveragePoint(*metrics.coverage_at(readings.confidence, right, threshold)) for threshold in THRESHOLDS
-        ),
+        coverage=tuple(_coverage(readings, threshold) for threshold in THRESHOLDS),
     )
+
+
+def _coverage(readings: Readings, threshold: float) -> CoveragePoint:
+    point = metrics.coverage_at(readings.confidence, readings.right, threshold)
+    return CoveragePoint(point.threshold, point.share, point.count, point.wrong)
 
 
 def _positions(labels: np.ndarray, decoded: np.ndarray) -> tuple[Position, ...]:

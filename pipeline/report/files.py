@@ -7,7 +7,7 @@ previous_summary("workdir/report")
 import csv
 import io
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.model import metrics
 from pipeline.report import plots
@@ -89,5 +89,5 @@ def draw(summary: Summary, readings: Readings, alphabet: Alphabet) -> dict[str, 
     return pictures
 
 
-def _both(plot) -> tuple[bytes, bytes]:
+def _both(plot: Callable[[plots.Theme], bytes]) -> tuple[bytes, bytes]:
     return plot(plots.LIGHT), plot(plots.DARK)

@@ -12,11 +12,12 @@ import json
 import string
 from collections.abc import Mapping, Sequence
 
+from pipeline.model.metrics import Accuracy
 from pipeline.report.examples import Character, Example, Examples
 from pipeline.report.markup import card, data_uri, folded, plot_card, table, text
 from pipeline.report.phrases import equal_text, floor, interval, one_in, ratio, right_of, shortened, speed_text, visible
 from pipeline.report.promise import PromiseFigures
-from pipeline.report.summary import Accuracy, CleaningResult, Figures, LookAlikes, Statement, Summary
+from pipeline.report.summary import CleaningResult, Figures, LookAlikes, Statement, Summary
 
 _MANY_ROWS = 16
 _KINDS = {True: "good", False: "bad", None: "open"}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import font_manager, ft2font
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
@@ -126,8 +127,8 @@ def confusion_plot(
     ticks = [NOTHING if i is None else _drawable(names[i]) for i in ids]
     axes.set_xticks(range(len(ids)), ticks)
     axes.set_yticks(range(len(ids)), ticks)
-    for label in axes.get_xticklabels():
-        label.set_rotation(90 if len(label.get_text()) > 1 and len(ids) > 8 else 0)
+    for tick in axes.get_xticklabels():
+        tick.set_rotation(90 if len(tick.get_text()) > 1 and len(ids) > 8 else 0)
     axes.set_xlabel("read as")
     axes.set_ylabel("in the image")
     axes.tick_params(length=0)
@@ -139,7 +140,7 @@ def confusion_plot(
 
 
 def coverage_plot(curve: Sequence[Coverage], theme: Theme = LIGHT) -> bytes:
-    """`curve` goes from reading least to reading all; of long codes all confidences may be 0, so it may be one point."""
+    """`curve` goes from reading least to reading all. It may be one point: of long codes all confidences may be 0."""
     axes = _axes(theme)
     shares, errors = [point.share for point in curve], [point.error for point in curve]
     # What is read first is read together: up to there the error is that of all of it.
@@ -209,14 +210,14 @@ def shown_classes(mistakes: Mapping[tuple[int | None, int | None], int], num_cla
     return sorted(sorted(involved, key=lambda i: -involved[i])[:MOST_CLASSES])
 
 
-def _axes(theme, size=SIZE_INCHES):
+def _axes(theme: Theme, size: tuple[float, float] = SIZE_INCHES) -> Axes:
     figure = Figure(figsize=size, dpi=DPI, facecolor=theme.background, layout="constrained")
     axes = figure.subplots()
     _dress(axes, theme)
     return axes
 
 
-def _dress(axes, theme):
+def _dress(axes: Axes, theme: Theme) -> None:
     axes.set_facecolor(theme.background)
     axes.set_axisbelow(True)
     axes.tick_params(colors=theme.text, labelsize=8.5)
@@ -227,29 +228,31 @@ def _dress(axes, theme):
         label.set(color=theme.faint, fontsize=9)
 
 
-def _titled(axes, title, subtitle, theme):
+def _titled(axes: Axes, title: str, subtitle: str, theme: Theme) -> None:
     axes.set_title(f"{title}\n", loc="left", color=theme.text, fontsize=12, fontweight="bold")
-    style = {"color": theme.faint, "fontsize": 8.5, "in_layout": False}
+    style: dict[str, Any] = {"color": theme.faint, "fontsize": 8.5, "in_layout": False}
     axes.annotate(subtitle, (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points", **style)
 
 
-def _dot(axes, point, color, marker="o", size=6):
+def _dot(axes: Axes, point: tuple[float, float, float, float], color: str, marker: str = "o", size: float = 6) -> None:
     x, value, low, high = point
     axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.35, solid_capstyle="round")
     axes.plot([x], [value], marker=marker, color=color, markersize=size, clip_on=False)
 
 
-def _note(axes, text, point, color, offset, **style):
+def _note(
+    axes: Axes, text: str, point: tuple[float, float], color: str, offset: tuple[float, float], **style: Any
+) -> None:
     axes.annotate(text, point, xytext=offset, textcoords="offset points", color=color, **style)
 
 
-def _curve(axes, points, color, label=None):
+def _curve(axes: Axes, points: Sequence[tuple[float, float]], color: str, label: str | None = None) -> None:
     if points:
         marker = "o" if len(points) < 30 else None
         axes.plot(*zip(*points), color=color, label=label, linewidth=1.6, marker=marker, markersize=3)
 
 
-def _mark_thresholds(axes, curve, theme):
+def _mark_thresholds(axes: Axes, curve: Sequence[Coverage], theme: Theme) -> None:
     for threshold in MARKED_THRESHOLDS:
         read = [point for point in curve if point.threshold >= threshold]
         if read and 0.02 < read[-1].share < 0.9995:
@@ -260,14 +263,14 @@ def _mark_thresholds(axes, curve, theme):
             _note(axes, f"{threshold:g}", point, theme.text, offset, fontsize=8.5, ha=side)
 
 
-def _drawable(character):
+def _drawable(character: str) -> str:
     """The character, or its number where the font of the plots has no glyph for it."""
     font = ft2font.FT2Font(font_manager.findfont("DejaVu Sans"))
     character = visible(character)
     return character if font.get_char_index(ord(character)) else f"{ord(character):04X}"
 
 
-def _write_counts(axes, matrix, largest, theme):
+def _write_counts(axes: Axes, matrix: Sequence[Sequence[int]], largest: float, theme: Theme) -> None:
     size = 8.5 if len(matrix) <= 12 else 6
     for row, counts in enumerate(matrix):
         for column, count in enumerate(counts):
@@ -276,7 +279,7 @@ def _write_counts(axes, matrix, largest, theme):
                 axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
 
 
-def _png(axes):
+def _png(axes: Axes) -> bytes:
     buffer = io.BytesIO()
-    FigureCanvasAgg(axes.figure).print_png(buffer)
+    FigureCanvasAgg(axes.get_figure(root=True)).print_png(buffer)
     return buffer.getvalue()

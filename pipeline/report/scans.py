@@ -18,6 +18,7 @@ from pipeline.machine.workers import run_pieces
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords
+from records.images.files import RAW
 from records.split import TEST, TRAIN, VALIDATION, SplitRule
 from records.tfrecord.framing import read_records
 
@@ -30,9 +31,9 @@ _SMALL = 10_000  # images that are hashed sooner here than worker processes woul
 class Exposure:
     """What the checkpoint was trained on. `manifest` is None where those records are not known.
 
-    Their split `train` was learned from, their split `validation` chose the checkpoint. `generated` tells whether images
-    were also generated during training, with codes that `manifest` has for training. `earlier` are the trainings whose
-    weights this one began with: for each the rule that split its codes, or None where that is not known.
+    Their split `train` was learned from, their split `validation` chose the checkpoint. `generated` tells whether
+    images were also generated during training, with codes that `manifest` has for training. `earlier` are the trainings
+    whose weights this one began with: for each the rule that split its codes, or None where that is not known.
     """
 
     manifest: Manifest | None
@@ -150,7 +151,7 @@ def _hash(data: bytes) -> int:
 
 def _pixels(image: bytes, piece: ShardScan) -> bytes:
     """Decoded, as one picture may lie in files of different bytes."""
-    if piece.encoding == schema.RAW:
+    if piece.encoding == RAW:
         return image
     with Image.open(io.BytesIO(image), formats=("PNG", "JPEG")) as opened:
         return opened.convert(_MODES[piece.image_shape[2]]).tobytes()

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from pipeline.model.metrics import Accuracy
 from pipeline.model.spec import ModelSpec
-from pipeline.report.from_json import read_value
 from pipeline.report.history import TrainingPoint
 from pipeline.report.promise import PromiseFigures
 from pipeline.report.readings import Speed
 from records.errors import DigitwiseError
+from records.jsonfile import check_kind, read_value, take
 
 FORMAT = "digitwise-report"
 FORMAT_VERSION = 1  # files of the same keys from before they were numbered have none
@@ -50,7 +50,7 @@ class Chance:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusedPair:
-    """`count` of the `of` times that the character `code` stood in an image, it was read as `read`; None is no character."""
+    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None is no character."""
 
     code: str | None
     read: str | None
@@ -69,7 +69,7 @@ class LookAlikePair:
 
 @dataclasses.dataclass(frozen=True)
 class LookAlikes:
-    """What was confused only because it looks alike; `sequence_accuracy` is that of whole codes if it counted as right."""
+    """What was confused because it looks alike; `sequence_accuracy` is that of whole codes if this counted as right."""
 
     pairs: tuple[LookAlikePair, ...]
     sequence_accuracy: Accuracy
@@ -82,7 +82,7 @@ class LookAlikes:
 
 @dataclasses.dataclass(frozen=True)
 class CoveragePoint:
-    """What reading only images with at least `threshold` confidence comes to: the share read, and how many were wrong."""
+    """Reading only images with at least `threshold` confidence: the share that is read, and how many are wrong."""
 
     threshold: float
     share: float
@@ -130,27 +130,24 @@ class Figures:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
-        def read(kind: Any, key: str) -> Any:
-            return read_value(kind, content[key], key)
-
         columns = (
-            read(tuple[float | None, ...], "position_accuracy"),
-            read(tuple[int, ...], "position_count"),
-            read(tuple[tuple[float, float], ...], "position_interval"),
-            read_value(tuple[float | None, ...], content["chance"]["most_frequent"], "chance.most_frequent"),
+            take(content, "position_accuracy", tuple[float | None, ...]),
+            take(content, "position_count", tuple[int, ...]),
+            take(content, "position_interval", tuple[tuple[float, float], ...]),
+            take(take(content, "chance", dict), "most_frequent", tuple[float | None, ...], "chance"),
         )
-        lengths = read(dict[str, Accuracy], "length_accuracy")
+        lengths = take(content, "length_accuracy", dict[str, Accuracy])
         return cls(
-            whole=read(Accuracy, "sequence_accuracy"),
+            whole=take(content, "sequence_accuracy", Accuracy),
             lengths={int(length): accuracy for length, accuracy in lengths.items()},
             positions=tuple(
                 Position(accuracy, count, low, high, most_frequent)
                 for accuracy, count, (low, high), most_frequent in zip(*columns, strict=True)
             ),
-            chance=read(Chance, "chance"),
-            confused_pairs=read(tuple[ConfusedPair, ...], "confused_pairs"),
-            look_alikes=read(LookAlikes | None, "look_alikes"),
-            coverage=read(tuple[CoveragePoint, ...], "coverage"),
+            chance=take(content, "chance", Chance),
+            confused_pairs=take(content, "confused_pairs", tuple[ConfusedPair, ...]),
+            look_alikes=take(content, "look_alikes", LookAlikes | None),
+            coverage=take(content, "coverage", tuple[CoveragePoint, ...]),
         )
 
 
@@ -216,7 +213,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class CleaningResult:
-    """How well the validation split was read by a training on images cleaned in one way; `flags` are those to ask for it."""
+    """How well a network trained on images cleaned in one way reads the validation split; `flags` ask for that way."""
 
     cleaning: str
     flags: str
@@ -228,8 +225,8 @@ class CleaningResult:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
         return cls(
-            cleaning=read_value(str, content["cleaning"], "cleaning"),
-            flags=read_value(str, content["flags"], "flags"),
+            cleaning=take(content, "cleaning", str),
+            flags=take(content, "flags", str),
             accuracy=read_value(Accuracy, content, "cleaning"),
         )
 
@@ -281,28 +278,26 @@ class Summary:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """KeyError, TypeError or ValueError where it is not what `to_json` makes."""
+        """WrongValue or ValueError where it is not what `to_json` makes."""
+        check_kind(content, dict)
         found = content.get("format", FORMAT), content.get("format_version", FORMAT_VERSION)
         if found != (FORMAT, FORMAT_VERSION):
             raise ValueError(f"it is {found[0]} {found[1]}, this program reads {FORMAT} {FORMAT_VERSION}")
 
-        def read(kind: Any, key: str) -> Any:
-            return read_value(kind, content[key], key)
-
-        settings = read(Settings, "settings")
+        settings = take(content, "settings", Settings)
         return cls(
             figures=Figures.from_json(content),
-            speed=read(Speed, "images_per_second"),
-            claim=read(Claim, "claim"),
-            records=read(RecordsUsed, "records"),
-            checkpoint=read(CheckpointUsed, "checkpoint"),
-            model=ModelSpec.from_json(settings.training["network"]),
+            speed=take(content, "images_per_second", Speed),
+            claim=take(content, "claim", Claim),
+            records=take(content, "records", RecordsUsed),
+            checkpoint=take(content, "checkpoint", CheckpointUsed),
+            model=ModelSpec.from_json(take(settings.training, "network", dict, "settings.training")),
             settings=settings,
-            seeds=read(dict[str, int], "seeds"),
-            versions=read(dict[str, str], "versions"),
-            history=tuple(map(TrainingPoint.from_json, content["history"])),
-            cleanings=tuple(map(CleaningResult.from_json, content["cleanings"])),
-            seconds=read(dict[str, float], "seconds"),
+            seeds=take(content, "seeds", dict[str, int]),
+            versions=take(content, "versions", dict[str, str]),
+            history=tuple(map(TrainingPoint.from_json, take(content, "history", list))),
+            cleanings=tuple(map(CleaningResult.from_json, take(content, "cleanings", list))),
+            seconds=take(content, "seconds", dict[str, float]),
             promise=read_value(PromiseFigures | None, content.get("promise"), "promise"),
         )
 
@@ -313,9 +308,7 @@ def load_summary(path: pathlib.Path) -> Summary:
         return Summary.from_json(json.loads(pathlib.Path(path).read_bytes()))
     except OSError as error:
         raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
-    except KeyError as error:
-        raise DigitwiseError(f"{path} is not a report of digitwise: {error.args[0]} is missing") from None
-    except (AttributeError, TypeError, ValueError, DigitwiseError) as error:
+    except (ValueError, RecursionError, DigitwiseError) as error:
         raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
 
 

@@ -14,6 +14,8 @@ from pipeline.model.metrics import Accuracy
 from pipeline.report.phrases import interval, ratio, right_of
 from pipeline.report.summary import CleaningResult
 from records.atomic import write_text
+from records.errors import DigitwiseError
+from records.jsonfile import take
 
 _FEW = 200  # images of validation, by which not even .90 and .97 can be told apart
 
@@ -70,7 +72,8 @@ class CleaningsReport:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        return cls(content["records"], tuple(map(CleaningResult.from_json, content["cleanings"])))
+        rows = take(content, "cleanings", list)
+        return cls(take(content, "records", str), tuple(map(CleaningResult.from_json, rows)))
 
     def lines(self) -> Iterator[str]:
         """For a terminal, and what follows from it."""
@@ -78,12 +81,13 @@ class CleaningsReport:
         for row in self.cleanings:
             accuracy = row.accuracy
             yield (
-                f"{row.cleaning:<21}  {ratio(accuracy.value)}   {right_of(accuracy)}; 95 % interval {interval(accuracy)}"
+                f"{row.cleaning:<21}  {ratio(accuracy.value)}   {right_of(accuracy)}; "
+                f"95 % interval {interval(accuracy)}"
             )
         yield self._verdict()
 
     def _verdict(self) -> str:
-        # Intervals that do not overlap are a stricter test than is needed for two shares, but one that a reader can see.
+        # Intervals that do not overlap: a stricter test than two shares need, but one that a reader can see.
         plain, best = self.cleanings[0], self.best
         if best.accuracy.low > plain.accuracy.high:
             return f"{best.cleaning} is better than {plain.cleaning}, by more than chance explains: {best.flags}"
@@ -101,6 +105,6 @@ def read_cleanings(path: pathlib.Path, fingerprint: str) -> tuple[CleaningResult
     """What the cleanings stage found on the records of this fingerprint; nothing where it did not run on them."""
     try:
         report = CleaningsReport.from_json(json.loads(path.read_bytes()))
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, ValueError, DigitwiseError):
         return ()  # the report of a test does not depend on it
     return report.cleanings if report.records == fingerprint else ()

@@ -82,7 +82,7 @@ def predict(config: RunConfig, workdir: Workdir) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         images = find_images(config, workdir)
         try:
-            reader = Reader(open_network(config.test.checkpoint, workdir), _limits(config))
+            reader = Reader(open_network(config.test.checkpoint, workdir), limits_asked_for(config))
             check_promise(reader, config.use.max_error)
             return _read(reader, images, config.use.output_format, stdout)
         except ReaderError as error:
@@ -105,7 +105,7 @@ def check_promise(reader: Reader, max_error: float | None) -> None:
     )
 
 
-def _limits(config: RunConfig) -> Limits:
+def limits_asked_for(config: RunConfig) -> Limits:
     use = config.use
     return limits_of(use.allow, config.code.code_length, use.pattern, use.codes, use.check)
 

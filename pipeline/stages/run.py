@@ -29,7 +29,10 @@ STAGES: dict[str, str] = {
     "predict": "pipeline.stages.predict:predict",
     "folds": "pipeline.stages.trials:folds",
     "cleanings": "pipeline.stages.trials:cleanings",
+    "serve": "pipeline.stages.serve:serve",
 }
+# These leave the workdir as it is, and may run for days: a training must be able to write to it meanwhile.
+_WITHOUT_LOCK = {"check", "serve"}
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_BELOW = 1 << 16  # free bytes, below which a failed write of any library is taken for a full disk
@@ -52,7 +55,8 @@ def run_stages(config: RunConfig) -> int:
     _check_inputs(config)
     chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
     probes = Probes()  # what --records holds is found out once, for all stages
-    with workdir.locked() if chief else contextlib.nullcontext():
+    takes_lock = chief and not set(config.ordered_stages) <= _WITHOUT_LOCK
+    with workdir.locked() if takes_lock else contextlib.nullcontext():
         for stage in config.ordered_stages:
             if stage != "check":
                 _run_stage(stage, config, workdir, probes, chief)

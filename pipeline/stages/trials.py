@@ -11,7 +11,7 @@ import dataclasses
 import pathlib
 import shutil
 
-from pipeline.config import CLEANINGS, RunConfig
+from pipeline.config import CLEANINGS, Cleaning, RunConfig
 from pipeline.conversion.convert import convert, split_rule
 from pipeline.conversion.sources import find_source
 from pipeline.machine.own_process import run_alone
@@ -76,9 +76,9 @@ def cleanings(config: RunConfig, workdir: Workdir, _probes: object = None) -> Cl
     return report
 
 
-def variants(channels: int) -> list[tuple[str, int, str]]:
+def variants(channels: int) -> list[tuple[str, int, Cleaning]]:
     """[(name, channels, cleaning)]: the images as they are first, then what may be done to them."""
-    colour = [("colour", 3, "none")] if channels == 3 else []
+    colour: list[tuple[str, int, Cleaning]] = [("colour", 3, "none")] if channels == 3 else []
     cleaned = [(f"grey-{cleaning}".removesuffix("-none"), 1, cleaning) for cleaning in CLEANINGS]
     return [*colour, *cleaned]
 

@@ -30,9 +30,9 @@ def augment(images: tf.Tensor, numbers: tf.Tensor, seed: int, strength: float) -
     int64 [batch] of the examples."""
     if not strength:
         return images
-    drawn, noise = _draw(numbers, seed, images.shape[1:])
+    uniform, noise = _sample(numbers, seed, images.shape[1:])
     ranges = strength * tf.constant(list(RANGES.values()))
-    change = dict(zip(RANGES, tf.unstack((drawn * ranges)[:, :, None, None, None], axis=1)))
+    change = dict(zip(RANGES, tf.unstack((uniform * ranges)[:, :, None, None, None], axis=1)))
     moved = _move(tf.cast(images, tf.float32), change)
     contrast = 1.0 + change["contrast"]
     blur = tf.clip_by_value(change["blur"], 0.0, 1.0)  # so that half of the images keep their sharpness
@@ -43,20 +43,20 @@ def augment(images: tf.Tensor, numbers: tf.Tensor, seed: int, strength: float) -
     return tf.cast(tf.clip_by_value(varied + 0.5, 0.0, 255.0), tf.uint8)
 
 
-def _draw(numbers: tf.Tensor, seed: int, shape: tf.TensorShape) -> tuple[tf.Tensor, tf.Tensor]:
+def _sample(numbers: tf.Tensor, seed: int, shape: tf.TensorShape) -> tuple[tf.Tensor, tf.Tensor]:
     """(numbers from -1 to 1 [batch, one for each of RANGES], random bytes uint8 [batch, *shape])."""
     count = len(RANGES)
     size = shape.num_elements()
     words = -(-size // 4)
 
-    def draw(number: tf.Tensor) -> tf.Tensor:
+    def sample(number: tf.Tensor) -> tf.Tensor:
         seeds = tf.stack([tf.constant(seed, tf.int64), number])
         # The algorithm is named, because the one that TensorFlow would choose depends on the device.
         return tf.random.stateless_uniform([count + words], seeds, None, None, tf.int32, alg="philox")
 
-    drawn = tf.map_fn(draw, numbers, fn_output_signature=tf.TensorSpec([count + words], tf.int32))
-    noise = tf.reshape(tf.bitcast(drawn[:, count:], tf.uint8), [-1, 4 * words])[:, :size]
-    return tf.cast(drawn[:, :count], tf.float32) / 2.0**31, tf.reshape(noise, [-1, *shape])
+    bits = tf.map_fn(sample, numbers, fn_output_signature=tf.TensorSpec([count + words], tf.int32))
+    noise = tf.reshape(tf.bitcast(bits[:, count:], tf.uint8), [-1, 4 * words])[:, :size]
+    return tf.cast(bits[:, :count], tf.float32) / 2.0**31, tf.reshape(noise, [-1, *shape])
 
 
 def _move(images: tf.Tensor, change: dict[str, tf.Tensor]) -> tf.Tensor:

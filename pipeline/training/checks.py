@@ -16,9 +16,9 @@ def check_replicas(plan: Plan, strategy: tf.distribute.Strategy) -> None:
     """Raises where the replicas cannot share the batches, or not as asked."""
     asked, replicas = plan.asked, strategy.num_replicas_in_sync
     check_batch_size(asked.batch_size, strategy)
-    if plan.num_drawn % replicas:
+    if plan.num_synthetic % replicas:
         raise DigitwiseError(
-            f"--synthetic_share draws {plan.num_drawn} of the {asked.batch_size} images of a batch, which "
+            f"--synthetic_share draws {plan.num_synthetic} of the {asked.batch_size} images of a batch, which "
             f"{replicas} replicas cannot share equally: use another share"
         )
     if asked.xla and replicas > 1:

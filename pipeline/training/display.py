@@ -73,8 +73,8 @@ class Window:
 class Waiting:
     """How much of its time the network waits for images, and the line about it, which is said once."""
 
-    def __init__(self, drawn_share: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._drawn_share = drawn_share
+    def __init__(self, synthetic_share: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._synthetic_share = synthetic_share
         self._clock = clock
         self._looks: list[tuple[float, int, float]] = []  # when, steps, seconds waited
         self._said = False
@@ -100,9 +100,9 @@ class Waiting:
         if self._said or share is None or share < _WAITING_SHARE:
             return None
         self._said = True
-        if not self._drawn_share:
+        if not self._synthetic_share:
             why = "reading the records is the bottleneck. A faster disk or more cores would help"
-        elif self._drawn_share == 1:
+        elif self._synthetic_share == 1:
             why = (
                 "image generation is the bottleneck. More cores would help, and so would drawing once and training on "
                 "it several times: without --source=synthetic"

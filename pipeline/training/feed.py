@@ -1,4 +1,4 @@
-"""The batches of a training: images and label_ids, from records, drawn while training, or some of both.
+"""The batches of a training: images and label_ids, from records, synthetic, or some of both.
 
     feed = Feed(manifest, channels=1, batch_size=64, num_epochs=3, seed=0)
     for images, label_ids in feed.batches(start_step=500):
@@ -19,10 +19,11 @@ from typing import Any, Self
 import numpy as np
 import tensorflow as tf
 
-from pipeline.drawing.stream import Endless, drawn_batches
+from pipeline.drawing.stream import SyntheticImages, synthetic_batches
+from pipeline.machine.datasets import distributed, untuned
 from pipeline.machine.memory import available_memory
+from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
-from pipeline.model.shares import Part
 from pipeline.training.augmentation import augment
 from pipeline.training.plan import Plan, steps_per_epoch
 from records.dataset.manifest import Manifest
@@ -47,8 +48,8 @@ class DecodedSplit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Drawn:
-    """The part of each batch that is drawn while training: how many images, and who yields them from a step on."""
+class SyntheticShare:
+    """The synthetic part of each batch: how many images, and who yields them from a step on."""
 
     count: int
     batches_from: Callable[[int, Part], Iterator[tuple[np.ndarray, np.ndarray]]]
@@ -57,7 +58,7 @@ class Drawn:
 @dataclasses.dataclass(frozen=True)
 class Feed:
     """What the batches of a training are made of. Those from records end with the last epoch and are varied as strongly
-    as `augmentation` says; drawn ones have no end. All are cleaned."""
+    as `augmentation` says; synthetic ones have no end. All are cleaned."""
 
     manifest: Manifest
     channels: int
@@ -67,10 +68,10 @@ class Feed:
     augmentation: float = 0.0
     cleaning: str = "none"
     decoded: DecodedSplit | None = None  # the train split, where it is kept in memory
-    drawn: Drawn | None = None
+    synthetic: SyntheticShare | None = None
 
     @classmethod
-    def of(cls, plan: Plan, manifest: Manifest, decoded: DecodedSplit | None, drawn: Drawn | None) -> Self:
+    def of(cls, plan: Plan, manifest: Manifest, decoded: DecodedSplit | None, synthetic: SyntheticShare | None) -> Self:
         asked = plan.asked
         return cls(
             manifest,
@@ -81,17 +82,17 @@ class Feed:
             plan.provenance.augmentation,
             asked.cleaning,
             decoded,
-            drawn,
+            synthetic,
         )
 
     def batches(self, start_step: int = 0, part: Part = Part()) -> tf.data.Dataset:
         """(images, label_ids) of the steps from `start_step` on, for each replica of `part`."""
-        recorded = self.batch_size - (self.drawn.count if self.drawn else 0)
+        recorded = self.batch_size - (self.synthetic.count if self.synthetic else 0)
         sources = []
         if recorded:
             sources.append(self._recorded(recorded, start_step, part))
-        if self.drawn:
-            sources.append(self._drawn(self.drawn, start_step, part))
+        if self.synthetic:
+            sources.append(self._synthetic(self.synthetic, start_step, part))
         batches = sources[0]
         if len(sources) > 1:
             batches = tf.data.Dataset.zip(*sources).map(_joined)
@@ -102,9 +103,7 @@ class Feed:
 
     def distributed(self, strategy: tf.distribute.Strategy, start_step: int) -> Iterator[Any]:
         """The batches as `Steps` takes them, each replica's share of them at each step."""
-        return iter(
-            strategy.distribute_datasets_from_function(lambda context: self.batches(start_step, Part.of(context)))
-        )
+        return distributed(strategy, lambda part: self.batches(start_step, part))
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
@@ -132,13 +131,13 @@ class Feed:
         dataset = mixed.shuffle(_shuffled(self.manifest), seed=seed, reshuffle_each_iteration=False)
         return dataset.batch(batch_size, drop_remainder=True)
 
-    def _drawn(self, drawn: Drawn, start_step: int, part: Part) -> tf.data.Dataset:
+    def _synthetic(self, synthetic: SyntheticShare, start_step: int, part: Part) -> tf.data.Dataset:
         replicas = part.last - part.first
-        size = drawn.count // part.num_replicas
+        size = synthetic.count // part.num_replicas
         image_shape = (self.manifest.height, self.manifest.width, self.channels)
         max_length = self.manifest.max_length
         batches = tf.data.Dataset.from_generator(
-            lambda: drawn.batches_from(start_step, part),
+            lambda: synthetic.batches_from(start_step, part),
             output_signature=(
                 tf.TensorSpec([replicas * size, *image_shape], tf.uint8),
                 tf.TensorSpec([replicas * size, max_length], tf.int32),
@@ -162,15 +161,17 @@ def empty_batches(plan: Plan, strategy: tf.distribute.Strategy) -> Iterator[Any]
         tf.zeros([size, *plan.spec.image_shape], tf.uint8),
         tf.zeros([size, plan.spec.max_length], tf.int32),
     )
-    return iter(strategy.distribute_datasets_from_function(lambda _: tf.data.Dataset.from_tensors(nothing).repeat()))
+    return distributed(strategy, lambda _: tf.data.Dataset.from_tensors(nothing).repeat())
 
 
 @contextlib.contextmanager
-def opened(plan: Plan, manifest: Manifest, endless: Endless | None, processes: int) -> Iterator[Callable[[], Feed]]:
+def opened(
+    plan: Plan, manifest: Manifest, images: SyntheticImages | None, processes: int
+) -> Iterator[Callable[[], Feed]]:
     """A function that gives the Feed once the split is decoded, where it is kept in memory; worker processes draw as
     long as the block lasts."""
-    with _drawing(endless, plan.num_drawn, processes) as drawn, _decoding(plan, manifest) as decoded:
-        yield lambda: Feed.of(plan, manifest, decoded(), drawn)
+    with _rendering(images, plan.num_synthetic, processes) as synthetic, _decoding(plan, manifest) as decoded:
+        yield lambda: Feed.of(plan, manifest, decoded(), synthetic)
 
 
 def decode_split(manifest: Manifest, split: str, channels: int) -> DecodedSplit:
@@ -179,7 +180,7 @@ def decode_split(manifest: Manifest, split: str, channels: int) -> DecodedSplit:
     count = manifest.count(split)
     parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
     parsed = parsed.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2)
-    images, label_ids = parsed.rebatch(count).get_single_element()
+    images, label_ids = untuned(parsed.rebatch(count)).get_single_element()
     return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
 
 
@@ -196,13 +197,13 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 @contextlib.contextmanager
-def _drawing(endless: Endless | None, count: int, processes: int) -> Iterator[Drawn | None]:
-    """The Drawn part of each batch, or None."""
-    if endless is None:
+def _rendering(images: SyntheticImages | None, count: int, processes: int) -> Iterator[SyntheticShare | None]:
+    """The synthetic part of each batch, if it has one."""
+    if images is None:
         yield None
         return
-    with drawn_batches(endless, count, processes) as batches_from:
-        yield Drawn(count, batches_from)
+    with synthetic_batches(images, count, processes) as batches_from:
+        yield SyntheticShare(count, batches_from)
 
 
 @contextlib.contextmanager
@@ -210,7 +211,7 @@ def _decoding(plan: Plan, manifest: Manifest) -> Iterator[Callable[[], DecodedSp
     """A function that gives the training split decoded, or None where it is too big for that, or not needed. A thread
     decodes it while the network is being built."""
     channels = plan.asked.channels
-    if plan.num_drawn == plan.asked.batch_size or not fits_in_memory(manifest, "train", channels):
+    if plan.num_synthetic == plan.asked.batch_size or not fits_in_memory(manifest, "train", channels):
         yield lambda: None
         return
 
@@ -244,5 +245,5 @@ def _share(steps: tf.data.Dataset, batch_size: int, part: Part) -> tf.data.Datas
     return batches.map(lambda *batch: tuple(cut(values) for values in batch)).unbatch()
 
 
-def _joined(recorded: tuple[tf.Tensor, ...], drawn: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
-    return tuple(tf.concat(pair, 0) for pair in zip(recorded, drawn))
+def _joined(recorded: tuple[tf.Tensor, ...], synthetic: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+    return tuple(tf.concat(pair, 0) for pair in zip(recorded, synthetic))

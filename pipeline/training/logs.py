@@ -34,7 +34,7 @@ class Logs:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._forget_after(start_step)
-        self._history = open(self.folder / HISTORY_FILE, "a", encoding="utf-8")
+        self._history = open(self.folder / HISTORY_FILE, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
         self._writers: dict[str, Any] = {}
         self._profiling = False
 

@@ -1,4 +1,4 @@
-"""How long a training is, found while it runs: full rate while the validation gets better, then down to nothing, and end.
+"""How long a training is, found while it runs: full rate while validation improves, then down to zero, then the end.
 
     rules = PaceRules(peak=3e-3, warm_steps=100, patience=4, most_steps=6000)
     pace = Pace()

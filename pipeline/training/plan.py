@@ -1,6 +1,6 @@
 """What a training is to be, with everything settled that the settings leave open; without TensorFlow.
 
-plan = Plan.of(config, manifest, endless, found=None)
+plan = Plan.of(config, manifest, synthetic, found=None)
 plan.length.num_steps, plan.spec, plan.provenance
 """
 
@@ -9,7 +9,7 @@ import math
 from typing import Any, Self
 
 from pipeline.config import RunConfig, TrainConfig
-from pipeline.drawing.stream import Endless
+from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import fast_precision
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
@@ -36,9 +36,9 @@ class Length:
     validation_every: int
 
     @classmethod
-    def of(cls, asked: TrainConfig, manifest: Manifest, num_drawn: int, num_images: int) -> Self:
+    def of(cls, asked: TrainConfig, manifest: Manifest, num_synthetic: int, num_images: int) -> Self:
         """An epoch is a pass over the train split, or `num_images` where no example comes from there."""
-        recorded = asked.batch_size - num_drawn
+        recorded = asked.batch_size - num_synthetic
         per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.batch_size)
         epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
         every = asked.validation_steps or max(per_epoch, epochs * per_epoch // _VALIDATIONS)
@@ -55,38 +55,40 @@ class Length:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """`asked` are the settings with the augmentation settled; `num_drawn` images of each batch are drawn."""
+    """`asked` are the settings with the augmentation settled; `num_synthetic` images of each batch are synthetic."""
 
     asked: TrainConfig
     length: Length
     spec: ModelSpec
     provenance: Provenance
-    num_drawn: int = 0
+    num_synthetic: int = 0
 
     @classmethod
-    def of(cls, config: RunConfig, manifest: Manifest, endless: Endless | None, found: TrainingState | None) -> Self:
+    def of(
+        cls, config: RunConfig, manifest: Manifest, synthetic: SyntheticImages | None, found: TrainingState | None
+    ) -> Self:
         """As the training `found` was begun, where the settings leave something open."""
-        num_drawn = drawn_per_batch(config)
-        strength = augmentation_for(config.train, found, manifest, num_drawn)
+        num_synthetic = synthetic_per_batch(config)
+        strength = augmentation_for(config.train, found, manifest, num_synthetic)
         asked = dataclasses.replace(config.train, augmentation=strength)
         provenance = Provenance(
             plain(asked.result_settings),
             TrainedRecords.of(manifest, manifest.split_rule),
-            plain(endless.settings) if endless else None,
+            plain(synthetic.settings) if synthetic else None,
             _earlier(asked, found),
         )
-        length = Length.of(asked, manifest, num_drawn, config.generate.num_images)
-        return cls(asked, length, ModelSpec.of(asked, manifest, _precision(asked, found)), provenance, num_drawn)
+        length = Length.of(asked, manifest, num_synthetic, config.generate.num_images)
+        return cls(asked, length, ModelSpec.of(asked, manifest, _precision(asked, found)), provenance, num_synthetic)
 
     def differing(self, found: TrainingState) -> list[tuple[str, Any, Any]]:
         """[(name, before, now)] of what `found` was begun with and what it would continue with."""
-        # The number of images drawn in an epoch is no setting of its own, so it shows in the number of steps only.
+        # The number of synthetic images in an epoch is no setting of its own, so it shows in the number of steps only.
         steps = ({"steps": found.num_steps}, {"steps": self.length.num_steps})
         return differing_settings(found.provenance.compared, self.provenance.compared) or differing_settings(*steps)
 
 
-def drawn_per_batch(config: RunConfig) -> int:
-    """How many images of each batch are drawn while training."""
+def synthetic_per_batch(config: RunConfig) -> int:
+    """How many images of each batch are synthetic."""
     return round(config.synthetic_share * config.train.batch_size)
 
 
@@ -114,10 +116,10 @@ def strength_for(num_examples: int) -> float:
     return 1.0 if num_examples < FEW_EXAMPLES else 0.0
 
 
-def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_drawn: int) -> float:
+def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_synthetic: int) -> float:
     """How strongly the images of records are varied: as `found` was begun, where no strength is given."""
-    if num_drawn == asked.batch_size:
-        return 0.0  # drawn images are varied enough
+    if num_synthetic == asked.batch_size:
+        return 0.0  # synthetic images are varied enough
     if asked.augmentation is not None:
         return asked.augmentation
     return found.provenance.augmentation if found else strength_for(manifest.count("train"))

@@ -74,7 +74,7 @@ class Reporter(SilentReporter):
         self._start_step = step
         self._logs_folder = logs_folder
         self._window = Window(asked.network, len(plan.spec.alphabet), step, num_steps)
-        self._waiting = Waiting(plan.num_drawn / asked.batch_size)
+        self._waiting = Waiting(plan.num_synthetic / asked.batch_size)
         self._display = Display(step, num_steps, asked.batch_size)
         self._open = contextlib.ExitStack()  # the logs, and the display once there is something to show
 

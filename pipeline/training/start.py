@@ -4,7 +4,7 @@ import dataclasses
 from typing import Self
 
 from pipeline.config import RunConfig
-from pipeline.drawing.stream import Endless
+from pipeline.drawing.stream import SyntheticImages
 from pipeline.model.checkpoints import Checkpoint, Checkpoints
 from pipeline.training.logs import clear
 from pipeline.training.plan import Plan
@@ -22,15 +22,17 @@ class Start:
     initial: Checkpoint | None
 
     @classmethod
-    def of(cls, config: RunConfig, manifest: Manifest, endless: Endless | None, checkpoints: Checkpoints) -> Self:
+    def of(
+        cls, config: RunConfig, manifest: Manifest, synthetic: SyntheticImages | None, checkpoints: Checkpoints
+    ) -> Self:
         """Raises where the checkpoints are of a training with other settings, unless those may be replaced."""
         found = _standing(checkpoints, config.overwrite)
-        plan = Plan.of(config, manifest, endless, found.state if found else None)
+        plan = Plan.of(config, manifest, synthetic, found.state if found else None)
         differing = plan.differing(found.state) if found else []
         if found and differing:
             if not config.overwrite:
                 refuse_other_settings(f"the training in {checkpoints.folder} (step {found.step})", differing)
-            found, plan = None, Plan.of(config, manifest, endless, None)
+            found, plan = None, Plan.of(config, manifest, synthetic, None)
         return cls(plan, found, None if found else _initial(plan, checkpoints))
 
     @property

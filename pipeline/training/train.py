@@ -15,7 +15,7 @@ import dataclasses
 import os
 
 from pipeline.config import RunConfig
-from pipeline.drawing.stream import Endless
+from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import Cluster, make_strategy
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.state import TrainingState
@@ -25,7 +25,7 @@ from pipeline.training.interrupts import noted_interrupts
 from pipeline.training.learner import Learner
 from pipeline.training.loop import Loop
 from pipeline.training.peers import check_same_step, told_of_lost_peers
-from pipeline.training.plan import drawn_per_batch
+from pipeline.training.plan import synthetic_per_batch
 from pipeline.training.reporter import SilentReporter, make_reporter
 from pipeline.training.saver import Saver
 from pipeline.training.start import Start
@@ -43,8 +43,8 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
     checkpoints = Checkpoints(workdir.checkpoints)
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
-    endless = Endless.beside(manifest, config, asked.channels) if drawn_per_batch(config) else None
-    start = Start.of(config, manifest, endless, checkpoints)
+    synthetic = SyntheticImages.beside(manifest, config, asked.channels) if synthetic_per_batch(config) else None
+    start = Start.of(config, manifest, synthetic, checkpoints)
     if start.found and start.found.state.finished:
         print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")
         return start.found.state
@@ -54,7 +54,7 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
         strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
         check_replicas(start.plan, strategy)
         with (
-            feed.opened(start.plan, manifest, endless, config.processes) as make_feed,
+            feed.opened(start.plan, manifest, synthetic, config.processes) as make_feed,
             noted_interrupts() as interrupts,
             make_reporter(start.plan, workdir.logs, start.step, chief) as reporter,
         ):

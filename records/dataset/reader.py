@@ -36,7 +36,7 @@ def read_in_order(manifest: Manifest, split: str) -> Dataset:
 
 
 def read_mixed(manifest: Manifest, split: str, seed: int) -> Dataset:
-    """Serialized Examples, the shards in an order drawn by `seed` and interleaved."""
+    """Serialized Examples, the shards in an order that `seed` decides and interleaved."""
     paths = [str(path) for path in _whole_files(manifest, split)]
     compression = _compression(manifest)
     shards = tf.data.Dataset.from_tensor_slices(tf.constant(paths, tf.string))

@@ -28,7 +28,7 @@ _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
 # How many numbers of an image, and how many of its rows and columns, tell what it looks like: a larger one would take
 # several times its size as floats. A multiple of every item size.
 _HEAD, _SIDE = 1 << 20, 1 << 10
-# In drawn codes a row two further on differs 1.25 times as much as the next row; in noise it differs as much.
+# In images of codes a row two further on differs 1.25 times as much as the next row; in noise it differs as much.
 _CLEAR = 1.12
 # Correlations of colour planes: above the first they are planes of one picture, below the second they are not.
 _ALIKE, _UNLIKE = 0.8, 0.5

@@ -10,12 +10,12 @@ import pytest
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion.convert import convert
 from pipeline.drawing.renderer import Draws
-from pipeline.drawing.stream import Endless, drawn_batches
+from pipeline.drawing.stream import SyntheticImages, synthetic_batches
+from pipeline.machine.shares import Part
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.provenance import EarlierTraining
-from pipeline.model.shares import Part
 from pipeline.stages.run import run_stages
-from pipeline.training.feed import Drawn, Feed
+from pipeline.training.feed import Feed, SyntheticShare
 from pipeline.training.plan import Length, steps_per_epoch, usual_epochs
 from pipeline.training.train import train
 from pipeline.workdir import Workdir
@@ -25,6 +25,8 @@ from records.errors import DigitwiseError
 from records.split import SplitRule
 from tests.conftest import from_text
 from tests.training_fixtures import ALPHABET, assert_same_bits, final_arrays, make_records, settings_for_tests
+
+pytestmark = pytest.mark.usefixtures("tiny_network")
 
 CODE = CodeConfig(alphabet=ALPHABET)
 DRAWING = DrawingConfig(font_sizes=(14,))
@@ -47,29 +49,29 @@ def config_for(work, code=CODE, drawing=DRAWING, source="synthetic", num_images=
     )
 
 
-def endless_for(work, channels=1, seed=0, **changes):
+def synthetic_for(work, channels=1, seed=0, **changes):
     config = config_for(work, dataclasses.replace(CODE, **from_text(changes)), dataclasses.replace(DRAWING, seed=seed))
-    return Endless.beside(Manifest.load(work.records), config, channels)
+    return SyntheticImages.beside(Manifest.load(work.records), config, channels)
 
 
 def test_an_image_is_its_number_and_its_code_is_for_training(work):
-    endless = endless_for(work)
-    assert endless.drawing.size == (32, 16) and endless.drawing.lengths == (2, 2)
-    pixels, label_ids = endless.example(7)
-    again, same_ids = endless_for(work).example(7)
+    synthetic = synthetic_for(work)
+    assert synthetic.drawing.size == (32, 16) and synthetic.drawing.lengths == (2, 2)
+    pixels, label_ids = synthetic.example(7)
+    again, same_ids = synthetic_for(work).example(7)
     assert pixels.shape == (16, 32, 1) and pixels.dtype == np.uint8
     assert (pixels == again).all() and (label_ids == same_ids).all()
-    assert (endless_for(work, seed=1).example(7)[0] != pixels).any()
-    texts = {Alphabet(ALPHABET).text(endless.example(i)[1]) for i in range(300)}
+    assert (synthetic_for(work, seed=1).example(7)[0] != pixels).any()
+    texts = {Alphabet(ALPHABET).text(synthetic.example(i)[1]) for i in range(300)}
     possible = {"".join(pair) for pair in itertools.product(ALPHABET, repeat=2)}
     assert texts == {text for text in possible if SplitRule(0.25, 0.25).split(text) == "train"} < possible
 
 
 def test_the_number_of_workers_changes_nothing_and_any_step_can_be_the_first(work):
-    endless = endless_for(work, channels=3)
+    synthetic = synthetic_for(work, channels=3)
 
     def batches(processes, step, count, part=Part()):
-        with drawn_batches(endless, 4, processes) as batches_from:
+        with synthetic_batches(synthetic, 4, processes) as batches_from:
             return list(itertools.islice(batches_from(step, part), count))
 
     one = batches(1, 0, 6)
@@ -84,13 +86,13 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
     manifest = Manifest.load(work.records)
     images = np.arange(4, dtype=np.uint8).repeat(16 * 32).reshape(4, 16, 32, 1)
     label_ids = np.zeros((4, 2), np.int32)
-    drawn = Drawn(4, lambda step, part: iter([(images + 4 * step, label_ids)] * 9))
-    alone = list(Feed(manifest, 1, 12, 1, 0, drawn=drawn).batches(2).as_numpy_iterator())
+    synthetic = SyntheticShare(4, lambda step, part: iter([(images + 4 * step, label_ids)] * 9))
+    alone = list(Feed(manifest, 1, 12, 1, 0, synthetic=synthetic).batches(2).as_numpy_iterator())
     assert len(alone) == 48 // 8 - 2
     plain = list(Feed(manifest, 1, 8, 1, 0).batches(2).as_numpy_iterator())
     for (got, _), (recorded, _) in zip(alone, plain, strict=True):
         assert (got[:8] == recorded).all() and (got[8:] == images + 8).all()
-    shared = list(Feed(manifest, 1, 12, 1, 0, drawn=drawn).batches(2, Part(2, 0, 2)).as_numpy_iterator())
+    shared = list(Feed(manifest, 1, 12, 1, 0, synthetic=synthetic).batches(2, Part(2, 0, 2)).as_numpy_iterator())
     assert [got.shape for got, _ in shared] == [(6, 16, 32, 1)] * 8
     assert (shared[1][0] == np.concatenate([alone[0][0][4:8], images[2:] + 8])).all()
 
@@ -98,47 +100,47 @@ def test_shares_of_replicas_hold_records_and_drawn_images(work):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"alphabet": "digits"}, "--alphabet=0123456789 would draw '0123456789', but .* have the alphabet 'abcd'"),
+        ({"alphabet": "digits"}, "--alphabet=0123456789 would show '0123456789', but .* have the alphabet 'abcd'"),
         ({"code_length": "3"}, "--code_length=3 does not fit .*, whose codes have 2 to 2 characters"),
         ({"image_size": "40x20"}, "--image_size=40x20: the records in .* are 32x16"),
     ],
 )
 def test_what_is_unlike_the_records_is_refused(work, changes, message):
     with pytest.raises(DigitwiseError, match=message):
-        endless_for(work, **changes)
+        synthetic_for(work, **changes)
 
 
 def test_the_alphabet_is_that_of_the_records_where_none_is_given(work):
-    assert endless_for(work, alphabet=None).drawing.alphabet == ALPHABET
+    assert synthetic_for(work, alphabet=None).drawing.alphabet == ALPHABET
 
 
 def test_both_cases_are_drawn_where_they_are_one(work):
     code = CodeConfig(alphabet="abcdABCD")
     folded = dataclasses.replace(config_for(work, code), records=RecordsConfig(source="synthetic", fold_case=True))
     manifest = Manifest.load(work.records)
-    endless = Endless.beside(manifest, folded, 1)
+    synthetic = SyntheticImages.beside(manifest, folded, 1)
     texts = set()
 
     def drawn(text):
         texts.add(text)
-        return endless.is_for_training(text)
+        return synthetic.is_for_training(text)
 
     for index in range(40):
-        _, label_ids = endless.example(index)
-        text, _ = endless.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
+        _, label_ids = synthetic.example(index)
+        text, _ = synthetic.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
         assert Alphabet(ALPHABET).text(label_ids) == text.lower()
-        assert endless.rule.split(text.lower()) == "train"
+        assert synthetic.rule.split(text.lower()) == "train"
     assert any(text != text.lower() for text in texts)
-    with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would draw"):
-        Endless.beside(manifest, config_for(work, code), 1)
+    with pytest.raises(DigitwiseError, match="--alphabet=abcdABCD would show"):
+        SyntheticImages.beside(manifest, config_for(work, code), 1)
 
 
 def test_too_few_codes_are_refused(work):
     manifest = dataclasses.replace(
         Manifest.load(work.records), settings={"validation_fraction": 0.0, "test_fraction": 0.999999}
     )
-    with pytest.raises(DigitwiseError, match="of 10,000 codes drawn none is for training"):
-        Endless.beside(manifest, config_for(work), 1)
+    with pytest.raises(DigitwiseError, match="none of 10,000 random codes is for training"):
+        SyntheticImages.beside(manifest, config_for(work), 1)
 
 
 @pytest.mark.slow
@@ -178,10 +180,11 @@ def test_stages_without_files(tmp_path, capsys):
         convert(config, work)
 
 
+@pytest.mark.slow
 def test_a_killed_drawing_worker_is_one_line(work, monkeypatch):
-    from pipeline.drawing import stream as endless
+    from pipeline.drawing import stream as synthetic
 
-    monkeypatch.setattr(endless, "draw_piece", _die)
+    monkeypatch.setattr(synthetic, "draw_piece", _die)
     with pytest.raises(DigitwiseError, match="a worker process was killed"):
         train(config_for(work, epochs=1), work)
 
@@ -196,15 +199,15 @@ def _die(_):
 def test_how_long_a_training_is(work):
     manifest = Manifest.load(work.records)
 
-    def length(num_drawn=0, num_images=100, **options):
-        return Length.of(TrainConfig(batch_size=8, **options), manifest, num_drawn, num_images)
+    def length(num_synthetic=0, num_images=100, **options):
+        return Length.of(TrainConfig(batch_size=8, **options), manifest, num_synthetic, num_images)
 
     assert steps_per_epoch(manifest, 8) == 6
     assert length(epochs=2) == Length(2, 6, 6)
     assert length(epochs=100) == Length(100, 6, 30)  # twenty validations
     assert length(epochs=100, validation_steps=7).validation_every == 7
-    assert length(num_drawn=8, epochs=2) == Length(2, 12, 12)
-    assert length(num_drawn=4, epochs=2) == Length(2, 12, 12)
+    assert length(num_synthetic=8, epochs=2) == Length(2, 12, 12)
+    assert length(num_synthetic=4, epochs=2) == Length(2, 12, 12)
     assert length().epochs == usual_epochs(6, 8) == 1344
     assert length(augmentation=1.0).epochs == usual_epochs(6, 8, varied=True) == 4032
     assert usual_epochs(1000, 64) == 3

@@ -1,0 +1,1 @@
+"""The captcha package's drawing as compiled code, bit for bit what Pillow makes of each step. It needs numba."""

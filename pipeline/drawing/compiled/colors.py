@@ -1,0 +1,47 @@
+"""Colours and their alpha, rounded as Pillow rounds them. A pixel is red, green, blue and alpha in 32 bits."""
+
+import numpy as np
+
+from pipeline.drawing.compiled.jit import compiled, inlined
+
+
+def _alpha_tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By [alpha, colour multiplied by it]: the colour as RGBA has it, that multiplied again, and what was given."""
+    alpha, value = np.arange(256)[:, None], np.arange(256)[None, :]
+    itself = np.broadcast_to(value, (256, 256)).copy()
+    straight = np.minimum(255, 255 * value // np.maximum(alpha, 1))
+    straight[0], straight[255] = value, value  # Convert.c, rgba2rgbA
+    again = straight * alpha + 128
+    again = ((again >> 8) + again) >> 8
+    return straight.astype(np.uint8), again.astype(np.uint8), itself.astype(np.uint8)
+
+
+STRAIGHT, AGAIN, ITSELF = _alpha_tables()
+
+
+@inlined
+def divided_by_255(value):
+    value += 128
+    return ((value >> 8) + value) >> 8
+
+
+@inlined
+def looked_up(table, red, green, blue, alpha):
+    return np.int64(table[alpha, red]), np.int64(table[alpha, green]), np.int64(table[alpha, blue])
+
+
+@inlined
+def packed(red, green, blue, alpha):
+    return np.uint32(red | green << 8 | blue << 16 | alpha << 24)
+
+
+@compiled
+def inks_of(color):
+    """What a pixel covered to 0 ... 255 has, multiplied by its alpha."""
+    inks = np.empty((256, 4), np.int64)
+    for m in range(256):
+        alpha = divided_by_255(color[3] * m)
+        for channel in range(3):
+            inks[m, channel] = divided_by_255(color[channel] * alpha)
+        inks[m, 3] = alpha
+    return inks

@@ -1,0 +1,63 @@
+"""How much one client, and all of them together, may ask for.
+
+rate = RateLimit(per_second=100)
+rate.take("10.0.0.7")          # raises Refused 429 where that client asks too often
+await read_body(request, MAX_BYTES)
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from starlette.requests import ClientDisconnect, Request
+
+from pipeline.serving.refusals import Refused
+
+MAX_BYTES = 1 << 23  # of a body
+MAX_IMAGES = 256  # of one request
+MAX_REQUESTS = 64  # at a time; together with MAX_BYTES this limits the memory
+BODY_SECONDS = 30.0
+_MAX_CLIENTS = 10_000
+_DRAINED = 4  # times the limit: a body that is too large is read to its end, so that the client hears why
+
+
+class RateLimit:
+    """Each client has a bucket that holds one second's worth of requests; 0 per second is no limit."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic):
+        self._per_second = per_second
+        self._size = max(1.0, per_second)
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}  # what is left, and since when
+
+    def take(self, client: str) -> None:
+        if not self._per_second:
+            return
+        now = self._clock()
+        left, since = self._buckets.pop(client, (self._size, now))
+        left = min(self._size, left + (now - since) * self._per_second)
+        # The client that asked last is the last of the dictionary, so the first is the one to forget.
+        self._buckets[client] = max(left - 1, 0.0) if left >= 1 else left, now
+        if len(self._buckets) > _MAX_CLIENTS:
+            del self._buckets[next(iter(self._buckets))]
+        if left < 1:
+            raise Refused(429, f"more than {self._per_second:g} requests a second came from {client}", retry_seconds=1)
+
+
+async def read_body(request: Request, most: int = MAX_BYTES, seconds: float = BODY_SECONDS) -> bytes:
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= most:
+                    chunks.append(chunk)
+                elif size > _DRAINED * most:
+                    break
+    except TimeoutError:
+        raise Refused(408, f"the body did not arrive within {seconds:g} seconds") from None
+    except ClientDisconnect:
+        raise Refused(400, "the connection ended before the body did") from None
+    if size > most:
+        raise Refused(413, f"the body has more than {most:,} bytes")
+    return b"".join(chunks)
