@@ -111,9 +111,14 @@ class ReadingGraph(tf.Module):
         resized = tf.cond(
             tf.reduce_all(tf.shape(image)[:2] == size),
             lambda: image,
-            lambda: tf.cast(tf.round(tf.image.resize(image, size, "bilinear", antialias=True)), tf.uint8),
+            lambda: _resized(_resized(image, [tf.shape(image)[0], shape.width]), size),
         )
         return match_channels(tf.ensure_shape(resized, [*size, shape.stored_channels]), shape.channels)
+
+
+def _resized(image: tf.Tensor, size: list[Any]) -> tf.Tensor:
+    """Pillow resizes the rows first, and rounds before it resizes the columns: so does who calls this twice."""
+    return tf.cast(tf.floor(tf.image.resize(image, size, "bilinear", antialias=True) + 0.5), tf.uint8)
 
 
 def match_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
