@@ -15,13 +15,30 @@ import tensorflow as tf
 
 
 class Averages:
-    """Of all variables of floats, moving statistics among them. `variables` belong into the checkpoint."""
+    """Of all variables of floats, moving statistics among them. `variables` belong into the checkpoint.
+
+    They are in the order of the network's variables; `numbers` says which of those they are means of.
+    """
 
     def __init__(self, network: keras.Model, decay: float) -> None:
         self._decay = decay
-        self._averaged = [v.value for v in network.variables if keras.backend.is_float_dtype(v.dtype)]
-        self.variables = [
-            tf.Variable(value, trainable=False, name=f"average{number}") for number, value in enumerate(self._averaged)
+        floats = {
+            number: variable
+            for number, variable in enumerate(network.variables)
+            if keras.backend.is_float_dtype(variable.dtype)
+        }
+        self.numbers: list[int] = list(floats)
+        self._averaged = [variable.value for variable in floats.values()]
+        # All replicas have the same weights, so each keeps means of its own, and nothing is exchanged at a step.
+        self.variables: list[tf.Variable] = [
+            tf.Variable(
+                value,
+                trainable=False,
+                name=f"average{number}",
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+            for number, value in enumerate(self._averaged)
         ]
 
     def update(self, step: tf.Tensor) -> None:
@@ -30,6 +47,11 @@ class Averages:
         share = 1.0 - tf.minimum(self._decay, (1.0 + step) / (10.0 + step))
         for average, value in zip(self.variables, self._averaged):
             average.assign_add(share * (value - average))
+
+    def start_again(self) -> None:
+        """From the weights as they are now."""
+        for average, value in zip(self.variables, self._averaged):
+            average.assign(value.numpy())
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:

@@ -88,6 +88,12 @@ class Calibration:
         self._layers = [layer for layer in network.layers if isinstance(layer, FusedBatchNormalization)]
         self._take = tf.function(self._take_batch, autograph=False)
 
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The moving statistics, in the order of the network's variables."""
+        ids = {id(value) for layer in self._layers for value in (layer.moving_mean, layer.moving_variance)}
+        return [variable for variable in self._network.variables if id(variable) in ids]
+
     def __call__(self, batches: Iterable[tf.Tensor]) -> None:
         """`batches` of images, each as the strategy distributes them."""
         if not self._layers:

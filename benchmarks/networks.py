@@ -120,17 +120,17 @@ def _training(
 
     from pipeline.machine.devices import make_strategy
     from pipeline.training.optimizer import make_optimizer
-    from pipeline.training.steps import Steps
+    from pipeline.training.steps import Call, Steps
 
     strategy = make_strategy("one")
-    optimizer = make_optimizer("constant", learning_rate=1e-5, weight_decay=0.1, num_steps=1)
+    optimizer = make_optimizer(learning_rate=1e-5, weight_decay=0.1)
     optimizer.build(recognizer.network.trainable_variables)
     steps = Steps(strategy, recognizer, optimizer, len(images))
     batches = tf.data.Dataset.from_tensors((images, label_ids)).repeat()
     iterator = iter(strategy.distribute_datasets_from_function(lambda _: batches))
 
     def train() -> None:
-        steps.run(iterator, tf.constant(0), tf.constant(count), tf.constant(0.0))
+        steps.run(iterator, Call.of(step=0, slot=0, rates=[1e-5] * count))
         steps.look(count)
 
     return train

@@ -40,6 +40,7 @@ NETWORKS: dict[str, TrainConfig] = {
         schedule="constant",
         learning_rate=1e-4,
         weight_decay=0.0,
+        averaging=0.0,
         augmentation=0.0,
         precision="float32",
         patience=0,

@@ -150,7 +150,7 @@ class Reader:
         label_ids = outputs.label_ids[number]
         places = label_ids >= 0
         confidence = float(outputs.confidences[number])
-        characters = self._characters(label_ids[places], outputs.probabilities[number][places])
+        characters = _characters(self.metadata.alphabet, label_ids[places], outputs.probabilities[number][places])
         return self._decided(name, characters, confidence, confidence)
 
     def _limited_reading(
@@ -170,12 +170,8 @@ class Reader:
             probabilities = best_columns(log_probabilities, fit.label_ids)
         else:
             probabilities = np.exp(log_probabilities[np.arange(len(label_ids)), label_ids])
-        characters = self._characters(label_ids, probabilities)
+        characters = _characters(self.metadata.alphabet, label_ids, probabilities)
         return self._decided(name, characters, fit.among_fitting, fit.probability, fit.is_exact)
-
-    def _characters(self, label_ids: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Character, ...]:
-        pairs = zip(np.asarray(label_ids).tolist(), np.asarray(probabilities).tolist(), strict=True)
-        return tuple(Character(self.metadata.alphabet[label_id], probability) for label_id, probability in pairs)
 
     def _decided(
         self, name: str, characters: tuple[Character, ...], confidence: float, probability: float, is_exact: bool = True
@@ -193,6 +189,11 @@ class Reader:
             fits = self.metadata.min_length <= len(code) <= self.metadata.max_length
             accepted = accepted and fits and is_exact
         return Reading(name, code, confidence, probability, characters, accepted)
+
+
+def _characters(alphabet: str, label_ids: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Character, ...]:
+    pairs = zip(np.asarray(label_ids).tolist(), np.asarray(probabilities).tolist(), strict=True)
+    return tuple(Character(alphabet[label_id], probability) for label_id, probability in pairs)
 
 
 def _opened(model: "str | os.PathLike[str] | Network") -> Network:

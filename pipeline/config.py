@@ -6,8 +6,9 @@ The defaults here are the defaults of the flags, and no other file knows them. S
 import dataclasses
 import os
 import re
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from pipeline import choices
 from pipeline.use_config import ServeConfig, UseConfig
 from pipeline.values import (
     MAX_FONT_SIZE,
@@ -34,37 +35,6 @@ STAGES: tuple[str, ...] = tuple(
     "check inspect generate records train test export predict folds cleanings serve".split()
 )
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
-
-Source = Literal["images", "synthetic"]
-Renderer = Literal["fast", "captcha"]
-Distortion = Literal["0.7.1", "0.7.0"]
-ImageFormat = Literal["auto", "png", "jpeg", "raw"]
-Colors = Literal["auto", "grey", "rgb"]
-Compression = Literal["none", "gzip"]
-Strategy = Literal["auto", "one", "mirrored", "multi_worker"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Network = Literal["alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vgg", "crnn"]
-Readout = Literal["positions", "ctc"]
-Cleaning = Literal["none", "threshold", "median", "median_threshold"]
-Optimizer = Literal["adamw", "adadelta"]
-Schedule = Literal["one_cycle", "constant"]
-
-SOURCES: tuple[str, ...] = get_args(Source)
-RENDERERS: tuple[str, ...] = get_args(Renderer)
-DISTORTIONS: tuple[str, ...] = get_args(Distortion)
-IMAGE_FORMATS: tuple[str, ...] = get_args(ImageFormat)
-COLORS: tuple[str, ...] = get_args(Colors)
-COMPRESSIONS: tuple[str, ...] = get_args(Compression)
-STRATEGIES: tuple[str, ...] = get_args(Strategy)
-PRECISIONS: tuple[str, ...] = get_args(Precision)
-NETWORKS: tuple[str, ...] = get_args(Network)
-COLUMN_NETWORKS: tuple[str, ...] = ("alexnet", "crnn")  # ctc reads columns; the others have one head per position
-READOUTS: tuple[str, ...] = get_args(Readout)
-CLEANINGS: tuple[Cleaning, ...] = get_args(Cleaning)
-OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
-SCHEDULES: tuple[str, ...] = get_args(Schedule)
-CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
-IMAGE_TYPES = tuple("uint8 int8 int16 uint16 int32 int64 float16 float32 float64".split())
 
 _DIGITS = "0123456789"
 
@@ -111,7 +81,7 @@ class DrawingConfig:
 
     fonts: tuple[str, ...] = ()
     seed: int = 0
-    distortion: Distortion = "0.7.1"
+    distortion: choices.Distortion = "0.7.1"
     rotation: tuple[float, float] = (-30.0, 30.0)
     warp_x: tuple[float, float] = (0.1, 0.3)
     warp_y: tuple[float, float] = (0.2, 0.3)
@@ -122,13 +92,13 @@ class DrawingConfig:
     noise_curves: int = 1
     foreground: Color | None = None
     background: Color | None = None
-    renderer: Renderer = "fast"
+    renderer: choices.Renderer = "fast"
 
     def __post_init__(self) -> None:
         check_entries("--fonts", self.fonts, "font files")
         check_number("--seed", self.seed, 0, 2**63 - 1)
-        check_choice("--renderer", self.renderer, RENDERERS)
-        check_choice("--distortion", self.distortion, DISTORTIONS)
+        check_choice("--renderer", self.renderer, choices.RENDERERS)
+        check_choice("--distortion", self.distortion, choices.DISTORTIONS)
         check_degrees("--rotation", self.rotation)
         check_range("--warp_x", self.warp_x, 2)
         check_range("--warp_y", self.warp_y, 2)
@@ -177,24 +147,24 @@ class GenerateConfig:
 class RecordsConfig:
     """Write labelled images into TFRecord shards."""
 
-    source: Source = "images"
+    source: choices.Source = "images"
     images: str = ""
     label_pattern: str = ""
     name: str = "codes"
     validation_fraction: float = 0.04
     test_fraction: float = 0.1
     images_per_shard: int = 2_500
-    image_format: ImageFormat = "auto"
-    colors: Colors = "auto"
-    compression: Compression = "none"
+    image_format: choices.ImageFormat = "auto"
+    colors: choices.Colors = "auto"
+    compression: choices.Compression = "none"
     resize: bool = False
     fold_case: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("--source", self.source, SOURCES)
-        check_choice("--image_format", self.image_format, IMAGE_FORMATS)
-        check_choice("--colors", self.colors, COLORS)
-        check_choice("--compression", self.compression, COMPRESSIONS)
+        check_choice("--source", self.source, choices.SOURCES)
+        check_choice("--image_format", self.image_format, choices.IMAGE_FORMATS)
+        check_choice("--colors", self.colors, choices.COLORS)
+        check_choice("--compression", self.compression, choices.COMPRESSIONS)
         check_number("--validation_fraction", self.validation_fraction, 0, 1)
         check_number("--test_fraction", self.test_fraction, 0, 1)
         if self.validation_fraction + self.test_fraction >= 1:
@@ -235,9 +205,9 @@ class ForeignConfig:
 
     def __post_init__(self) -> None:
         if self.channel_order:
-            check_choice("--channel_order", self.channel_order, CHANNEL_ORDERS)
+            check_choice("--channel_order", self.channel_order, choices.CHANNEL_ORDERS)
         if self.image_type:
-            check_choice("--image_type", self.image_type, IMAGE_TYPES)
+            check_choice("--image_type", self.image_type, choices.IMAGE_TYPES)
         if self.first_id is not None:
             check_number("--first_id", self.first_id, 0, 1_000_000)
         if self.answers:
@@ -280,46 +250,48 @@ class TrialsConfig:
 class TrainConfig:
     """Train a network on records, on synthetic images, or on both."""
 
-    network: Network = "alexnet"
-    readout: Readout = "positions"
-    channels: int = 1
-    cleaning: Cleaning = "none"
+    network: choices.Network = "alexnet"
+    readout: choices.Readout = "positions"
+    channels: int | None = None
+    cleaning: choices.Cleaning = "none"
     augmentation: float | None = None
     dropout: float | None = None
     batch_size: int = 64
     epochs: int = 0
     synthetic_share: float | None = None
     initialize_from: str = ""
-    optimizer: Optimizer = "adamw"
-    schedule: Schedule = "one_cycle"
+    optimizer: choices.Optimizer = "adamw"
+    schedule: choices.Schedule = "one_cycle"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
-    precision: Precision = "auto"
+    averaging: float = 0.98
+    precision: choices.Precision = "auto"
     xla: bool = False
     train_seed: int = 0
     validation_steps: int = 0
     patience: int = 10
     target_accuracy: float | None = None
     checkpoint_seconds: float = 30.0
-    strategy: Strategy = "auto"
+    strategy: choices.Strategy = "auto"
     devices: str = ""
     logical_devices: int = 0
     peer_seconds: float = 60.0
     profile: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("--network", self.network, NETWORKS)
-        check_choice("--readout", self.readout, READOUTS)
-        check_choice("--channels", str(self.channels), ("1", "3"))
-        check_choice("--cleaning", self.cleaning, CLEANINGS)
-        check_choice("--optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("--schedule", self.schedule, SCHEDULES)
-        check_choice("--precision", self.precision, PRECISIONS)
-        check_choice("--strategy", self.strategy, STRATEGIES)
-        if self.readout == "ctc" and self.network not in COLUMN_NETWORKS:
+        check_choice("--network", self.network, choices.NETWORKS)
+        check_choice("--readout", self.readout, choices.READOUTS)
+        if self.channels is not None:
+            check_choice("--channels", str(self.channels), ("1", "3"))
+        check_choice("--cleaning", self.cleaning, choices.CLEANINGS)
+        check_choice("--optimizer", self.optimizer, choices.OPTIMIZERS)
+        check_choice("--schedule", self.schedule, choices.SCHEDULES)
+        check_choice("--precision", self.precision, choices.PRECISIONS)
+        check_choice("--strategy", self.strategy, choices.STRATEGIES)
+        if self.readout == "ctc" and self.network not in choices.COLUMN_NETWORKS:
             raise SettingError(
                 f"--readout=ctc does not work with --network={self.network}: "
-                f"use --network={' or '.join(COLUMN_NETWORKS)}"
+                f"use --network={' or '.join(choices.COLUMN_NETWORKS)}"
             )
         if self.network == "crnn" and self.readout != "ctc":
             raise SettingError(f"--network=crnn does not work with --readout={self.readout}: use --readout=ctc")
@@ -333,6 +305,7 @@ class TrainConfig:
             check_number("--synthetic_share", self.synthetic_share, 0, 1)
         check_number("--learning_rate", self.learning_rate, 1e-9, 100)
         check_number("--weight_decay", self.weight_decay, 0, 10)
+        check_number("--averaging", self.averaging, 0, 0.9999)
         check_number("--train_seed", self.train_seed, 0, 2**32 - 1)
         check_number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
         check_number("--patience", self.patience, 0, 1_000_000)

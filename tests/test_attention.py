@@ -54,6 +54,14 @@ def test_colors_and_contrast_make_no_difference():
     np.testing.assert_allclose(standardized([9.0, 90, 200], [250, 20, 7])[..., 3], black_on_white[..., 3], atol=0.2)
 
 
+def test_channels_are_divided_by_one_deviation():
+    """So that a channel of little contrast stays one beside the others."""
+    image = np.zeros((1, 2, 2, 3), "float32")
+    image[0, 0] = [200.0, 20.0, 0.0]  # each 100, 10 and 0 above its mean
+    deviation = ((100**2 + 10**2) / 3) ** 0.5 + 4.0
+    np.testing.assert_allclose(Standardization()(image)[0, 0, 0, :3], np.array([100, 10, 0]) / deviation, rtol=1e-5)
+
+
 def test_an_empty_image_stays_empty():
     np.testing.assert_allclose(Standardization()(np.full((1, 4, 4, 1), 77.0))[..., 0], np.zeros((1, 4, 4)), atol=1e-4)
 

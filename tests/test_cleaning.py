@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageFilter
 
-from pipeline import config
+from pipeline import choices
 from pipeline.model.cleaning import CLEANINGS, otsu_levels
 from records.dataset.reader import match_channels
 
@@ -31,7 +31,7 @@ def otsu_by_definition(grey):
 
 
 def test_the_names_are_those_of_the_settings():
-    assert tuple(CLEANINGS) == config.CLEANINGS
+    assert tuple(CLEANINGS) == choices.CLEANINGS
 
 
 def test_none_keeps_images():

@@ -80,7 +80,7 @@ from pipeline.training.steps import finite_together
 strategy = make_strategy("mirrored", logical_devices=2)
 with strategy.scope():
     weights = keras.Variable([1.0, 2.0])
-    optimizer = make_optimizer("constant", 0.1, 0.0, 10, precision="float16")
+    optimizer = make_optimizer(0.1, 0.0, precision="float16")
     optimizer.build([weights])
 
 @tf.function(autograph=False)

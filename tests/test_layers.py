@@ -24,7 +24,7 @@ RECORDS_LAYERS = (
     ("probe",),
 )
 PIPELINE_LAYERS = (
-    ("values",),
+    ("values", "choices"),
     ("use_config",),
     ("config", "workdir"),
     ("machine",),
@@ -35,7 +35,7 @@ PIPELINE_LAYERS = (
 # What else each part may import: (part, of which only these packages).
 ELSEWHERE = {
     "main": ("flags", "pipeline.config", "pipeline.machine", "pipeline.stages", "records.errors"),
-    "flags": ("pipeline.config", "pipeline.use_config", "pipeline.values"),
+    "flags": ("pipeline.choices", "pipeline.config", "pipeline.use_config", "pipeline.values"),
     "records": (),
     "alexnet": (),
     "pipeline": ("records", "alexnet", "digitwise"),
@@ -45,6 +45,7 @@ ELSEWHERE = {
 PURE = {
     "pipeline.values": ("records.alphabet", "records.errors"),
     "pipeline.use_config": (),
+    "pipeline.choices": (),
     "pipeline.config": (),
 }
 # Only these may import TensorFlow or Keras when they are imported; all others must not, even indirectly.

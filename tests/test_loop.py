@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import RunConfig, TrainConfig
-from pipeline.model.recognizer import Recognizer
 from pipeline.model.state import Best, ValidationResult
 from pipeline.training.display import Pace
 from pipeline.training.interrupts import Interrupts
+from pipeline.training.learner import Learner
 from pipeline.training.loop import Loop
 from pipeline.training.plan import Plan
 from pipeline.training.reporter import Reporter, SilentReporter, make_reporter
@@ -21,7 +21,7 @@ from pipeline.training.saver import NotFinite
 from pipeline.training.steps import Tally
 from pipeline.training.validation import Sample, Validation, Validator, measured
 from records.errors import DigitwiseError
-from tests.training_fixtures import SPEC, make_records, make_state, settings_for_tests
+from tests.training_fixtures import make_records, make_state, settings_for_tests
 
 SAMPLE = Sample(np.zeros((2, 16, 32, 1), np.uint8), np.array([[0, 1], [2, 3]]), np.array([[0, 1], [2, 2]]))
 
@@ -48,15 +48,18 @@ class StandIns:
         self.recognizer = self.steps = self  # as a learner
         self.last = "step 9"  # as a saver
         self.losses = {}  # by step, where it is not 1
-        self.done = self.step = 0
+        self.done = self.done_before = self.step = 0
+        self.plan = plan
         self.loop = Loop(plan, self, self, self, Events(self.events), self.interrupts)
 
     def steps_per_call(self, wanted):
         return 4
 
-    def _run(self, batches, slot, count, stop):
-        self.events.append((int(slot), int(count)))
-        self.done += int(count)
+    def _run(self, batches, call):
+        self.events.append((int(call.slot), int(call.count)))
+        assert call.step == self.done_before + self.done
+        assert call.rates[0] == np.float32(self.plan.learning_rate(self.done_before + self.done))
+        self.done += int(call.count)
 
     def look(self, count):
         losses = np.array([self.losses.get(step, 1.0) for step in range(self.done - count + 1, self.done + 1)])
@@ -68,8 +71,8 @@ class StandIns:
     def begin(self, state):
         self.events.append(("begin", state.validated_step))
 
-    def save(self, step, state):
-        self.events.append(("save", step))
+    def save(self, step, state, calibrated):
+        self.events.append(("save", step, *calibrated))
         return state
 
     def run(self, *arguments):
@@ -77,7 +80,7 @@ class StandIns:
         if arguments:
             return self._run(*arguments)
         self.events.append(("validate", self.step))
-        return Validation(ValidationResult(0.5, 0.75, 4), SAMPLE)
+        return Validation(ValidationResult(0.5, 0.75, 4), SAMPLE, {"mean": 1})
 
 
 class Events(SilentReporter):
@@ -92,6 +95,7 @@ class Events(SilentReporter):
 
 
 def run(stand_ins, step=0, **state):
+    stand_ins.done_before = step
     return stand_ins.loop.run(iter(()), step, make_state(**state))
 
 
@@ -100,11 +104,11 @@ def test_what_comes_when(plan):
     state = run(stand_ins)
     assert stand_ins.events == [
         ("begin", 0),
-        (0, 4), (4, 4), (8, 1), ("validate", 9), ("validated", 9, True), ("save", 9),
+        (0, 4), (4, 4), (8, 1), ("validate", 9), ("validated", 9, True), ("save", 9, "mean"),
         (0, 1), ("save", 10),
-        (0, 4), (4, 4), ("validate", 18), ("validated", 18, True), ("save", 18),
+        (0, 4), (4, 4), ("validate", 18), ("validated", 18, True), ("save", 18, "mean"),
         (0, 2), ("save", 20),
-        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24),
+        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24, "mean"),
     ]  # fmt: skip
     assert (state.finished, state.best, state.validated_step) == (
         "all 4 epochs",
@@ -143,7 +147,7 @@ def test_losses_that_are_not_finite_are_named(plan):
 def test_a_save_that_is_not_finite_is_a_training_that_diverged(plan, monkeypatch):
     stand_ins = StandIns(plan)
 
-    def save(step, state):
+    def save(step, state, calibrated):
         raise NotFinite(f"after step {step} a is not finite")
 
     monkeypatch.setattr(stand_ins, "save", save)
@@ -152,11 +156,11 @@ def test_a_save_that_is_not_finite_is_a_training_that_diverged(plan, monkeypatch
 
 
 def test_the_validator_reads_every_image_once(manifest):
-    keras.utils.set_random_seed(0)
-    recognizer = Recognizer(SPEC)
-    validation = Validator(tf.distribute.get_strategy(), recognizer, manifest).run()
+    plan = Plan.of(RunConfig(train=TrainConfig(**settings_for_tests(averaging=0.0))), manifest, None, None)
+    learner = Learner(plan, tf.distribute.get_strategy())
+    validation = Validator(learner, manifest).run()
     assert validation.result.count == 16 == len(validation.sample.images)
-    decoded_ids = recognizer.predict(validation.sample.images).label_ids
+    decoded_ids = learner.recognizer.predict(validation.sample.images).label_ids
     assert np.array_equal(decoded_ids, validation.sample.decoded_ids)
     assert validation.result == measured(validation.sample.label_ids, decoded_ids)
 

@@ -11,7 +11,7 @@ from alexnet import NETWORKS, alexnet_v2, catalogue
 from alexnet.catalogue import CATALOGUE, networks_for, problem
 from alexnet.normalization import FusedBatchNormalization
 from alexnet.readout import READOUTS
-from pipeline import config
+from pipeline import choices
 from pipeline.training import optimizer
 
 
@@ -37,10 +37,10 @@ def test_the_catalogue_knows_what_each_network_can_do(name):
 
 
 def test_the_settings_name_what_there_is():
-    assert config.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
-    assert config.READOUTS == catalogue.READOUTS == tuple(READOUTS)
-    assert networks_for("ctc") == config.COLUMN_NETWORKS
-    assert tuple(optimizer.OPTIMIZERS) == config.OPTIMIZERS and tuple(optimizer.SCHEDULES) == config.SCHEDULES
+    assert choices.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
+    assert choices.READOUTS == catalogue.READOUTS == tuple(READOUTS)
+    assert networks_for("ctc") == choices.COLUMN_NETWORKS
+    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and tuple(optimizer.SCHEDULES) == choices.SCHEDULES
 
 
 def test_why_a_network_cannot_read():

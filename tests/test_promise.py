@@ -87,6 +87,12 @@ def test_a_code_counts_once():
     ]
 
 
+def test_a_confidence_at_the_threshold_is_accepted_and_counts_if_it_is_wrong():
+    at = outcomes([0.75, 0.5], wrong=[0])
+    assert (at.accepted(0.75), at.wrong(0.75)) == (1, 1)
+    assert (at.accepted(0.5), at.wrong(0.5)) == (2, 1)
+
+
 def test_the_sequence_stops_where_a_threshold_fails():
     confidences = np.linspace(1, 0.0001, 10_000)
     calibration = outcomes(confidences, wrong=[7000, 7001, 7002, 7003, 7004, 7005, 7006])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config
+from pipeline import choices
 from pipeline.config import TrainConfig
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.reading import evaluation_batches, predict_batches
@@ -121,4 +121,4 @@ def test_a_checkpoint_from_before_there_was_cleaning_has_none(manifest):
 
 
 def test_every_precision_in_the_settings_is_known():
-    assert ("auto", *POLICIES) == config.PRECISIONS
+    assert ("auto", *POLICIES) == choices.PRECISIONS

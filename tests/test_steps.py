@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from alexnet.averages import Averages
 from pipeline.config import TrainConfig
 from pipeline.model import metrics
 from pipeline.model.reading import evaluation_batches
 from pipeline.model.recognizer import Recognizer
 from pipeline.model.spec import ModelSpec
 from pipeline.training import optimizer
+from pipeline.training.rates import constant, one_cycle
 from pipeline.training.schedule import LOOK_STEPS
-from pipeline.training.steps import Steps, position_counts
+from pipeline.training.steps import Call, Steps, position_counts
 from tests.training_fixtures import SPEC, make_records, settings_for_tests
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
+RATE: float = settings_for_tests()["learning_rate"]
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +28,17 @@ def manifest(tmp_path_factory):
     return make_records(tmp_path_factory.mktemp("records"), train=8)
 
 
-def single_device_steps(manifest):
+def single_device_steps(manifest, averaging=0.0):
     """Steps on the one batch that there is, over and over."""
     asked = TrainConfig(**settings_for_tests())
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     keras.utils.set_random_seed(0)
     with strategy.scope():
         recognizer = Recognizer(ModelSpec.of(asked, manifest, asked.precision))
-        adam = optimizer.make_optimizer("constant", asked.learning_rate, 0.0, 1)
+        adam = optimizer.make_optimizer(1.0, 0.0)  # a rate that is not used: each call brings its own
         adam.build(recognizer.network.trainable_variables)
-        steps = Steps(strategy, recognizer, adam, asked.batch_size)
+        averages = Averages(recognizer.network, averaging) if averaging else None
+        steps = Steps(strategy, recognizer, adam, asked.batch_size, averages)
     batches = evaluation_batches(manifest, "train", asked.batch_size, 1)
     batches = batches.map(lambda _, images, label_ids, mask: (images, label_ids)).repeat()
     return steps, iter(strategy.distribute_datasets_from_function(lambda _: batches))
@@ -45,7 +49,7 @@ def test_the_loss_halves_on_one_batch(manifest):
     losses = []
     for _ in range(4):
         for slot in range(LOOK_STEPS):
-            steps.run(batches, tf.constant(slot), tf.constant(1), tf.constant(0.0))
+            steps.run(batches, Call.of(slot, slot, [RATE]))
         losses += steps.look(LOOK_STEPS).losses.tolist()
     assert losses[0] == pytest.approx(math.log(4), abs=1.0)
     assert losses[-1] < losses[0] / 2
@@ -57,7 +61,7 @@ def test_several_steps_in_one_call_are_the_same_steps(manifest):
         steps, batches = single_device_steps(manifest)
         slot = 0
         for count in counts:
-            steps.run(batches, tf.constant(slot), tf.constant(count), tf.constant(0.0))
+            steps.run(batches, Call.of(slot, slot, [RATE] * count))
             slot += count
         results.append(steps.look(slot).losses.tolist())
     assert results[0] == results[1]
@@ -83,11 +87,11 @@ def _read_ab(shape, dtype=None):
 
 def one_step(stand_in, images, label_ids, stop=0.0):
     """The tally of one step with a learning rate of 0."""
-    made = optimizer.make_optimizer("constant", 0.0, 0.0, 1)
+    made = optimizer.make_optimizer(1.0, 0.0)
     made.build(stand_in.network.trainable_variables)
     steps = Steps(tf.distribute.get_strategy(), stand_in, made, len(images))
     batches = iter(tf.data.Dataset.from_tensors((images, label_ids)).repeat())
-    steps.run(batches, tf.constant(0), tf.constant(1), tf.constant(stop))
+    steps.run(batches, Call.of(0, 0, [0.0], stop))
     return steps.look(1)
 
 
@@ -124,7 +128,7 @@ def test_positions_are_counted_where_a_reading_has_more_places_than_the_labels()
 @pytest.mark.parametrize("name, moved", [("adamw", 0.5), ("adadelta", 0.5 * math.sqrt(1e-8 / (0.05 * 4 + 1e-8)) * 2)])
 def test_the_first_step_of_each_optimizer_by_hand(name, moved):
     variable = keras.Variable([3.0], name="kernel")
-    made = optimizer.make_optimizer("constant", 0.5, 0.0, 1, optimizer=name)
+    made = optimizer.make_optimizer(0.5, 0.0, optimizer=name)
     made.build([variable])
     made.apply([tf.constant([2.0])], [variable])
     assert 3.0 - float(variable.numpy()[0]) == pytest.approx(moved, rel=1e-3)
@@ -136,7 +140,7 @@ def test_weight_decay_pulls_kernels_only(name):
     images = keras.Input((8, 8, 2))
     x = keras.layers.BatchNormalization(name="norm")(keras.layers.Conv2D(3, 3, name="conv")(images))
     network = keras.Model(images, keras.layers.Dense(2, name="dense")(x))
-    made = optimizer.make_optimizer("constant", 0.5, 0.1, 1, optimizer=name)
+    made = optimizer.make_optimizer(0.5, 0.1, optimizer=name)
     made.build(network.trainable_variables)
     for variable in network.trainable_variables:
         variable.assign(tf.ones(variable.shape))
@@ -150,6 +154,32 @@ def test_weight_decay_pulls_kernels_only(name):
 
 
 def test_one_cycle_by_hand():
-    rates = [optimizer.learning_rate_at("one_cycle", 1.0, 100, step) for step in (0, 25, 62.5, 100)]
+    rates = [one_cycle(1.0, 100, step) for step in (0, 25, 62.5, 100)]
     assert rates == pytest.approx([0.04, 1.0, 0.50005, 0.0001], abs=1e-6)
-    assert optimizer.learning_rate_at("constant", 0.3, 100, 50) == pytest.approx(0.3)
+    assert constant(0.3, 100, 50) == 0.3
+
+
+def test_each_step_has_its_own_rate():
+    """Without a gradient only decay moves a kernel: by its rate times the decay of itself."""
+    network, made = StandIn(), optimizer.make_optimizer(1.0, 0.5)
+    kernel = network.network.get_layer("dense").kernel
+    kernel.assign(tf.ones(kernel.shape))
+    made.build(network.network.trainable_variables)
+    network.readout.loss = lambda logits, label_ids: tf.reduce_sum(logits, [1, 2]) * 0.0
+    steps = Steps(tf.distribute.get_strategy(), network, made, 4)
+    images, label_ids = np.zeros((4, 16, 32, 1), np.uint8), np.zeros((4, 2), np.int32)
+    batches = iter(tf.data.Dataset.from_tensors((images, label_ids)).repeat())
+    steps.run(batches, Call.of(0, 0, [0.1, 0.0, 0.4]))
+    np.testing.assert_allclose(kernel.numpy(), 0.95 * 0.8, rtol=1e-5)
+
+
+def test_averages_follow_the_steps(manifest):
+    steps, batches = single_device_steps(manifest, averaging=0.9)
+    kernel = steps._network.get_layer("logits").kernel
+    number = next(i for i, v in enumerate(steps._network.variables) if v is kernel)
+    average = steps._averages.variables[steps._averages.numbers.index(number)]
+    expected = kernel.numpy()
+    for step, share in ((0, 9 / 10), (1, 9 / 11), (2, 9 / 12), (1000, 0.1)):
+        steps.run(batches, Call.of(step, 0, [RATE]))
+        expected = expected + share * (kernel.numpy() - expected)
+    np.testing.assert_allclose(average.numpy(), expected, rtol=1e-5, atol=1e-7)

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import signal
-import time
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from pipeline.stages import trials
 from pipeline.values import SettingError
 from records.errors import DigitwiseError
 from records.split import SplitRule
+from tests import endings
 from tests.training_fixtures import ALPHABET, make_records, settings_for_tests, stripes
 
 
@@ -144,60 +144,22 @@ def test_the_folds_together():
     }  # fmt: skip
 
 
-def double(number):
-    return 2 * number
-
-
-def refuse():
-    raise DigitwiseError("no")
-
-
-def refuse_setting():
-    raise SettingError("--this is wrong")
-
-
-def fill_disk():
-    raise OSError("disk full")
-
-
-def fail():
-    raise AssertionError
-
-
-def leave(code):
-    raise SystemExit(code)
-
-
-def interrupt():
-    raise KeyboardInterrupt
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_how_a_trial_ends_is_passed_on():
-    assert run_alone(double, 4) == 8
+    assert run_alone(endings.double, 4) == 8
     with pytest.raises(DigitwiseError, match="^no$"):
-        run_alone(refuse)
+        run_alone(endings.refuse)
     with pytest.raises(SystemExit) as left:
-        run_alone(leave, 143)
+        run_alone(endings.leave, 143)
     assert left.value.code == 143
     with pytest.raises(KeyboardInterrupt):
-        run_alone(interrupt)
-    for code, trial in (("--this is wrong", refuse_setting), ("disk full", fill_disk)):
+        run_alone(endings.interrupt)
+    for code, trial in (("--this is wrong", endings.refuse_setting), ("disk full", endings.fill_disk)):
         with pytest.raises(DigitwiseError, match=code):
             run_alone(trial)
     with pytest.raises(DigitwiseError, match="^the process of a training ended with exit code 1$"):
-        run_alone(fail)
+        run_alone(endings.fail)
     with pytest.raises(DigitwiseError, match="was killed by signal 9; run the same command again to continue"):
-        run_alone(die)
-
-
-def sleep_until_told(path):
-    signal.signal(signal.SIGTERM, lambda *_: open(path, "w").close() or os._exit(143))
-    open(path + ".ready", "w").close()
-    time.sleep(60)
+        run_alone(endings.die)
 
 
 def test_a_stop_reaches_the_trial_under_way(tmp_path):
@@ -213,7 +175,7 @@ def test_a_stop_reaches_the_trial_under_way(tmp_path):
         while not os.path.exists(told + ".ready"):
             signal.signal(signal.SIGALRM, lambda *_: os.path.exists(told + ".ready") and stop())
             with pytest.raises(KeyboardInterrupt):
-                run_alone(sleep_until_told, told)
+                run_alone(endings.sleep_until_told, told)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -239,7 +201,7 @@ def test_folds_need_codes_for_each_part(workdir, tmp_path):
 
 
 def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkeypatch, make_config):
-    from pipeline.conversion.convert import convert
+    from pipeline.conversion.convert import convert, split_rule
     from pipeline.drawing.files import generate
     from records.dataset.manifest import Manifest
 
@@ -256,7 +218,8 @@ def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkey
     for _, fold, rotation, root in given:  # the images drawn in the workdir itself are those of the folds
         place = type(workdir)(fold.workdir)
         place.create()
-        convert(fold, place, rotation=rotation, images_of=type(workdir)(root))
+        rule = dataclasses.replace(split_rule(fold.records), rotation=rotation)
+        convert(fold, place, rule, images_of=type(workdir)(root))
         tested |= {key for key in _keys(Manifest.load(place.records), "test")}
     assert len(tested) == 30
 

@@ -12,12 +12,14 @@ import json
 import os
 import pathlib
 import shutil
+from typing import Any
 
+from pipeline.config import RunConfig
 from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
-from pipeline.workdir import differing_settings, plain, refuse_other_settings
+from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
 from records.atomic import atomic_directory, atomic_file, remove_partial, write_text
 from records.errors import DigitwiseError
 from records.images.folder import LABELS_FILE, LABELS_HEADER
@@ -38,16 +40,16 @@ class Piece:
     number: int
 
     @property
-    def indices(self):
+    def indices(self) -> range:
         first = self.number * IMAGES_PER_FOLDER
         return range(first, min(first + IMAGES_PER_FOLDER, self.source.num_images))
 
     @property
-    def folder(self):
+    def folder(self) -> pathlib.Path:
         return pathlib.Path(self.root) / folder_name(self.number)
 
 
-def generate(config, workdir):
+def generate(config: RunConfig, workdir: Workdir) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
     source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
     settings = source_settings(source)
@@ -74,12 +76,12 @@ def generate(config, workdir):
     return True
 
 
-def source_settings(source):
+def source_settings(source: SyntheticSource) -> dict[str, Any]:
     """What decides the images: two runs with equal settings draw equal bytes."""
     return source.identity()
 
 
-def read_settings(root):
+def read_settings(root: pathlib.Path) -> dict[str, Any] | None:
     """{settings, complete} of a folder of images that this stage made, or None."""
     try:
         content = read_object(root / SETTINGS_FILE, {"settings": dict, "complete": bool})
@@ -88,7 +90,7 @@ def read_settings(root):
     return {"settings": content["settings"], "complete": content["complete"]}
 
 
-def draw_piece(piece):
+def draw_piece(piece: Piece) -> None:
     """Renders one folder of images."""
     if piece.folder.exists():
         _remove_folder(piece.folder)
@@ -102,7 +104,7 @@ def draw_piece(piece):
         (folder / _SEAL).write_text(json.dumps({"count": len(piece.indices), "sha256": digest.hexdigest()}))
 
 
-def stands(piece):
+def stands(piece: Piece) -> bool:
     """Whether the folder of a piece holds exactly the images that were written into it."""
     digest = hashlib.sha256()
     try:
@@ -115,12 +117,12 @@ def stands(piece):
     return seal == {"count": len(piece.indices), "sha256": digest.hexdigest()}
 
 
-def _add(digest, name, data):
+def _add(digest: Any, name: str, data: bytes) -> None:
     digest.update(f"{name} {len(data)}\n".encode())
     digest.update(data)
 
 
-def _missing(pieces, before, processes):
+def _missing(pieces: list[Piece], before: dict[str, Any] | None, processes: int) -> list[Piece]:
     """The pieces that must be rendered, in order."""
     if not before:
         return pieces
@@ -128,7 +130,7 @@ def _missing(pieces, before, processes):
     return [piece for piece in pieces if piece.number not in standing]
 
 
-def _make_room(root, before, settings, overwrite):
+def _make_room(root: pathlib.Path, before: dict[str, Any] | None, settings: dict[str, Any], overwrite: bool) -> None:
     """Leaves only images with these settings in `root`, or stops."""
     root.mkdir(exist_ok=True)
     remove_partial(root)
@@ -150,21 +152,21 @@ def _make_room(root, before, settings, overwrite):
     _remove_beyond(root, 0)
 
 
-def _only_count_may_differ(differing, complete):
+def _only_count_may_differ(differing: list[tuple[str, Any, Any]], complete: bool) -> bool:
     """A larger number of images adds to a smaller one; a smaller one would drop finished work."""
     if [name for name, _, _ in differing if name != "num_images"]:
         return False
     return not complete or all(old <= new for _, old, new in differing)
 
 
-def _remove_beyond(root, number):
+def _remove_beyond(root: pathlib.Path, number: int) -> None:
     """Removes the folders of images from `number` on, if they have the seal of this stage."""
     for path in root.iterdir():
         if path.name.isdigit() and int(path.name) >= number and (path / _SEAL).exists():
             _remove_folder(path)
 
 
-def _remove_folder(folder):
+def _remove_folder(folder: pathlib.Path) -> None:
     """Renames the folder first, so that a half-removed one is not taken for complete."""
     doomed = folder.with_name(f".partial-{folder.name}-removed")
     shutil.rmtree(doomed, ignore_errors=True)
@@ -172,12 +174,12 @@ def _remove_folder(folder):
     shutil.rmtree(doomed)
 
 
-def _write_settings(root, settings, complete):
+def _write_settings(root: pathlib.Path, settings: dict[str, Any], complete: bool) -> None:
     content = {"made_by": "digitwise generate", "complete": complete, "settings": settings}
     write_text(root / SETTINGS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _write_sheet(path, source):
+def _write_sheet(path: pathlib.Path, source: SyntheticSource) -> None:
     """The first images with their codes under them."""
     drawing = source.drawing
     shown = [(drawing.image(i), drawing.text(i)) for i in range(min(_SHEET_IMAGES, source.num_images))]
@@ -185,7 +187,7 @@ def _write_sheet(path, source):
         sheet(shown, drawing.fonts[0]).save(file, "PNG")
 
 
-def _write_labels(path, source):
+def _write_labels(path: pathlib.Path, source: SyntheticSource) -> None:
     with atomic_file(path) as file:
         table = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
         writer = csv.writer(table, lineterminator="\n")

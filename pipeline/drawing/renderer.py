@@ -137,12 +137,12 @@ class Captcha(ImageCaptcha):
         self._as_of_old = config.distortion == "0.7.0"
         self._dots, self._curves = config.noise_dots, config.noise_curves
 
-    def _draw_character(self, c, draw, color):
+    def _draw_character(self, c: str, draw: Any, color: Any) -> Image.Image:
         if self._as_of_old:
             self._widen_warp(c, draw)
         return self._draw_gap(draw) if c == " " else super()._draw_character(c, draw, color)
 
-    def _draw_gap(self, draw):
+    def _draw_gap(self, draw: Any) -> Image.Image:
         """What the package makes of a space: nothing to be seen, of a size that the font decides.
 
         It turns and bends that nothing too, which took a quarter of the time of an image; here only the same draws are
@@ -156,7 +156,7 @@ class Captcha(ImageCaptcha):
             draws.randbits(32)
         return Image.new("RGBA", (int(width), int(height)))
 
-    def _widen_warp(self, character, draw):
+    def _widen_warp(self, character: str, draw: Any) -> None:
         """Makes 0.7.1's formula, size * u * (b - a) + a, give what 0.7.0 had: size * (u * (b - a) + a).
 
         The size depends on the font, so that is drawn here and is the only one which the package then finds.
@@ -182,7 +182,7 @@ class Captcha(ImageCaptcha):
         return image
 
 
-def _draw_long_curve(image, color):
+def _draw_long_curve(image: Image.Image, color: Any) -> None:
     """The curve of 0.7.0, which begins in the first fifth of the width and ends in the last; 0.7.1's may end early."""
     draws = captcha.image.secrets
     width, height = image.size

@@ -8,12 +8,11 @@ desk.undo(session)                         # the card again, with the label that
 """
 
 import dataclasses
-import functools
 import secrets
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 
 from digitwise import Reading
 from pipeline.labelling.store import AlreadyLabelled, LabelStore
@@ -65,10 +64,11 @@ class _Session:
 class LabelDesk:
     """Thread safe. Other processes may label the same folder."""
 
-    def __init__(self, images: FolderImages, order: Ordering, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, images: FolderImages, order: Ordering, clock: Callable[[], float] = time.monotonic) -> None:
         self.images = images
         self._order = order
         self._clock = clock
+        self._numbers = {name: number for number, name in enumerate(images.names)}
         self._lock = threading.RLock()
         self._sessions: dict[str, _Session] = {}
         self._store = LabelStore(images.folder)  # for reading; each session has one of its own
@@ -87,7 +87,7 @@ class LabelDesk:
             mine = self._session(session)
             labelled = self._store.labels()
             candidates = self._order.numbers if mine.holds is None else (mine.holds, *self._order.numbers)
-            taken = set(self._held_by_others(mine))
+            taken = _held(self._sessions.values(), mine, self._clock())
             for number in candidates:
                 if number in mine.skipped or number in taken or self.images.names[number] in labelled:
                     continue
@@ -145,10 +145,6 @@ class LabelDesk:
         blocks = (agree[start : start + size] for start in range(0, len(agree) - size + 1, size))
         return [Agreement((number + 1) * size, sum(block) / size) for number, block in enumerate(blocks)]
 
-    @functools.cached_property
-    def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in enumerate(self.images.names)}
-
     def _session(self, name: str) -> _Session:
         session = self._sessions.get(name)
         if session is None:
@@ -165,11 +161,11 @@ class LabelDesk:
         session.holds = number
         return Card(number, self.images.names[number], self._order.readings.get(number))
 
-    def _held_by_others(self, mine: _Session) -> Iterator[int]:
-        now = self._clock()
-        for session in self._sessions.values():
-            if session is not mine and session.holds is not None and now - session.since < _HELD_SECONDS:
-                yield session.holds
+
+def _held(sessions: Iterable[_Session], mine: _Session, now: float) -> set[int]:
+    """The images that other sessions are labelling."""
+    others = (session for session in sessions if session is not mine and now - session.since < _HELD_SECONDS)
+    return {session.holds for session in others if session.holds is not None}
 
 
 def checked_label(text: str) -> str:

@@ -65,7 +65,9 @@ class Access:
 
 
 class Guard:
-    def __init__(self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, most: int = MAX_REQUESTS):
+    def __init__(
+        self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, most: int = MAX_REQUESTS
+    ) -> None:
         self._app = app
         self._access = access
         self._rate = rate

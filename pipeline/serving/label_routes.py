@@ -29,7 +29,7 @@ _MAX_BYTES = 1 << 14
 
 
 class LabelRoutes:
-    def __init__(self, desk: LabelDesk, alphabet: str):
+    def __init__(self, desk: LabelDesk, alphabet: str) -> None:
         self._desk = desk
         self._alphabet = alphabet  # that of the model, for a hint; empty without one
 

@@ -24,7 +24,7 @@ _DRAINED = 4  # times the limit: a body that is too large is read to its end, so
 class RateLimit:
     """Each client has a bucket that holds one second's worth of requests; 0 per second is no limit."""
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_second = per_second
         self._size = max(1.0, per_second)
         self._clock = clock

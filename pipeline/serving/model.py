@@ -38,7 +38,7 @@ class Shown:
 
 
 class ServedModel:
-    def __init__(self, reader: Reader, looks: Looks | None = None):
+    def __init__(self, reader: Reader, looks: Looks | None = None) -> None:
         self.reader = reader
         self.metadata = reader.metadata
         self._looks = looks

@@ -5,7 +5,7 @@ raise Refused(413, "the body has more than 8,388,608 bytes")
 
 
 class Refused(Exception):
-    def __init__(self, status: int, sentence: str, retry_seconds: int = 0):
+    def __init__(self, status: int, sentence: str, retry_seconds: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence

@@ -24,7 +24,7 @@ VERSION = "1"
 
 
 class TensorFlowServingRoutes:
-    def __init__(self, read_routes: ReadRoutes, metadata: ModelMetadata):
+    def __init__(self, read_routes: ReadRoutes, metadata: ModelMetadata) -> None:
         self._read_routes = read_routes
         self._metadata = metadata
 

@@ -34,7 +34,7 @@ _TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".bmp": "bmp", ".gif":
 class FolderImages:
     """Files are known by their number, which is all that a client names them by."""
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path) -> None:
         if not folder.is_dir():
             raise DigitwiseError(f"--images={folder} is not a folder: serve labels the images of a folder")
         self.folder = folder
@@ -71,7 +71,7 @@ def _names(folder: pathlib.Path) -> list[str]:
 class _Watched:
     """The network of a reader, with the last outputs kept: they say how alike two images are."""
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network) -> None:
         self._network = network
         self.last: Outputs | None = None
 
@@ -87,7 +87,7 @@ class _Watched:
 class Ordering:
     """One thread works, others look. Without a network there are no readings, and the most different come first."""
 
-    def __init__(self, images: FolderImages, network: Network | None = None, limits: Limits | None = None):
+    def __init__(self, images: FolderImages, network: Network | None = None, limits: Limits | None = None) -> None:
         self.images = images
         self.numbers: tuple[int, ...] = tuple(range(len(images.names)))
         self.readings: dict[int, Reading] = {}

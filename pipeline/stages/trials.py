@@ -11,7 +11,8 @@ import dataclasses
 import pathlib
 import shutil
 
-from pipeline.config import CLEANINGS, Cleaning, RunConfig
+from pipeline.choices import CLEANINGS, Cleaning
+from pipeline.config import RunConfig
 from pipeline.conversion.convert import convert, split_rule
 from pipeline.conversion.sources import find_source
 from pipeline.machine.own_process import run_alone

@@ -2,21 +2,37 @@
 
 learner = Learner(plan, strategy)
 learner.restore(checkpoint)
-learner.arrays()                    # all that a checkpoint holds
+learner.arrays()                    # all that the next step depends on
+with learner.reading() as statistics:
+    ...                             # the network is as it will be read with
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet.averages import Averages
+from alexnet.normalization import Calibration
 from pipeline.config import available_cores
 from pipeline.model.checkpoints import Checkpoint
 from pipeline.model.recognizer import Recognizer
 from pipeline.model.state import Environment
-from pipeline.model.variables import arrays_of, assign_arrays, assign_what_fits
-from pipeline.training.optimizer import make_optimizer
+from pipeline.model.variables import (
+    AVERAGES,
+    CALIBRATED,
+    NETWORK,
+    Group,
+    arrays_of,
+    assign_arrays,
+    assign_what_fits,
+    holds,
+    numbered_paths,
+)
+from pipeline.training.optimizer import make_optimizer, state_of
 from pipeline.training.plan import Plan
 from pipeline.training.steps import Steps
 
@@ -31,31 +47,58 @@ class Learner:
         keras.utils.set_random_seed(asked.train_seed)
         with strategy.scope():
             self.recognizer = Recognizer(spec, provenance=plan.provenance)
-            self.optimizer = make_optimizer(
-                asked.schedule,
-                asked.learning_rate,
-                asked.weight_decay,
-                plan.length.num_steps,
-                spec.precision,
-                asked.optimizer,
-            )
-            self.optimizer.build(self.recognizer.network.trainable_variables)
-            self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, asked.xla)
+            self.optimizer = make_optimizer(asked.learning_rate, asked.weight_decay, spec.precision, asked.optimizer)
+            self.optimizer.build(self._network.trainable_variables)
+            self._averages = Averages(self._network, asked.averaging) if asked.averaging else None
+            self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, self._averages, asked.xla)
+        self._calibration = Calibration(self._network, strategy)
+        self._calibration_batches: Sequence[Any] = ()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes up all variables of a checkpoint of the same training."""
+        variables = self._variables()
+        # Checkpoints from before there were averages hold none.
+        is_old = self._averages and not holds(checkpoint.arrays, AVERAGES)
         with self.strategy.scope():
-            assign_arrays(checkpoint.arrays, **self._variables())
+            assign_arrays(
+                checkpoint.arrays, **{group: v for group, v in variables.items() if group != AVERAGES or not is_old}
+            )
+            if self._averages and is_old:
+                self._averages.start_again()
         self.recognizer.step = checkpoint.step
 
     def initialize(self, given: Checkpoint) -> tuple[list[str], list[str]]:
         """Takes what fits of the weights of another training; (names taken, names left)."""
         with self.strategy.scope():
-            return assign_what_fits(given.arrays, network=self.recognizer.network.variables)
+            taken = assign_what_fits(given.arrays, network=self._network.variables)
+            if self._averages:
+                self._averages.start_again()
+        return taken
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All variables by name."""
         return arrays_of(**self._variables())
+
+    def calibrate_with(self, batches: Sequence[Any]) -> None:
+        """`batches` of images, each as the strategy distributes them: what `reading` fits the statistics to."""
+        self._calibration_batches = batches
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[dict[str, np.ndarray]]:
+        """Within it the network has the weights that it is to be read with, the averages, and statistics that fit them;
+        afterwards its own again. Gives these statistics by name."""
+        variables = self._network.variables
+        statistics = self._calibration.variables
+        paths = [path for path, v in zip(numbered_paths(variables), variables) if any(v is s for s in statistics)]
+        own = [variable.numpy() for variable in statistics]
+        with self._averages.in_place() if self._averages else contextlib.nullcontext():
+            try:
+                if self._calibration_batches:
+                    self._calibration(self._calibration_batches)
+                yield arrays_of(**{CALIBRATED: dict(zip(paths, statistics))})
+            finally:
+                for variable, array in zip(statistics, own):
+                    variable.assign(array)
 
     @property
     def environment(self) -> Environment:
@@ -66,5 +109,14 @@ class Learner:
             keras=keras.__version__,
         )
 
-    def _variables(self) -> dict[str, Sequence[keras.Variable]]:
-        return {"network": self.recognizer.network.variables, "optimizer": self.optimizer.variables}
+    @property
+    def _network(self) -> keras.Model:
+        return self.recognizer.network
+
+    def _variables(self) -> dict[str, Group]:
+        groups: dict[str, Group] = {NETWORK: self._network.variables, "optimizer": state_of(self.optimizer)}
+        if self._averages:
+            paths = numbered_paths(self._network.variables)
+            averaged = (paths[number] for number in self._averages.numbers)
+            groups[AVERAGES] = dict(zip(averaged, self._averages.variables))
+        return groups

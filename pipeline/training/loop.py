@@ -7,11 +7,11 @@
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from pipeline.machine.devices import is_multi_worker
 from pipeline.model.state import TrainingState
@@ -23,6 +23,7 @@ from pipeline.training.plan import Plan
 from pipeline.training.progress import after_validation, reason_to_end
 from pipeline.training.reporter import SilentReporter
 from pipeline.training.saver import NotFinite, Saver
+from pipeline.training.steps import Call
 from pipeline.training.validation import Validator
 from records.errors import DigitwiseError
 
@@ -65,20 +66,21 @@ class Loop:
     def _ended(self) -> bool:
         """Validates where that is due, and says whether anything is left to do."""
         if self._schedule.validation_due(self._step) and self._state.validated_step != self._step:
-            self._validate()
+            calibrated = self._validate()
             reason = reason_to_end(self._state, self._step, self._plan.asked, self._plan.length.epochs)
             self._state = dataclasses.replace(self._state, finished=reason)
-            self._save()
+            self._save(calibrated)
         return self._state.finished is not None
 
     def _advance(self, batches: Iterator[Any]) -> None:
         """Some steps, and what is due after them."""
         steps = self._learner.steps
         count = min(self._schedule.steps_to_event(self._step), steps.steps_per_call(self._pace.steps_in(_CALL_SECONDS)))
-        slot, stop = tf.constant(self._step - self._looked_step), tf.constant(float(self._interrupts.asked))
+        rates = [self._plan.learning_rate(step) for step in range(self._step, self._step + count)]
+        call = Call.of(self._step, self._step - self._looked_step, rates, self._interrupts.asked)
         self._reporter.advancing(self._step)
         with self._pace.timed(count):
-            steps.run(batches, slot, tf.constant(count), stop)
+            steps.run(batches, call)
         self._step += count
         if self._schedule.look_due(self._step) or (self._interrupts.asked and self._alone):
             if self._look():
@@ -97,17 +99,22 @@ class Loop:
         self._reporter.looked(self._step, tally, self._pace)
         return bool(tally.stops.any() or (self._alone and self._interrupts.asked))
 
-    def _validate(self) -> None:
+    def _validate(self) -> Mapping[str, np.ndarray]:
+        """Gives the statistics that the validation read with."""
         self._learner.recognizer.step = self._step
-        validation = self._validator.run() if self._validator else None
-        self._state = after_validation(self._state, self._step, validation and validation.result)
-        if validation:
-            is_best = self._state.best is not None and self._state.best.step == self._step
-            self._reporter.validated(self._step, validation, is_best)
+        if self._validator is None:
+            self._state = after_validation(self._state, self._step, None)
+            with self._learner.reading() as calibrated:
+                return calibrated
+        validation = self._validator.run()
+        self._state = after_validation(self._state, self._step, validation.result)
+        is_best = self._state.best is not None and self._state.best.step == self._step
+        self._reporter.validated(self._step, validation, is_best)
+        return validation.calibrated
 
-    def _save(self) -> None:
+    def _save(self, calibrated: Mapping[str, np.ndarray] = MappingProxyType({})) -> None:
         try:
-            self._state = self._saver.save(self._step, self._state)
+            self._state = self._saver.save(self._step, self._state, calibrated)
         except NotFinite as error:
             raise self._diverged(str(error)) from None
 

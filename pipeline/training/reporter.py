@@ -18,7 +18,6 @@ from pipeline.model.checkpoints import Checkpoint
 from pipeline.model.recognizer import Recognizer
 from pipeline.training.display import Display, Pace, Waiting, Window
 from pipeline.training.logs import Logs, sheet
-from pipeline.training.optimizer import learning_rate_at
 from pipeline.training.plan import Plan
 from pipeline.training.schedule import LOOK_STEPS
 from pipeline.training.steps import Tally
@@ -125,8 +124,7 @@ class Reporter(SilentReporter):
         self._display.show(self._window, pace)
         for line in filter(None, (self._window.plateau_line(step), self._waiting.line())):
             print(line)
-        asked = self._plan.asked
-        rate = learning_rate_at(asked.schedule, asked.learning_rate, self._plan.length.num_steps, step)
+        rate = self._plan.learning_rate(step)
         loss, accuracy = self._window.last_look
         values = {"loss": loss, "position_accuracy": accuracy, "learning_rate": rate}
         self._logs.scalars("train", step, **values, images_per_second=self._display.images_per_second(pace))
@@ -134,7 +132,7 @@ class Reporter(SilentReporter):
             self._logs.history(step, **values)
 
     def validated(self, step: int, validation: Validation, is_best: bool) -> None:
-        result, sample = validation
+        result, sample = validation.result, validation.sample
         print(
             f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation position_accuracy "
             f"{result.position_accuracy:.4f}, sequence_accuracy {result.sequence_accuracy:.4f} "

@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -47,12 +48,15 @@ class Saver:
         pause = max(self._every_seconds, _SAVE_PAUSE * self._save_seconds) if self._every_seconds else 0
         return self._clock() - self._saved >= pause
 
-    def save(self, step: int, state: TrainingState) -> TrainingState:
-        """The state as it was saved; NotFinite where that would be of no use."""
+    def save(
+        self, step: int, state: TrainingState, calibrated: Mapping[str, np.ndarray] = MappingProxyType({})
+    ) -> TrainingState:
+        """The state as it was saved; NotFinite where that would be of no use. `calibrated` are the statistics that a
+        validation at this step read with."""
         self._saved = self._clock()
         state = dataclasses.replace(state, seconds=round(self._saved - self._began, 3))
         if self._writes:
-            arrays = self._arrays()
+            arrays = {**self._arrays(), **calibrated}
             _check_finite(step, arrays)
             self._checkpoints.save(step, arrays, state, state.best.step if state.best else None)
             self._save_seconds = self._clock() - self._saved

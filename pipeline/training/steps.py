@@ -1,21 +1,23 @@
 """Training steps on all replicas, and what they came to.
 
-steps = Steps(strategy, recognizer, optimizer, batch_size)
-steps.run(iterator, tf.constant(0), tf.constant(10), tf.constant(0.0))
+steps = Steps(strategy, recognizer, optimizer, batch_size, averages)
+steps.run(iterator, Call.of(step=0, slot=0, rates=[3e-3] * 10))
 tally = steps.look(10)
 tally.losses, tally.accuracies
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from alexnet.averages import Averages
 from alexnet.labels import PADDING
 from pipeline.machine.devices import is_multi_worker
 from pipeline.model.recognizer import Recognizer
+from pipeline.training.optimizer import rate_of
 from pipeline.training.schedule import LOOK_STEPS
 
 _COLUMNS = 5  # of the tally
@@ -30,6 +32,30 @@ class Tally(NamedTuple):
     waits: np.ndarray  # seconds that the step waited for its images
 
 
+class Call(NamedTuple):
+    """What one call of `Steps.run` does, as tensors. The rates are computed outside of TensorFlow, so that they are the
+    same however many steps a call has."""
+
+    step: tf.Tensor  # int32, how many steps there were before
+    slot: tf.Tensor  # int32, the row of the tally to begin with
+    count: tf.Tensor  # int32
+    stop: tf.Tensor  # float32, not 0 where this worker was asked to stop
+    rates: tf.Tensor  # float32 [LOOK_STEPS], the learning rate of each step
+
+    @classmethod
+    def of(cls, step: int, slot: int, rates: Sequence[float], stop: int = 0) -> Self:
+        """As many steps as there are `rates`."""
+        filled = np.zeros(LOOK_STEPS, np.float32)
+        filled[: len(rates)] = rates
+        return cls(*map(tf.constant, (step, slot, len(rates), float(stop), filled)))
+
+    @classmethod
+    def signature(cls) -> Self:
+        """The shapes of all calls."""
+        number, fraction = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
+        return cls(number, number, number, fraction, tf.TensorSpec([LOOK_STEPS], tf.float32))
+
+
 class Steps:
     """Runs training steps on all replicas, and tells what they came to."""
 
@@ -39,9 +65,12 @@ class Steps:
         recognizer: Recognizer,
         optimizer: keras.optimizers.Optimizer,
         batch_size: int,
+        averages: Averages | None = None,
         xla: bool = False,
     ) -> None:
         self.strategy = strategy
+        self._averages = averages
+        self._rate = rate_of(optimizer)
         self._network = recognizer.network
         self._readout = recognizer.readout
         self._optimizer = optimizer
@@ -75,33 +104,33 @@ class Steps:
 
     def trace(self, batches: Iterator[Any]) -> Any:
         """Builds the graph of the steps ahead of time, from batches of which only the shapes matter; returns it."""
-        number = tf.TensorSpec([], tf.int32)
-        return self.run.get_concrete_function(batches, number, number, tf.TensorSpec([], tf.float32)).graph
+        return self.run.get_concrete_function(batches, Call.signature()).graph
 
-    def _run(self, iterator: Iterator[Any], slot: tf.Tensor, count: tf.Tensor, stop: tf.Tensor) -> None:
-        """`count` steps, as a loop inside TensorFlow: a step is the same whatever their number."""
-        if is_multi_worker(self.strategy):
-            batch, waited = _timed_next(iterator)
-            self.strategy.run(self._step, args=(*batch, slot, stop, waited))
-            return
+    def _run(self, iterator: Iterator[Any], call: Call) -> None:
+        """The steps of a call, as a loop inside TensorFlow: a step is the same whatever their number."""
 
         def step(i: tf.Tensor) -> tf.Tensor:
             batch, waited = _timed_next(iterator)
-            self.strategy.run(self._step, args=(*batch, slot + i, stop, waited))
+            self._rate.assign(call.rates[i])
+            self.strategy.run(self._step, args=(*batch, call, i, waited))
             return i + 1
 
-        tf.while_loop(lambda i: i < count, step, [tf.constant(0)], parallel_iterations=1)
+        if is_multi_worker(self.strategy):
+            step(tf.constant(0))
+        else:
+            tf.while_loop(lambda i: i < call.count, step, [tf.constant(0)], parallel_iterations=1)
 
-    def _step(
-        self, images: tf.Tensor, label_ids: tf.Tensor, slot: tf.Tensor, stop: tf.Tensor, waited: tf.Tensor
-    ) -> None:
+    def _step(self, images: tf.Tensor, label_ids: tf.Tensor, call: Call, i: tf.Tensor, waited: tf.Tensor) -> None:
         loss, logits, gradients = self._differentiate(images, label_ids)
         if self._must_agree:
             gradients = finite_together(gradients)
         self._optimizer.apply(gradients, self._network.trainable_variables)
+        if self._averages:
+            self._averages.update(call.step + i)
         right, counted = position_counts(label_ids, self._readout.decode(logits).label_ids)
-        row = tf.stack([loss, right, counted, stop, waited])
-        self._tally.assign_add(tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, _COLUMNS]), [[slot]], [row]))
+        row = tf.stack([loss, right, counted, call.stop, waited])
+        rows = tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, _COLUMNS]), [[call.slot + i]], [row])
+        self._tally.assign_add(rows)
 
     def _gradients(self, images: tf.Tensor, label_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         variables = self._network.trainable_variables

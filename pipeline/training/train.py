@@ -43,7 +43,7 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
     checkpoints = Checkpoints(workdir.checkpoints)
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
-    synthetic = SyntheticImages.beside(manifest, config, asked.channels) if synthetic_per_batch(config) else None
+    synthetic = SyntheticImages.beside(manifest, config) if synthetic_per_batch(config) else None
     start = Start.of(config, manifest, synthetic, checkpoints)
     if start.found and start.found.state.finished:
         print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")
@@ -62,10 +62,12 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
             state = _take_up(start, learner, reporter)
             reporter.introduce(learner.recognizer, strategy)
             reporter.built(learner.steps.trace(feed.empty_batches(start.plan, strategy)))
-            validator = Validator(strategy, learner.recognizer, manifest) if manifest.count("validation") else None
+            validator = Validator(learner, manifest) if manifest.count("validation") else None
             saver = Saver(checkpoints, learner.arrays, asked.checkpoint_seconds, writes=chief)
             loop = Loop(start.plan, learner, validator, saver, reporter, interrupts)
-            return loop.run(make_feed().distributed(strategy, start.step), start.step, state)
+            given = make_feed()
+            learner.calibrate_with(given.calibration_batches(strategy))
+            return loop.run(given.distributed(strategy, start.step), start.step, state)
 
 
 def _take_up(start: Start, learner: Learner, reporter: SilentReporter) -> TrainingState:

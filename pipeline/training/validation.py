@@ -1,18 +1,19 @@
 """Reading the validation split while training.
 
-validation = Validator(strategy, recognizer, manifest).run()
+validation = Validator(learner, manifest).run()
 validation.result.sequence_accuracy, validation.sample.images
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from pipeline.model import metrics
 from pipeline.model.reading import ReadBatch, evaluation_batches, predict_batches
-from pipeline.model.recognizer import Recognizer
 from pipeline.model.state import ValidationResult
+from pipeline.training.learner import Learner
 from records.dataset.manifest import Manifest
 
 _BATCH_SIZE = 256
@@ -32,18 +33,20 @@ class Validation(NamedTuple):
 
     result: ValidationResult
     sample: Sample
+    calibrated: Mapping[str, np.ndarray] = MappingProxyType({})  # the statistics that it was read with, by name
 
 
 class Validator:
-    """Reads the whole validation split with the network as it stands."""
+    """Reads the validation split with the weights that a checkpoint of this step would be read with."""
 
-    def __init__(self, strategy: tf.distribute.Strategy, recognizer: Recognizer, manifest: Manifest) -> None:
-        self._strategy = strategy
-        self._recognizer = recognizer
-        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, recognizer.image_shape[2])
+    def __init__(self, learner: Learner, manifest: Manifest) -> None:
+        self._learner = learner
+        spec = learner.recognizer.spec
+        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, spec.image_shape[2], spec.fitted)
 
     def run(self) -> Validation:
-        batches = self._read()
+        with self._learner.reading() as calibrated:
+            batches = self._read()
         label_ids = np.concatenate([batch.label_ids for batch in batches])
         decoded_ids = np.concatenate([batch.decoded_ids for batch in batches])
         first = batches[0]
@@ -52,12 +55,13 @@ class Validator:
         return Validation(
             measured(label_ids, decoded_ids),
             Sample(first.images[shown], first.label_ids[shown], first.decoded_ids[shown]),
+            calibrated,
         )
 
     def _read(self) -> list[ReadBatch]:
         """The images of the first batch only are kept."""
         kept: list[ReadBatch] = []
-        for batch in predict_batches(self._strategy, self._recognizer, self._batches, images=True):
+        for batch in predict_batches(self._learner.strategy, self._learner.recognizer, self._batches, images=True):
             kept.append(batch._replace(images=None) if kept else batch)
         return kept
 
