@@ -14,12 +14,16 @@ READOUTS: tuple[str, ...] = (POSITIONS, CTC)
 
 @dataclasses.dataclass(frozen=True)
 class NetworkEntry:
-    """`module` holds the function `build`; `smallest` is in pixels each way."""
+    """`module` holds the function `build`; `smallest` is in pixels each way.
+
+    A network of `any_size` works at the size that suits the characters; the others take images as they are.
+    """
 
     module: str
     has_positions: bool = True  # it can give a logit vector for each position of a code
     has_columns: bool = False  # it can give one for each column of the image, which ctc takes
     smallest: int = 1
+    any_size: bool = False
 
     @property
     def readouts(self) -> tuple[str, ...]:
@@ -28,13 +32,13 @@ class NetworkEntry:
 
 
 CATALOGUE: dict[str, NetworkEntry] = {
-    "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16),
+    "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16, any_size=True),
     "alexnet_v2": NetworkEntry("alexnet.alexnet_v2"),  # it resizes every image
     "three_conv": NetworkEntry("alexnet.three_conv", smallest=8),
     "nptu": NetworkEntry("alexnet.nptu", smallest=16),
     "percent4": NetworkEntry("alexnet.percent4", smallest=16),
     "vgg": NetworkEntry("alexnet.vgg", smallest=16),
-    "crnn": NetworkEntry("alexnet.crnn", has_positions=False, has_columns=True, smallest=16),
+    "crnn": NetworkEntry("alexnet.crnn", has_positions=False, has_columns=True, smallest=16, any_size=True),
 }
 
 

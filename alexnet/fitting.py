@@ -21,7 +21,8 @@ def fit(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     is_inside = tf.cast(tf.range(width), tf.float32)[:, None] < inner
     means = tf.reduce_mean(pixels, axis=(-3, -2), keepdims=True)
     fitted = tf.where(is_inside, resized, means)
-    return tf.cast(tf.clip_by_value(fitted + 0.5, 0.0, 255.0), tf.uint8)
+    fitted = tf.cast(tf.clip_by_value(fitted + 0.5, 0.0, 255.0), tf.uint8)
+    return tf.ensure_shape(fitted, [*images.shape[:-3], height, width, images.shape[-1]])
 
 
 def _weights(size: tf.Tensor, inner: tf.Tensor, places: int) -> tf.Tensor:

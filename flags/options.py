@@ -75,6 +75,7 @@ TEXT_FORMS: dict[str, TextForm] = {
     "font_sizes": TextForm(values.parse_whole_numbers, values.format_whole_numbers),
     "foreground": TextForm(values.parse_color, values.format_color),
     "background": TextForm(values.parse_color, values.format_color),
+    "channels": TextForm(values.parse_whole_number),
     "first_id": TextForm(values.parse_whole_number),
     "padding": TextForm(values.parse_padding),
     "image_shape": TextForm(values.parse_shape, values.format_size),
@@ -98,11 +99,12 @@ GROUPS: tuple[Group, ...] = (
         CodeConfig,
         {
             "alphabet": "characters that codes may have: digits, lower, upper, alnum, several of these joined with + "
-            "(digits+upper), or the characters themselves. Default: digits",
+            "(digits+upper), or the characters themselves. Default: digits for synthetic images, the characters of "
+            "the codes for --images and --records",
             "code_length": "characters per code: 4, or a range such as 3-6. Default: 4 for synthetic images, any "
             "length for --images and --records",
-            "image_size": "WIDTHxHEIGHT in pixels. Default: 160x60 for synthetic images, the size of the first image "
-            "for --images and --records",
+            "image_size": "WIDTHxHEIGHT in pixels. Default: 160x60 for synthetic images, any size for --images and "
+            "--records, whose images the network gets at a size found from all of them",
         },
     ),
     Group(
@@ -150,11 +152,13 @@ GROUPS: tuple[Group, ...] = (
             "images_per_shard": "largest number of images in a shard",
             "image_format": f"{', '.join(IMAGE_FORMATS)}: how images are stored; auto copies PNG and JPEG files "
             "unchanged and converts all others to PNG",
-            "colors": f"{', '.join(COLORS)}: colour mode of the stored images; auto: that of the first image",
+            "colors": f"{', '.join(COLORS)}: colour mode of the stored images; auto: grey if all images are grey, "
+            "otherwise rgb",
             "compression": f"{' or '.join(COMPRESSIONS)}: compress shards (saves little with PNG and JPEG images)",
-            "resize": "resize images of other sizes instead of stopping",
-            "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where "
-            "--alphabet has upper-case letters only, and lower case otherwise",
+            "resize": "stretch all images to --image_size, or to the size of the first one, instead of keeping their "
+            "sizes",
+            "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where the "
+            "alphabet has upper-case letters only, and lower case otherwise",
         },
     ),
     Group(
@@ -188,7 +192,8 @@ GROUPS: tuple[Group, ...] = (
             "network": f"{', '.join(NETWORKS)}",
             "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or "
             "columns from left to right (CTC)",
-            "channels": "1: the network gets grey images, 3: colour images",
+            "channels": "1: the network gets grey images, 3: colour images. Default: 3 if some images lose contrast "
+            "or a third colour when they become grey, otherwise 1",
             "cleaning": f"{', '.join(CLEANINGS)}: preprocessing of every image, in training and whenever the "
             "checkpoint is used; threshold: black and white, median: remove specks",
             "augmentation": "strength of random changes to training images (shift, rotation, brightness, noise, blur): "
@@ -204,8 +209,8 @@ GROUPS: tuple[Group, ...] = (
             "schedule": f"{' or '.join(SCHEDULES)}: learning-rate schedule",
             "learning_rate": "highest learning rate of the schedule",
             "weight_decay": "weight decay: each step shrinks weights by this times the learning rate",
-            "averaging": "codes are read with running averages of the weights: how much of them each step keeps; "
-            "0: read with the weights of the last step",
+            "averaging": "share of the running average of the weights that each step keeps; codes are read with that "
+            "average. 0: read with the weights of the last step",
             "precision": f"{', '.join(PRECISIONS)}: number format of the network; auto: bfloat16 where the hardware "
             "supports it, otherwise float32",
             "xla": "compile training steps with XLA",

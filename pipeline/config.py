@@ -252,7 +252,7 @@ class TrainConfig:
 
     network: choices.Network = "alexnet"
     readout: choices.Readout = "positions"
-    channels: int = 1
+    channels: int | None = None
     cleaning: choices.Cleaning = "none"
     augmentation: float | None = None
     dropout: float | None = None
@@ -281,7 +281,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_choice("--network", self.network, choices.NETWORKS)
         check_choice("--readout", self.readout, choices.READOUTS)
-        check_choice("--channels", str(self.channels), ("1", "3"))
+        if self.channels is not None:
+            check_choice("--channels", str(self.channels), ("1", "3"))
         check_choice("--cleaning", self.cleaning, choices.CLEANINGS)
         check_choice("--optimizer", self.optimizer, choices.OPTIMIZERS)
         check_choice("--schedule", self.schedule, choices.SCHEDULES)

@@ -248,7 +248,11 @@ def test_a_rename_that_was_cut_short_is_made_good(workdir, tmp_path, make_config
 @pytest.mark.parametrize(
     "codes, settings, message",
     [
-        (["12", "1x"], {}, "1x_1.png: its code '1x' has 'x', .* --alphabet='0123456789x' would take every code"),
+        (
+            ["12", "1x"],
+            {"alphabet": "digits"},
+            "1x_1.png: its code '1x' has 'x', .* --alphabet='0123456789x' would take every code",
+        ),
         (["12", "123"], {"code_length": "2"}, "123_1.png: its code '123' has 3 characters, --code_length=2 asks"),
         (
             ["12"],
@@ -277,9 +281,10 @@ def test_images_that_are_no_images(workdir, tmp_path, make_config):
     path.unlink()
     own_folder(tmp_path / "own", ["77"], size=(20, 8))
     with pytest.raises(DigitwiseError, match="77_0.png is 20x8 pixels, the others are 12x8: --resize"):
-        convert(make_config(images=folder), workdir)
+        convert(make_config(images=folder, image_size="12x8"), workdir)
     convert(make_config(images=folder, resize=True), workdir)
     assert verify(workdir.records, 1)
+    assert Manifest.load(workdir.records).image_shape == (8, 12, 1)
 
 
 def test_nothing_to_read(workdir, make_config):
@@ -424,4 +429,6 @@ def test_a_label_that_no_alphabet_takes_is_not_given_one(workdir, tmp_path, make
     own_folder(folder, ["12"])
     (folder / "labels.csv").write_text('file,text\n12_0.png,"1\n2"\n')
     with pytest.raises(DigitwiseError, match=r"its code '1\\n2' has '\\n', which is not in the alphabet '0123456789'$"):
+        convert(make_config(images=str(folder), alphabet="digits"), workdir)
+    with pytest.raises(DigitwiseError, match=r"12_0.png: its code '1\\n2' cannot be read: .* U\+000A"):
         convert(make_config(images=str(folder)), workdir)

@@ -7,7 +7,7 @@ from PIL import Image, ImageColor
 
 from records.errors import DamagedRecords, DigitwiseError
 from records.images import png
-from records.images.files import StoredForm, check_stored, describe, in_mode, stored_bytes
+from records.images.files import Header, StoredForm, check_stored, describe, in_mode, stored_bytes
 
 
 def pixels(mode="RGB", size=(12, 8), seed=0):
@@ -81,7 +81,7 @@ def test_a_photo_is_turned_as_its_camera_says():
     exif = Image.Exif()
     exif[0x0112] = 6
     data = encoded(image, "PNG", exif=exif)
-    assert describe(data, "a") == (12, 8, 3)
+    assert describe(data, "a") == Header(12, 8, "colour")
     assert (shown(stored_bytes(data, "a", RGB)) == np.rot90(np.asarray(image), 3)).all()
 
 

@@ -12,8 +12,10 @@ import shutil
 import time
 from typing import Any
 
-from pipeline.config import RecordsConfig, RunConfig
+from pipeline.config import CodeConfig, RecordsConfig, RunConfig
+from pipeline.conversion.findings import alphabet_lines, image_lines
 from pipeline.conversion.foreign import Probes
+from pipeline.conversion.forms import find_form
 from pipeline.conversion.plans import FOLDER as PLAN_FOLDER
 from pipeline.conversion.shards import write_shards
 from pipeline.conversion.sources import CodeSource, find_source
@@ -61,10 +63,15 @@ def convert(
         print(f"records: warning: not read: {line}")
     folder = _unfinished_folder(workdir.unfinished_records, settings)
     surveyed = survey(found, rule, folder)
-    manifest = write_shards(found, config.records, settings, surveyed, folder, config.processes)
+    for line in alphabet_lines(found, surveyed):
+        print(f"records: {printable(line, 1000)}")
+    images = find_form(found, config.records, surveyed, folder, config.processes)
+    for line in image_lines(found, images):
+        print(f"records: {printable(line, 1000)}")
+    manifest = write_shards(found, config.records, settings, surveyed, images, folder, config.processes)
     _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
-    total = sum(surveyed.counts.values())
+    total = surveyed.total
     shares = ", ".join(f"{split} {surveyed.counts[split]:,}" for split in SPLITS)
     print(f"records: {total:,} images in {workdir.records} ({shares}), {total / seconds:,.0f} images/s")
     for line in (*few_codes(surveyed), *missing_classes(manifest)):
@@ -76,7 +83,7 @@ def _settings(records: RecordsConfig, found: CodeSource, rule: SplitRule) -> Rec
     """Everything that decides the bytes of the records; where the images come from is in `source`."""
     return RecordSettings(
         source=found.identity,
-        alphabet=found.alphabet,
+        alphabet=found.alphabet or None,
         rule=rule,
         name=records.name,
         images_per_shard=records.images_per_shard,
@@ -96,6 +103,8 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
         raise DigitwiseError(f"{workdir.records} holds files that were not made here: choose another --workdir")
     manifest = Manifest.load(workdir.records)
     standing = dict(manifest.settings)
+    if manifest.sizes is None and settings["alphabet"] is None and standing.get("alphabet") == CodeConfig().characters:
+        standing["alphabet"] = None  # from before alphabets were found in codes: this one was the default
     own = manifest.split_rule
     if rule.held_out_only and own:  # records of all splits hold those too
         standing |= dataclasses.replace(own, held_out_only=True).to_json()

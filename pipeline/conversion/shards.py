@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import RecordsConfig
+from pipeline.conversion.forms import ImageForm
 from pipeline.conversion.plans import RowFiles, plan_path
 from pipeline.conversion.sources import CodeSource
 from pipeline.conversion.survey import Survey
@@ -18,7 +19,6 @@ from records.dataset.shards import shard_count, shard_name
 from records.dataset.verify import Promise
 from records.dataset.writer import ShardSpec, read_plan, standing_shard, write_shard
 from records.errors import DamagedRecords
-from records.images.files import StoredForm, describe
 from records.split import SPLITS
 
 COMPRESSIONS: dict[str, str] = {"none": PLAIN, "gzip": GZIP}  # of --compression
@@ -29,23 +29,25 @@ def write_shards(
     records: RecordsConfig,
     settings: Mapping[str, Any],
     surveyed: Survey,
+    images: ImageForm,
     folder: pathlib.Path,
     processes: int,
 ) -> Manifest:
     """Writes the shards that are not there yet, and returns the manifest of all."""
-    form = _stored_form(found, records)
+    form = images.stored
     least, most = found.lengths or (min(surveyed.lengths), max(surveyed.lengths))
-    promise = Promise(found.alphabet, least, most, (form.height, form.width, form.channels), form.encoding)
+    promise = Promise(surveyed.alphabet, least, most, form.shape, form.encoding)
     pattern = ShardSpec("", found.source, "", "", form, promise, COMPRESSIONS[records.compression])
     specs = _shard_specs(pattern, records, surveyed, folder)
-    shards = _written(specs, sum(surveyed.counts.values()), folder, processes)
+    shards = _written(specs, surveyed.total, folder, processes)
+    width, height = images.sizes.largest
     return Manifest(
         name=records.name,
-        alphabet=found.alphabet,
+        alphabet=surveyed.alphabet,
         min_length=least,
         max_length=most,
-        height=form.height,
-        width=form.width,
+        height=height,
+        width=width,
         channels=form.channels,
         encoding=form.encoding,
         compression=pattern.compression,
@@ -54,18 +56,8 @@ def write_shards(
         settings=dict(settings),
         versions={"python": platform.python_version(), **versions()},
         fonts=dict(found.fonts),
+        sizes=images.sizes,
     )
-
-
-def _stored_form(found: CodeSource, records: RecordsConfig) -> StoredForm:
-    """What every stored image is, from the settings and, where they leave it open, from the first image."""
-    key, _ = next(iter(found.source.rows()))
-    width, height, channels = describe(found.source.load(key), found.source.name(key))
-    if found.size:
-        width, height = found.size
-    if records.colors != "auto":
-        channels = 1 if records.colors == "grey" else 3
-    return StoredForm(width, height, channels, records.image_format, records.colors != "auto", records.resize)
 
 
 def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, folder: pathlib.Path) -> list[ShardSpec]:

@@ -23,8 +23,9 @@ from records.source import Source
 class CodeSource:
     """A source of labelled images, what decides its bytes, and what its codes are made of.
 
-    `lengths` is None where any length is welcome; `size` where the first image sets it. `reader` is what can read no
-    other codes, where that is not the settings' choice. `is_folded` makes codes that differ only in case one.
+    `alphabet` is empty where the codes set it; `lengths` is None where any length is welcome, `size` where images may
+    have any. `reader` is what can read no other codes, where that is not the settings' choice. `is_folded` makes codes
+    that differ only in case one; `is_drawn` says that this program made the images, so that all are alike.
     """
 
     source: Source
@@ -35,6 +36,7 @@ class CodeSource:
     fonts: tuple[tuple[str, str], ...] = ()
     reader: str = ""
     is_folded: bool = False
+    is_drawn: bool = False
     left_out: tuple[str, ...] = ()
 
     @classmethod
@@ -42,17 +44,19 @@ class CodeSource:
         """From the settings with which images were, or will be, generated."""
         drawing = settings["drawing"]
         lengths, size = tuple(drawing["code_length"]), tuple(drawing["image_size"])
-        return cls(source, settings, drawing["alphabet"], lengths, size, tuple(map(tuple, drawing["fonts"])))
+        fonts = tuple(map(tuple, drawing["fonts"]))
+        return cls(source, settings, drawing["alphabet"], lengths, size, fonts, is_drawn=True)
 
     @classmethod
     def held(cls, source: Source, kind: str, code: CodeConfig) -> "CodeSource":
         """Of images that the user holds: the settings decide what they name, the images what is left open."""
         identity = {kind: source.identity(), "code_length": code.code_length, "image_size": code.image_size}
-        return cls(source, identity, code.characters, code.code_length, code.image_size)
+        return cls(source, identity, code.alphabet or "", code.code_length, code.image_size)
 
     def folded(self) -> "CodeSource":
-        """The same with an alphabet of one case."""
-        return dataclasses.replace(self, alphabet=Alphabet(self.alphabet).folded().characters, is_folded=True)
+        """The same with an alphabet of one case; which case that is takes a pass over the codes where they set it."""
+        alphabet = self.alphabet or "".join(sorted({character for _, text in self.source.rows() for character in text}))
+        return dataclasses.replace(self, alphabet=Alphabet(alphabet).folded().characters, is_folded=True)
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """(key, code) of each image."""

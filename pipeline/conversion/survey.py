@@ -18,18 +18,36 @@ _FEW_CODES = 30  # from fewer different codes no figure is worth much
 
 @dataclasses.dataclass
 class Survey:
-    """What the pass found: counts, lengths, the characters at each position, and the first few codes of each split."""
+    """What the pass found: counts, lengths, the characters at each position, and the first few codes of each split.
 
+    `characters` counts each character of all codes, also of those in no split; `first` is the key of the first image
+    that has it.
+    """
+
+    alphabet: str = ""
     counts: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    lengths: set[int] = dataclasses.field(default_factory=set)
+    lengths: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    characters: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    first: dict[str, str] = dataclasses.field(default_factory=dict)
     classes: dict[tuple[str, int], collections.Counter[str]] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(collections.Counter)
     )
     codes: dict[str, set[str]] = dataclasses.field(default_factory=lambda: collections.defaultdict(set))
 
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def note_characters(self, key: str, text: str) -> list[str]:
+        """Counts the characters of a code; those that no code before had."""
+        self.characters.update(text)
+        unseen = [character for character in text if character not in self.first]
+        self.first.update(dict.fromkeys(unseen, key))
+        return unseen
+
     def add(self, split: str, text: str) -> None:
         self.counts[split] += 1
-        self.lengths.add(len(text))
+        self.lengths[len(text)] += 1
         if len(self.codes[split]) < _FEW_CODES:
             self.codes[split].add(text)
         for position, character in enumerate(text):
@@ -42,17 +60,21 @@ class Survey:
 
 def survey(found: CodeSource, rule: SplitRule, folder: pathlib.Path) -> Survey:
     """Leaves the rows of each split in a file of `folder`."""
-    alphabet = Alphabet(found.alphabet)
+    alphabet = Alphabet(found.alphabet) if found.alphabet else None
     lengths = found.lengths or (1, MAX_CODE_LENGTH)
     result = Survey()
     with RowFiles(folder) as files:
         for key, text in found.rows():
             _check_label(found, key, text, alphabet, lengths)
+            unseen = result.note_characters(key, text)
+            if unseen and alphabet is None:
+                _check_characters(found, key, text)
             split = rule.split(text)
             if split is None:
                 continue
             files.add(split, key, text)
             result.add(split, text)
+    result.alphabet = found.alphabet or "".join(sorted(result.characters))
     if rule.held_out_only:
         if not result.lengths:
             raise DigitwiseError("no image is held out: raise --num_images, --validation_fraction or --test_fraction")
@@ -83,9 +105,17 @@ def missing_classes(manifest: Manifest) -> list[str]:
     ]
 
 
-def _check_label(found: CodeSource, key: str, text: str, alphabet: Alphabet, lengths: tuple[int, int]) -> None:
-    unknown = alphabet.unknown(text)
-    if unknown is not None:
+def _check_characters(found: CodeSource, key: str, text: str) -> None:
+    """Raises where a character is none that an alphabet can have."""
+    try:
+        Alphabet("".join(dict.fromkeys(text)))
+    except DigitwiseError as error:
+        raise DigitwiseError(f"{found.source.name(key)}: its code {quoted(text)} cannot be read: {error}") from None
+
+
+def _check_label(found: CodeSource, key: str, text: str, alphabet: Alphabet | None, lengths: tuple[int, int]) -> None:
+    unknown = alphabet.unknown(text) if alphabet else None
+    if alphabet and unknown is not None:
         remedy = "" if found.reader else _wider_alphabet(found, text, alphabet)
         whose = f"alphabet of {found.reader}" if found.reader else f"alphabet {alphabet.characters!r}"
         raise DigitwiseError(

@@ -49,12 +49,12 @@ class SyntheticImages:
     is_folded: bool = False  # whether codes that differ only in case are one
 
     @classmethod
-    def beside(cls, manifest: Manifest, config: RunConfig, channels: int) -> Self:
+    def beside(cls, manifest: Manifest, config: RunConfig, channels: int = 1) -> Self:
         """Images like those of the records, which hold the codes that are kept from training."""
         code = CodeConfig(
             alphabet=config.code.alphabet or manifest.alphabet,
             code_length=config.code.code_length or (manifest.min_length, manifest.max_length),
-            image_size=config.code.image_size or (manifest.width, manifest.height),
+            image_size=config.code.image_size or manifest.image_sizes.usual,
         )
         is_folded = config.records.fold_case
         _check_like(manifest, code, is_folded)
@@ -65,6 +65,11 @@ class SyntheticImages:
         synthetic = cls(drawing, manifest.alphabet, manifest.max_length, channels, rule, is_folded)
         synthetic._check_drawable()
         return synthetic
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of every image."""
+        return self.drawing.size
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -152,5 +157,5 @@ def _check_like(manifest: Manifest, code: CodeConfig, is_folded: bool) -> None:
             f"--code_length={format_lengths(code.lengths)} does not fit {where}, whose codes have "
             f"{manifest.min_length} to {manifest.max_length} characters"
         )
-    if code.size != (manifest.width, manifest.height):
+    if not manifest.varies and code.size != (manifest.width, manifest.height):
         raise DigitwiseError(f"--image_size={format_size(code.size)}: {where} are {manifest.width}x{manifest.height}")

@@ -9,21 +9,26 @@ dataset says how much it does at once, and where it does not, it takes as many t
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import tensorflow as tf
+from typing import TYPE_CHECKING, Any
 
 from pipeline.machine.shares import Part
 
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+
+def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    import tensorflow as tf
+
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.with_options(options)
 
 
-def distributed(strategy: tf.distribute.Strategy, dataset_of: Callable[[Part], tf.data.Dataset]) -> Iterator[Any]:
+def distributed(strategy: "tf.distribute.Strategy", dataset_of: "Callable[[Part], tf.data.Dataset]") -> Iterator[Any]:
     """What `dataset_of` gives for each input pipeline, dealt out to its replicas."""
+    import tensorflow as tf
+
     # Batches are copied to GPUs ahead of time by a dataset that is always tuned; a CPU has them already.
     has_gpu = any("GPU" in device for device in strategy.extended.worker_devices)
     options = tf.distribute.InputOptions(experimental_fetch_to_device=has_gpu)

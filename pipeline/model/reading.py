@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from pipeline.machine.datasets import distributed
 from pipeline.machine.shares import Part
+from pipeline.model.intake import records_parser
 from pipeline.model.recognizer import Recognizer
 from records.dataset.manifest import Manifest
-from records.dataset.reader import batch_parser, read_in_order
+from records.dataset.reader import read_in_order
 from records.errors import DigitwiseError
 
 
@@ -30,13 +31,17 @@ class ReadBatch(NamedTuple):
     images: np.ndarray | None = None
 
 
-def evaluation_batches(manifest: Manifest, split: str, batch_size: int, channels: int) -> tf.data.Dataset:
-    """(indices, images, label_ids, mask) of a split in order. The last batch is filled up to the size of all others
-    with examples that `mask` takes out again, so every example counts once."""
+def evaluation_batches(
+    manifest: Manifest, split: str, batch_size: int, channels: int, fitted: tuple[int, int] | None = None
+) -> tf.data.Dataset:
+    """(indices, images, label_ids, mask) of a split in order, the images `fitted` to that (height, width).
+
+    The last batch is filled up to the size of all others with examples that `mask` takes out again, so every example
+    counts once."""
     count = manifest.count(split)
     if not count:
         raise DigitwiseError(f"{manifest.folder} has no examples in its split {split!r}")
-    parse = batch_parser(manifest, channels)
+    parse = records_parser(manifest, channels, fitted)
 
     def filled(indices: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, ...]:
         images, label_ids = parse(serialized)

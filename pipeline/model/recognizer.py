@@ -19,6 +19,7 @@ from alexnet.readout import READOUTS, CtcReadout, Decoded, PositionReadout
 from pipeline.machine.devices import gather
 from pipeline.model.checkpoints import Checkpoint, Checkpoints
 from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.intake import fit_each
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
 from pipeline.model.variables import assign_arrays, reading_arrays
@@ -47,6 +48,7 @@ class Recognizer:
             input_signature=[tf.TensorSpec([None, *self.image_shape], tf.uint8)],
             autograph=False,
         )
+        self._fit = _fitting(spec)
         self._predict_shares: tuple[tf.distribute.Strategy, Callable[..., Any]] | None = None
 
     @classmethod
@@ -61,8 +63,12 @@ class Recognizer:
         return recognizer
 
     def predict(self, images: np.ndarray) -> Decoded:
-        """Decoded as numpy arrays, of images uint8 [batch, height, width, channels]."""
+        """Decoded as numpy arrays, of images uint8 [batch, height, width, channels]; where the spec fits images, they
+        may have any height and width."""
         images = np.asarray(images)
+        is_image = images.dtype == np.uint8 and images.ndim == 4 and 0 not in images.shape[1:3]
+        if self._fit and is_image and images.shape[3] == self.image_shape[2] and images.shape[1:] != self.image_shape:
+            images = self._fit(images).numpy()
         if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
             raise DigitwiseError(
                 f"the network reads images uint8 [batch, {', '.join(map(str, self.image_shape))}], "
@@ -99,6 +105,18 @@ def _compile(
         return [gather(strategy, values) for values in (results if with_images else results[:-1])]
 
     return predict
+
+
+def _fitting(spec: ModelSpec) -> Callable[[np.ndarray], tf.Tensor] | None:
+    """What makes images of any size those that the network takes; None where it takes no other size."""
+    if spec.fitted is None:
+        return None
+    height, width = spec.fitted
+    return tf.function(
+        lambda images: fit_each(images, height, width),
+        input_signature=[tf.TensorSpec([None, None, None, spec.image_shape[2]], tf.uint8)],
+        autograph=False,
+    )
 
 
 def _build_network(spec: ModelSpec, readout: Readout) -> keras.Model:

@@ -11,18 +11,24 @@ from typing import Any, Self
 from alexnet import catalogue
 from pipeline.choices import CLEANINGS, PRECISIONS
 from pipeline.config import TrainConfig
+from pipeline.model.input_channels import input_channels
+from pipeline.model.input_size import AS_IS, FIT, RESIZINGS, input_size
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from records.jsonfile import check_version, read_value
 
-VERSION: int = 1
+VERSION: int = 2  # 1 had no `resizing`
 _WHAT = "the model's spec"
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """`precision` is the one in use, never `auto`; `dropout` is None where the network's own is used."""
+    """`precision` is the one in use, never `auto`; `dropout` is None where the network's own is used.
+
+    `resizing` says how images come in at `image_shape`: `none`, they have it already; `fit`, those of any size are
+    enlarged or reduced in proportion, and padded.
+    """
 
     network: str
     readout: str
@@ -33,6 +39,7 @@ class ModelSpec:
     dropout: float | None
     precision: str
     cleaning: str = "none"
+    resizing: str = AS_IS
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -54,6 +61,7 @@ class ModelSpec:
             "readout": catalogue.READOUTS,
             "precision": tuple(name for name in PRECISIONS if name != "auto"),
             "cleaning": CLEANINGS,
+            "resizing": RESIZINGS,
         }
         for name, values in allowed.items():
             value = getattr(self, name)
@@ -66,6 +74,11 @@ class ModelSpec:
         height, width, channels = self.image_shape
         return f"{width}x{height} ({'grey' if channels == 1 else 'colour'})"
 
+    @property
+    def fitted(self) -> tuple[int, int] | None:
+        """(height, width) at which images of any size come in; None where they must have that of `image_shape`."""
+        return self.image_shape[:2] if self.resizing == FIT else None
+
     def text(self, label_ids: Iterable[int]) -> str:
         """The code that `label_ids` stand for."""
         return Alphabet(self.alphabet).text(int(i) for i in label_ids)
@@ -73,16 +86,19 @@ class ModelSpec:
     @classmethod
     def of(cls, asked: TrainConfig, manifest: Manifest, precision: str) -> Self:
         """What a training on these records builds."""
+        channels = input_channels(manifest) if asked.channels is None else asked.channels
+        size = input_size(asked.network, manifest)
         return cls(
             network=asked.network,
             readout=asked.readout,
             alphabet=manifest.alphabet,
             min_length=manifest.min_length,
             max_length=manifest.max_length,
-            image_shape=(manifest.height, manifest.width, asked.channels),
+            image_shape=(size.height, size.width, channels),
             dropout=asked.dropout,
             precision=precision,
             cleaning=asked.cleaning,
+            resizing=size.resizing,
         )
 
     def to_json(self) -> dict[str, Any]:

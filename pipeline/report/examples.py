@@ -134,5 +134,5 @@ def _picture(image: bytes, manifest: Manifest) -> bytes:
     """The bytes of a PNG or JPEG file that a page can show."""
     if manifest.encoding != RAW:
         return image
-    pixels = np.frombuffer(image, np.uint8).reshape(manifest.image_shape)
+    pixels = np.frombuffer(image, np.uint8).reshape(manifest.height, manifest.width, manifest.channels)
     return encode(Image.fromarray(pixels[..., 0] if manifest.channels == 1 else pixels))

@@ -1,28 +1,15 @@
-"""Characters that look alike, and how much of what was read wrong is only that: numpy only.
+"""How much of what was read wrong is only that characters look alike: numpy only.
 
-pairs_of("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")     # [("0", "O"), ("0", "Q"), ...]
 compare(label_ids, decoded_ids, confusion, alphabet).sequence_accuracy.value
 """
 
 import collections
-import itertools
 
 import numpy as np
 
 from pipeline.model import metrics
+from pipeline.model.look_alikes import pairs_of
 from pipeline.report.summary import LookAlikePair, LookAlikes
-
-# Any two characters of a group look alike, in some fonts or when bent; no two digits do.
-GROUPS: tuple[str, ...] = (
-    *("0Oo", "0OQD", "1lIi", "ij", "2Zz", "5Ss", "6b", "6G", "8B", "9gq"),
-    *("cC", "kK", "pP", "uUvV", "wW", "xX", "yY", "mn", "nr"),
-)
-
-
-def pairs_of(alphabet: str) -> list[tuple[str, str]]:
-    """The pairs of which both characters are in the alphabet."""
-    pairs = itertools.chain.from_iterable(itertools.combinations(group, 2) for group in GROUPS)
-    return [pair for pair in dict.fromkeys(pairs) if set(pair) <= set(alphabet)]
 
 
 def compare(

@@ -18,7 +18,7 @@ from pipeline.machine.workers import run_pieces
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords
-from records.images.files import RAW
+from records.images.files import RAW, ImageShape
 from records.split import TEST, TRAIN, VALIDATION, SplitRule
 from records.tfrecord.framing import read_records
 
@@ -61,7 +61,7 @@ class ShardScan:
 
     name: str
     path: str
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     encoding: str
     generated: SplitRule | None = None
     earlier: tuple[SplitRule, ...] = ()

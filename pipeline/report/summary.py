@@ -188,7 +188,7 @@ class RecordsUsed:
     classes: dict[str, tuple[dict[str, int], ...]]
     alphabet: str
     lengths: tuple[int, int]
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[int | None, int | None, int]
     versions: dict[str, Any]
     different_codes: dict[str, int] = dataclasses.field(default_factory=dict)
     different_pictures: dict[str, int] = dataclasses.field(default_factory=dict)

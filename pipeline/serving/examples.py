@@ -42,7 +42,9 @@ class Examples:
     def _file(self, image: bytes) -> bytes:
         if self._manifest.encoding != RAW:
             return image
-        pixels = np.frombuffer(image, np.uint8).reshape(self._manifest.image_shape)
+        pixels = np.frombuffer(image, np.uint8).reshape(
+            self._manifest.height, self._manifest.width, self._manifest.channels
+        )
         file = io.BytesIO()
         Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
         return file.getvalue()

@@ -108,10 +108,10 @@ function showCurve(blocks) {
   const figure = byId("curve");
   figure.hidden = blocks.length < 2;
   if (figure.hidden) return;
-  const [width, height, left, bottom] = [560, 150, 40, 22];
+  const [width, height, left, bottom] = [560, 150, 64, 22];
   const last = blocks.at(-1);
   const x = (labels) => left + ((width - left - 8) * labels) / last.labels;
-  const y = (share) => 8 + (height - bottom - 8) * (1 - share);
+  const y = (share) => 14 + (height - bottom - 14) * (1 - share);
   const picture = drawn("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Agreement by number of labels" });
   for (const share of [0, 0.5, 1]) {
     picture.append(drawn("path", { class: "axis", d: `M${left} ${y(share)}H${width - 8}` }));

@@ -105,4 +105,4 @@ def _own_rows(manifest: Manifest, split: str) -> Iterator[Image]:
 def _stored(image: bytes, manifest: Manifest) -> Source:
     if manifest.encoding != RAW:
         return image
-    return np.frombuffer(image, np.uint8).reshape(manifest.image_shape)
+    return np.frombuffer(image, np.uint8).reshape(manifest.height, manifest.width, manifest.channels)

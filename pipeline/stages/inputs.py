@@ -73,10 +73,12 @@ def _may_convert(config: RunConfig, workdir: Workdir, probes: Probes) -> bool:
 
 
 def _as_it_reads(config: RunConfig, spec: ModelSpec) -> RunConfig:
-    """The settings under which images become what a network reads."""
+    """The settings under which images become what a network reads; one that fits images takes them as they are."""
     height, width, _ = spec.image_shape
-    code = CodeConfig(spec.alphabet, (spec.min_length, spec.max_length), (width, height))
-    return dataclasses.replace(config, overwrite=True, code=code)
+    size = None if spec.fitted else (width, height)
+    code = CodeConfig(spec.alphabet, (spec.min_length, spec.max_length), size)
+    records = dataclasses.replace(config.records, resize=config.records.resize and size is not None)
+    return dataclasses.replace(config, overwrite=True, code=code, records=records)
 
 
 def _own_folder(foreign: ForeignConfig) -> pathlib.Path | None:

@@ -148,8 +148,9 @@ def check_fits(recognizer: Any, manifest: Manifest) -> None:
     where = f"the checkpoint does not fit {manifest.folder}"
     if known != manifest.alphabet:
         raise DigitwiseError(f"{where}: it reads the alphabet {known!r}, the records have {manifest.alphabet!r}")
-    if size != manifest.image_shape[:2]:
-        raise DigitwiseError(f"{where}: it reads images of {_by(size)}, the records have {_by(manifest.image_shape)}")
+    if recognizer.spec.fitted is None and size != manifest.image_shape[:2]:
+        found = "several sizes" if manifest.varies else _by((manifest.height, manifest.width))
+        raise DigitwiseError(f"{where}: it reads images of {_by(size)}, the records have {found}")
     if manifest.min_length < readout.min_length or manifest.max_length > readout.max_length:
         raise DigitwiseError(
             f"{where}: it reads codes of {_lengths(readout)} characters, the records have {_lengths(manifest)}"
@@ -159,7 +160,8 @@ def check_fits(recognizer: Any, manifest: Manifest) -> None:
 def read(strategy: Any, recognizer: Any, manifest: Manifest, split: str) -> tuple[Readings, Speed]:
     from pipeline.model.reading import evaluation_batches
 
-    batches = evaluation_batches(manifest, split, _BATCH_SIZE, recognizer.image_shape[2])
+    spec = recognizer.spec
+    batches = evaluation_batches(manifest, split, _BATCH_SIZE, spec.image_shape[2], spec.fitted)
     return read_split(strategy, recognizer, batches, manifest, split)
 
 

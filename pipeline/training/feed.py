@@ -25,10 +25,11 @@ from pipeline.machine.datasets import distributed, untuned
 from pipeline.machine.memory import available_memory
 from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.intake import fit_each, records_parser
 from pipeline.training.augmentation import augment
 from pipeline.training.plan import Plan, steps_per_epoch
 from records.dataset.manifest import Manifest
-from records.dataset.reader import batch_parser, numbers_mixed, read_in_order, read_mixed
+from records.dataset.reader import numbers_mixed, read_in_order, read_mixed
 
 _PARSED_AT_ONCE = 64
 _MEMORY_SHARE = 0.25
@@ -52,16 +53,18 @@ class DecodedSplit:
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticShare:
-    """The synthetic part of each batch: how many images, and who yields them from a step on."""
+    """The synthetic part of each batch: how many images, who yields them from a step on, and their (width, height)
+    where it is not that of the records."""
 
     count: int
     batches_from: Callable[[int, Part], Iterator[tuple[np.ndarray, np.ndarray]]]
+    size: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Feed:
     """What the batches of a training are made of. Those from records end with the last epoch and are varied as strongly
-    as `augmentation` says; synthetic ones have no end. All are cleaned."""
+    as `augmentation` says; synthetic ones have no end. All are `fitted` to that (height, width), and cleaned."""
 
     manifest: Manifest
     channels: int
@@ -72,13 +75,14 @@ class Feed:
     cleaning: str = "none"
     decoded: DecodedSplit | None = None  # the train split, where it is kept in memory
     synthetic: SyntheticShare | None = None
+    fitted: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, plan: Plan, manifest: Manifest, decoded: DecodedSplit | None, synthetic: SyntheticShare | None) -> Self:
         asked = plan.asked
         return cls(
             manifest,
-            asked.channels,
+            plan.spec.image_shape[2],
             asked.batch_size,
             plan.length.epochs,
             asked.train_seed,
@@ -86,6 +90,7 @@ class Feed:
             asked.cleaning,
             decoded,
             synthetic,
+            plan.spec.fitted,
         )
 
     def batches(self, start_step: int = 0, part: Part = Part()) -> tf.data.Dataset:
@@ -114,10 +119,8 @@ class Feed:
         if not self.synthetic:
             most = min(most, steps_per_epoch(self.manifest, self.batch_size))
         plain = dataclasses.replace(self, augmentation=0.0)
-        distributed = strategy.distribute_datasets_from_function(
-            lambda context: plain.batches(0, Part.of(context)).take(most)
-        )
-        return [images for images, _ in itertools.islice(iter(distributed), most)]
+        batches = distributed(strategy, lambda part: plain.batches(0, part).take(most))
+        return [images for images, _ in itertools.islice(batches, most)]
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
@@ -128,7 +131,7 @@ class Feed:
         )
         # What was done before is skipped, and other replicas' shares left out, before anything is decoded.
         shares = _share(batches.skip(done).enumerate(start_step), batch_size, part)
-        load = self.decoded.take if self.decoded else batch_parser(self.manifest, self.channels)
+        load = self.decoded.take if self.decoded else records_parser(self.manifest, self.channels, self.fitted)
 
         def prepare(numbers: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             images, label_ids = load(batch)
@@ -148,7 +151,8 @@ class Feed:
     def _synthetic(self, synthetic: SyntheticShare, start_step: int, part: Part) -> tf.data.Dataset:
         replicas = part.last - part.first
         size = synthetic.count // part.num_replicas
-        image_shape = (self.manifest.height, self.manifest.width, self.channels)
+        width, height = synthetic.size or (self.manifest.width, self.manifest.height)
+        image_shape = (height, width, self.channels)
         max_length = self.manifest.max_length
         batches = tf.data.Dataset.from_generator(
             lambda: synthetic.batches_from(start_step, part),
@@ -157,6 +161,10 @@ class Feed:
                 tf.TensorSpec([replicas * size, max_length], tf.int32),
             ),
         )
+        if self.fitted and self.fitted != (height, width):
+            fitted = self.fitted
+            image_shape = (*fitted, self.channels)
+            batches = batches.map(lambda images, label_ids: (fit_each(images, *fitted), label_ids), tf.data.AUTOTUNE)
         if replicas == 1:
             return batches
         shares = batches.map(
@@ -184,24 +192,33 @@ def opened(
 ) -> Iterator[Callable[[], Feed]]:
     """A function that gives the Feed once the split is decoded, where it is kept in memory; worker processes draw as
     long as the block lasts."""
+    if images:
+        images = dataclasses.replace(images, channels=plan.spec.image_shape[2])
     with _rendering(images, plan.num_synthetic, processes) as synthetic, _decoding(plan, manifest) as decoded:
         yield lambda: Feed.of(plan, manifest, decoded(), synthetic)
 
 
-def decode_split(manifest: Manifest, split: str, channels: int) -> DecodedSplit:
+def decode_split(manifest: Manifest, split: str, channels: int, fitted: tuple[int, int] | None = None) -> DecodedSplit:
     """The whole split in memory."""
-    height, width, _ = manifest.image_shape
+    height, width = fitted or manifest.image_shape[:2]
     count = manifest.count(split)
     parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
-    parsed = parsed.map(batch_parser(manifest, channels), tf.data.AUTOTUNE).prefetch(2)
+    parsed = parsed.map(records_parser(manifest, channels, fitted), tf.data.AUTOTUNE).prefetch(2)
     images, label_ids = untuned(parsed.rebatch(count)).get_single_element()
     return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
 
 
-def fits_in_memory(manifest: Manifest, split: str, channels: int, available: int | None = None) -> bool:
+def fits_in_memory(
+    manifest: Manifest,
+    split: str,
+    channels: int,
+    available: int | None = None,
+    fitted: tuple[int, int] | None = None,
+) -> bool:
     """Whether the decoded split takes a quarter of the free memory or less, so that it need be decoded only once."""
     available = available_memory() if available is None else available
-    return manifest.count(split) * manifest.height * manifest.width * channels <= _MEMORY_SHARE * available
+    height, width = fitted or (manifest.height, manifest.width)
+    return manifest.count(split) * height * width * channels <= _MEMORY_SHARE * available
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -217,21 +234,21 @@ def _rendering(images: SyntheticImages | None, count: int, processes: int) -> It
         yield None
         return
     with synthetic_batches(images, count, processes) as batches_from:
-        yield SyntheticShare(count, batches_from)
+        yield SyntheticShare(count, batches_from, images.size)
 
 
 @contextlib.contextmanager
 def _decoding(plan: Plan, manifest: Manifest) -> Iterator[Callable[[], DecodedSplit | None]]:
     """A function that gives the training split decoded, or None where it is too big for that, or not needed. A thread
     decodes it while the network is being built."""
-    channels = plan.asked.channels
-    if plan.num_synthetic == plan.asked.batch_size or not fits_in_memory(manifest, "train", channels):
+    channels, fitted = plan.spec.image_shape[2], plan.spec.fitted
+    if plan.num_synthetic == plan.asked.batch_size or not fits_in_memory(manifest, "train", channels, fitted=fitted):
         yield lambda: None
         return
 
     def decode() -> DecodedSplit:
         with tf.device("CPU:0"):
-            return decode_split(manifest, "train", channels)
+            return decode_split(manifest, "train", channels, fitted)
 
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
         yield executor.submit(decode).result

@@ -12,6 +12,7 @@ from pipeline.config import RunConfig, TrainConfig
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import fast_precision
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.input_channels import input_channels
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import TrainingState
@@ -71,7 +72,8 @@ class Plan:
         """As the training `found` was begun, where the settings leave something open."""
         num_synthetic = synthetic_per_batch(config)
         strength = augmentation_for(config.train, found, manifest, num_synthetic)
-        asked = dataclasses.replace(config.train, augmentation=strength)
+        channels = channels_for(config.train, found, manifest)
+        asked = dataclasses.replace(config.train, augmentation=strength, channels=channels)
         provenance = Provenance(
             plain(asked.result_settings),
             TrainedRecords.of(manifest, manifest.split_rule),
@@ -79,7 +81,11 @@ class Plan:
             _earlier(asked, found),
         )
         length = Length.of(asked, manifest, num_synthetic, config.generate.num_images)
-        return cls(asked, length, ModelSpec.of(asked, manifest, _precision(asked, found)), provenance, num_synthetic)
+        spec = ModelSpec.of(asked, manifest, _precision(asked, found))
+        if found:  # begun, perhaps, when images came in at another size
+            shape = (*found.spec.image_shape[:2], channels)
+            spec = dataclasses.replace(spec, image_shape=shape, resizing=found.spec.resizing)
+        return cls(asked, length, spec, provenance, num_synthetic)
 
     def learning_rate(self, step: int) -> float:
         """That of a step."""
@@ -128,6 +134,13 @@ def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: 
     if asked.augmentation is not None:
         return asked.augmentation
     return found.provenance.augmentation if found else strength_for(manifest.count("train"))
+
+
+def channels_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest) -> int:
+    """1 or 3, as `found` was begun where that is left open."""
+    if asked.channels is not None:
+        return asked.channels
+    return found.spec.image_shape[2] if found else input_channels(manifest)
 
 
 def _precision(asked: TrainConfig, found: TrainingState | None) -> str:

@@ -43,7 +43,7 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
     checkpoints = Checkpoints(workdir.checkpoints)
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
-    synthetic = SyntheticImages.beside(manifest, config, asked.channels) if synthetic_per_batch(config) else None
+    synthetic = SyntheticImages.beside(manifest, config) if synthetic_per_batch(config) else None
     start = Start.of(config, manifest, synthetic, checkpoints)
     if start.found and start.found.state.finished:
         print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")

@@ -41,8 +41,8 @@ class Validator:
 
     def __init__(self, learner: Learner, manifest: Manifest) -> None:
         self._learner = learner
-        channels = learner.recognizer.image_shape[2]
-        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, channels)
+        spec = learner.recognizer.spec
+        self._batches = evaluation_batches(manifest, "validation", _BATCH_SIZE, spec.image_shape[2], spec.fitted)
 
     def run(self) -> Validation:
         with self._learner.reading() as calibrated:

@@ -11,12 +11,16 @@ import pathlib
 from typing import Any, Self
 
 from records.atomic import AnyPath, write_text
+from records.dataset.sizes import Sizes, lengths_of
 from records.errors import DamagedRecords, DigitwiseError
+from records.images.files import ImageShape
 from records.split import SplitRule
 
 FILE_NAME = "manifest.json"
 FORMAT = "digitwise-records"
-FORMAT_VERSION = 1
+# Programs that know only the first version read records of one size, so those are still written as that.
+ONE_SIZE, ANY_SIZE = 1, 2
+FORMAT_VERSIONS = (ONE_SIZE, ANY_SIZE)
 PLAIN, GZIP = "", "gzip"  # compression; manifests of old versions may say "none" for the first
 
 
@@ -34,7 +38,9 @@ class Shard:
 class Manifest:
     """A folder of records. `classes[split][position]` counts the characters at that position.
 
-    `settings` are what decided the records, as JSON; RecordSettings is their typed form.
+    `height` and `width` are those of all images or, where they vary, the largest. `sizes` is None in records from
+    before it was counted, which have one size. `settings` are what decided the records, as JSON; RecordSettings is
+    their typed form.
     """
 
     name: str
@@ -51,11 +57,25 @@ class Manifest:
     settings: dict[str, Any]
     versions: dict[str, str]
     fonts: dict[str, str]
+    sizes: Sizes | None = None
     folder: pathlib.Path = pathlib.Path()
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.height, self.width, self.channels
+    def varies(self) -> bool:
+        """Whether the images have several sizes."""
+        return self.sizes is not None and self.sizes.vary
+
+    @property
+    def image_shape(self) -> ImageShape:
+        return (None, None, self.channels) if self.varies else (self.height, self.width, self.channels)
+
+    @property
+    def image_sizes(self) -> Sizes:
+        """`sizes`, worked out from the characters at each position where they were not counted."""
+        if self.sizes is not None:
+            return self.sizes
+        lengths = lengths_of(self.classes.values()) or dict.fromkeys((self.min_length, self.max_length), 1)
+        return Sizes.alike((self.width, self.height), lengths)
 
     def count(self, split: str) -> int:
         return sum(shard.count for shard in self.splits.get(split, ()))
@@ -94,9 +114,10 @@ class Manifest:
             raise DamagedRecords(f"{path} is not readable JSON ({error}); write the records again") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise DamagedRecords(f"{path} is not a manifest of digitwise")
-        if content.get("format_version") != FORMAT_VERSION:
+        if content.get("format_version") not in FORMAT_VERSIONS:
             raise DigitwiseError(
-                f"{path} has format version {content.get('format_version')}, this program reads {FORMAT_VERSION}"
+                f"{path} has format version {content.get('format_version')}, this program reads "
+                f"{' and '.join(map(str, FORMAT_VERSIONS))}"
             )
         try:
             return cls._from_json(content, pathlib.Path(folder))
@@ -105,14 +126,17 @@ class Manifest:
 
     @classmethod
     def _from_json(cls, content: dict[str, Any], folder: pathlib.Path) -> Self:
-        names = [f.name for f in dataclasses.fields(cls) if f.name not in ("folder", "splits", "compression")]
+        parsed = ("folder", "splits", "compression", "sizes")
+        names = [f.name for f in dataclasses.fields(cls) if f.name not in parsed]
+        sizes = Sizes.from_json(content["sizes"]) if content.get("sizes") else None
         splits = {split: tuple(Shard(**shard) for shard in shards) for split, shards in content["splits"].items()}
         compression = PLAIN if content["compression"] == "none" else content["compression"]
         given = {name: content[name] for name in names}
-        return cls(**given, splits=splits, compression=compression, folder=folder)
+        return cls(**given, splits=splits, compression=compression, sizes=sizes, folder=folder)
 
     def save(self, folder: AnyPath) -> None:
         content = dataclasses.asdict(self)
         del content["folder"]
-        content = {"format": FORMAT, "format_version": FORMAT_VERSION, **content}
+        content["sizes"] = self.sizes.to_json() if self.sizes else None
+        content = {"format": FORMAT, "format_version": ANY_SIZE if self.varies else ONE_SIZE, **content}
         write_text(pathlib.Path(folder) / FILE_NAME, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -26,6 +26,7 @@ _GREY_WEIGHTS = [19595, 38470, 7471]
 # TensorFlow has no type hints that mypy reads.
 Tensor = Any
 Dataset = Any
+Resize = Callable[[Tensor], Tensor]  # uint8 [any height, any width, channels] to [height, width, channels]
 
 
 def read_in_order(manifest: Manifest, split: str) -> Dataset:
@@ -63,30 +64,37 @@ def _mix(manifest: Manifest, split: str, seed: int, shards: Dataset, open_shard:
     return dataset.apply(tf.data.experimental.assert_cardinality(manifest.count(split)))
 
 
-def batch_parser(manifest: Manifest, channels: int) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def batch_parser(
+    manifest: Manifest, channels: int, resize: Resize | None = None
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """A function from serialized Examples [batch] to (images uint8 [batch, height, width, channels], label_ids)."""
     label_ids = label_lookup(manifest.alphabet, manifest.max_length)
 
     def parse(serialized: Tensor) -> tuple[Tensor, Tensor]:
         features = schema.parse_batch(serialized)
-        return decode_images(features[schema.IMAGE], manifest, channels), label_ids(features[schema.TEXT])
+        return decode_images(features[schema.IMAGE], manifest, channels, resize), label_ids(features[schema.TEXT])
 
     return parse
 
 
-def decode_images(encoded: Tensor, manifest: Manifest, channels: int) -> Tensor:
-    """Image bytes [batch] -> uint8 [batch, height, width, channels]."""
+def decode_images(encoded: Tensor, manifest: Manifest, channels: int, resize: Resize | None = None) -> Tensor:
+    """Image bytes [batch] -> uint8 [batch, height, width, channels].
+
+    `resize` is called with one image after another, once it has these channels; images of several sizes need it."""
     height, width, stored = manifest.image_shape
     if manifest.encoding == RAW:
         images = tf.reshape(tf.io.decode_raw(encoded, tf.uint8), [-1, height, width, stored])
-        return match_channels(images, channels)
+        images = match_channels(images, channels)
+        return images if resize is None else tf.map_fn(resize, images)
 
     def decode(data: Tensor) -> Tensor:
         # decode_png tells PNG from JPEG by content, and gives a static number of dimensions.
         return tf.ensure_shape(tf.io.decode_png(data, channels=stored), [height, width, stored])
 
-    images = tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec([height, width, stored], tf.uint8))
-    return match_channels(images, channels)
+    if resize is None:
+        images = tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec([height, width, stored], tf.uint8))
+        return match_channels(images, channels)
+    return tf.map_fn(lambda data: resize(match_channels(decode(data), channels)), encoded, fn_output_signature=tf.uint8)
 
 
 def match_channels(images: Tensor, channels: int) -> Tensor:

@@ -46,7 +46,8 @@ def parse_batch(serialized: Any) -> dict[str, Any]:
 
 def tfds_features(manifest: Manifest) -> dict[str, Any]:
     """The content of features.json, by which tensorflow-datasets reads the folder."""
-    shape = {"dimensions": [str(size) for size in (manifest.height, manifest.width, manifest.channels)]}
+    # -1 is how tensorflow-datasets writes a side that varies.
+    shape = {"dimensions": [str(-1 if size is None else size) for size in manifest.image_shape]}
     prefix = "tensorflow_datasets.core.features."
     if manifest.encoding == RAW:
         image: dict[str, Any] = {

@@ -14,11 +14,11 @@ _FIELDS = ("name", "images_per_shard", "image_format", "colors", "compression", 
 
 @dataclasses.dataclass(frozen=True)
 class RecordSettings:
-    """Equal settings make equal records. `source` says which images: {kind: identity, ...}; `compression` is that of
-    the flag, "none" or "gzip"."""
+    """Equal settings make equal records. `source` says which images: {kind: identity, ...}; `alphabet` is None where it
+    was found in the codes; `compression` is that of the flag, "none" or "gzip"."""
 
     source: dict[str, Any]
-    alphabet: str
+    alphabet: str | None
     rule: SplitRule
     name: str
     images_per_shard: int

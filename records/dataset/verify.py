@@ -15,7 +15,7 @@ from records.dataset import schema
 from records.dataset.manifest import Manifest, Shard
 from records.dataset.shards import is_shard_name
 from records.errors import DamagedRecords, quoted
-from records.images.files import check_stored
+from records.images.files import ImageShape, check_stored
 from records.tfrecord.framing import OVERHEAD, read_records
 
 
@@ -26,7 +26,7 @@ class Promise:
     alphabet: str
     min_length: int
     max_length: int
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     encoding: str
 
     @classmethod

@@ -28,9 +28,19 @@ ENDINGS: tuple[str, ...] = tuple(ending for endings in ENDINGS_OF.values() for e
 # Pillow's modes by the number of channels; records keep 1 or 3.
 MODES: dict[int, str] = {1: "L", 3: "RGB", 4: "RGBA"}
 MAX_PIXELS = 1 << 24
+ImageShape = tuple[int | None, int | None, int]  # height, width, channels; None for sides that vary
 JPEG_QUALITY = 95
+# The kinds of images that are told apart; a set of records has one of two: grey or colour.
+GREY, GREY_ALPHA, COLOUR, COLOUR_ALPHA, PALETTE = KINDS = (
+    "grey",
+    "grey with transparency",
+    "colour",
+    "colour with transparency",
+    "palette",
+)
 
 _GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_ALPHAMODES = ("RGBA", "LA", "La", "RGBa", "PA")
 _GREYMODES = ("1", "L", "LA", "La", *_GREY_16)
 _ORIENTATION = 0x0112  # the number of the EXIF note that says how a camera was held
 
@@ -40,10 +50,13 @@ warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 @dataclasses.dataclass(frozen=True)
 class StoredForm:
-    """What every image of a set of records is: its size, its channels, and how its pixels are kept."""
+    """What every image of a set of records is: its size, its channels, and how its pixels are kept.
 
-    width: int
-    height: int
+    Without width and height each image keeps its own size.
+    """
+
+    width: int | None
+    height: int | None
     channels: int
     image_format: str = "auto"
     convert_colors: bool = False
@@ -52,6 +65,14 @@ class StoredForm:
     @property
     def encoding(self) -> str:
         return RAW if self.image_format == "raw" else ENCODED
+
+    @property
+    def shape(self) -> ImageShape:
+        return self.height, self.width, self.channels
+
+    def has_size(self, size: tuple[int, int]) -> bool:
+        """Whether an image of this (width, height) need not be resized."""
+        return None in (self.width, self.height) or size == (self.width, self.height)
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
@@ -70,19 +91,35 @@ def open_image(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def describe(data: bytes, name: str) -> tuple[int, int, int]:
-    """(width, height, channels) of an image file, from its header."""
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What an image file says of itself before its pixels are decoded."""
+
+    width: int
+    height: int
+    kind: str  # one of KINDS, in words for people
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.kind in (GREY, GREY_ALPHA) else 3
+
+
+def describe(data: bytes, name: str) -> Header:
+    """The header of an image file; width and height are those of the picture once it is turned upright."""
+    plain = png.plain_shape(data)
+    if plain and fits_shape(plain, (None, None, plain[2])) and not png.has_notes(data):
+        return Header(plain[1], plain[0], GREY if plain[2] == 1 else COLOUR)
     image = open_image(data, name)
     width, height = image.size
     if _is_turned(image) and image.getexif()[_ORIENTATION] >= 5:
         width, height = height, width
-    return width, height, 1 if _is_grey(image) else 3
+    return Header(width, height, _kind(image))
 
 
 def stored_bytes(data: bytes, name: str, form: StoredForm) -> bytes:
     """The bytes that a record keeps of the image file `data`; bytes copied as they are have yet to be checked."""
-    plain = png.plain_shape(data) == (form.height, form.width, form.channels)
-    if plain and form.image_format in ("auto", "png") and not png.has_notes(data):
+    plain = png.plain_shape(data)
+    if plain and fits_shape(plain, form.shape) and form.image_format in ("auto", "png") and not png.has_notes(data):
         return data
     image = open_image(data, name)
     if form.channels == 1 and not form.convert_colors and not _is_grey(image):
@@ -90,18 +127,18 @@ def stored_bytes(data: bytes, name: str, form: StoredForm) -> bytes:
             f"{name} is in colour where the first image is grey: --colors=grey or --colors=rgb makes all alike"
         )
     turned = _is_turned(image)
-    if image.size == (form.width, form.height) and not turned and _is_stored_as_it_is(image, form):
+    if form.has_size(image.size) and not turned and _is_stored_as_it_is(image, form):
         return data
     pixels = _decoded(image, name)
     if turned:
         pixels = ImageOps.exif_transpose(pixels)
-    if pixels.size != (form.width, form.height) and not form.resize:
+    if not form.has_size(pixels.size) and not form.resize:
         raise DigitwiseError(
             f"{name} is {pixels.size[0]}x{pixels.size[1]} pixels, the others are {form.width}x{form.height}: "
             f"--resize makes all of them one size (--image_size, else the first image's)"
         )
     pixels = in_mode(pixels, form.channels)
-    if pixels.size != (form.width, form.height):
+    if form.width and form.height and not form.has_size(pixels.size):
         pixels = pixels.resize((form.width, form.height), Image.Resampling.BILINEAR)
     return encode(pixels, form.image_format)
 
@@ -122,7 +159,7 @@ def in_mode(pixels: Image.Image, channels: int) -> Image.Image:
     """As 8-bit grey or RGB. Transparent pixels become white, or black where all else is white; 16 bits are scaled."""
     if pixels.mode in _GREY_16:
         pixels = Image.fromarray((np.asarray(pixels).clip(0, 65535) >> 8).astype(np.uint8))
-    if pixels.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in pixels.info:
+    if pixels.mode in _ALPHAMODES or "transparency" in pixels.info:
         pixels = pixels.convert("RGBA")
         pixels = _shown(pixels)
     return pixels if pixels.mode == MODES[channels] else pixels.convert(MODES[channels])
@@ -139,33 +176,51 @@ def _on(color: str, pixels: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", pixels.size, color), pixels).convert("RGB")
 
 
-def check_stored(data: bytes, shape: tuple[int, int, int], encoding: str) -> None:
+def fits_shape(shape: tuple[int, int, int], promised: ImageShape) -> bool:
+    """Whether an image of this (height, width, channels) is what was promised, and small enough to be decoded."""
+    height, width, _ = shape
+    is_promised = all(side in (given, None) for given, side in zip(shape, promised, strict=True))
+    return is_promised and 0 < height * width <= MAX_PIXELS
+
+
+def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     """Raises DamagedRecords unless `data` decodes to the shape promised."""
     height, width, channels = shape
     if encoding == RAW:
-        if len(data) != height * width * channels:
+        if height is None or width is None or len(data) != height * width * channels:
             raise DamagedRecords(
                 f"its image has {len(data)} bytes of raw pixels, {width}x{height}x{channels} was promised"
             )
         return
     try:
-        if png.plain_shape(data) == shape:
+        plain = png.plain_shape(data)
+        if plain and fits_shape(plain, shape):
             png.check(data)
             return
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-        if image.size == (width, height) and image.mode == MODES[channels]:
+        if image.mode == MODES[channels] and fits_shape((image.height, image.width, channels), shape):
             image.load()
             return
     except Exception as error:  # damaged data make Pillow's readers raise many kinds
         raise DamagedRecords(f"its image cannot be decoded ({_reason(error, data)})") from None
+    promised = "any size" if height is None or width is None else f"{width}x{height}"
     raise DamagedRecords(
         f"its image is {image.size[0]}x{image.size[1]} in mode {image.mode}, "
-        f"{width}x{height} in mode {MODES[channels]} was promised"
+        f"{promised} in mode {MODES[channels]} was promised"
     )
 
 
 def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREYMODES
+
+
+def _kind(image: Image.Image) -> str:
+    if image.mode in ("P", "PA"):
+        return PALETTE
+    has_alpha = image.mode in _ALPHAMODES or "transparency" in image.info
+    if _is_grey(image):
+        return GREY_ALPHA if has_alpha else GREY
+    return COLOUR_ALPHA if has_alpha else COLOUR
 
 
 def _is_stored_as_it_is(image: Image.Image, form: StoredForm) -> bool:

@@ -26,8 +26,8 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 # A folder with the first and any of the others is a --workdir: its plots and sheets are nobody's samples.
 _LOCK = ".lock"
 _OUTPUTS = frozenset(
-    "images records checkpoints logs report export inspect folds cleanings tested seconds.json "
-    ".records-unfinished".split()
+    "images records checkpoints logs report export inspect folds cleanings tested "
+    "seconds.json .records-unfinished".split()
 )
 _IMAGE, _OTHER, _OUTPUT = "image", "other", "output"
 _NAMED = 3

@@ -89,9 +89,8 @@ def own_mapping(entry: str) -> SchemaMapping | None:
         return None
     image = ImageReading(IMAGE, "encoded")
     if manifest.encoding == RAW:
-        image = ImageReading(
-            IMAGE, "pixels", item_type="uint8", shape=manifest.image_shape, axes="HWC", value_range=(0.0, 255.0)
-        )
+        shape = (manifest.height, manifest.width, manifest.channels)
+        image = ImageReading(IMAGE, "pixels", item_type="uint8", shape=shape, axes="HWC", value_range=(0.0, 255.0))
     return SchemaMapping(image, TextReading("string", (TEXT,)))
 
 

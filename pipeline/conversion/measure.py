@@ -1,0 +1,100 @@
+"""The sizes and the colours of all images of a source, from their headers.
+
+measured = measure(source, folder, processes=2)
+measured.sizes.vary, measured.kinds["grey"].count
+"""
+
+import collections
+import dataclasses
+import itertools
+import pathlib
+from collections.abc import Iterable, Iterator
+
+from pipeline.conversion.plans import plan_path
+from pipeline.machine.progress import progress
+from pipeline.machine.workers import run_pieces
+from records.dataset.sizes import Sizes
+from records.dataset.writer import read_plan
+from records.images.files import describe
+from records.source import Source
+from records.split import SPLITS
+
+_PIECE = 2_000  # images
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """How many images are of a kind, and the key of the first of them."""
+
+    count: int
+    first: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What the headers of all images say; `has_colour` where one of them is more than grey."""
+
+    sizes: Sizes
+    kinds: dict[str, Kind]
+    has_colour: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    source: Source
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    sizes: collections.Counter[tuple[int, int, int]]
+    kinds: dict[str, Kind]
+    has_colour: bool
+
+
+def measure(source: Source, folder: pathlib.Path, total: int, processes: int) -> Measured:
+    """Of the `total` rows that the survey left in `folder`."""
+    pieces = _pieces(source, folder)
+    sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
+    found: dict[tuple[str, ...], _Found] = {}
+    with progress("measure", total) as advance:
+        for piece, result in _measured(pieces, processes if total > _PIECE else 1):
+            found[piece.rows[0]] = result
+            sizes.update(result.sizes)
+            advance(len(piece.rows))
+    # Pieces end in any order; which image is named as an example must not depend on that.
+    in_order = [found[piece.rows[0]] for piece in _pieces(source, folder)]
+    kinds: dict[str, Kind] = {}
+    for result in in_order:
+        for name, kind in result.kinds.items():
+            earlier = kinds.get(name)
+            kinds[name] = Kind(earlier.count + kind.count, earlier.first) if earlier else kind
+    return Measured(Sizes(sizes), kinds, any(result.has_colour for result in in_order))
+
+
+def measure_piece(piece: _Piece) -> _Found:
+    """In a worker process."""
+    sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
+    kinds: dict[str, Kind] = {}
+    has_colour = False
+    for key, text in piece.rows:
+        header = describe(piece.source.load(key), piece.source.name(key))
+        sizes[header.width, header.height, len(text)] += 1
+        earlier = kinds.get(header.kind)
+        kinds[header.kind] = Kind(earlier.count + 1, earlier.first) if earlier else Kind(1, key)
+        has_colour = has_colour or header.channels == 3
+    return _Found(sizes, kinds, has_colour)
+
+
+def _pieces(source: Source, folder: pathlib.Path) -> Iterator[_Piece]:
+    for split in SPLITS:
+        path = plan_path(folder, split)
+        rows = read_plan(path) if path.exists() else iter(())
+        while piece := tuple(itertools.islice(rows, _PIECE)):
+            yield _Piece(source, piece)
+
+
+def _measured(pieces: Iterable[_Piece], processes: int) -> Iterable[tuple[_Piece, _Found]]:
+    if processes == 1:
+        return ((piece, measure_piece(piece)) for piece in pieces)
+    return run_pieces(measure_piece, pieces, processes)
