@@ -3,7 +3,7 @@
 pixels = model_pixels("code.png", InputShape(height=60, width=160, channels=1, stored_channels=1))
 
 Nothing is decoded before its header has been looked at. Turned as the camera says, 16 bits scaled to 8, what is
-transparent on white, then resized.
+transparent on white, then resized as the model wants it.
 """
 
 import dataclasses
@@ -17,11 +17,13 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digitwise.errors import ReaderError
+from digitwise.fitting import fit
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 1 << 24
 MAX_BYTES = 1 << 26
 MAX_SIDE = 4096  # of what a model reads
+STRETCH, FIT = "none", "fit"
 
 _MODES = {1: "L", 3: "RGB"}
 _GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -35,16 +37,23 @@ Source: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, Pixels]
 
 @dataclasses.dataclass(frozen=True)
 class InputShape:
-    """What a model reads. `stored_channels` are those of its training images before they were made grey."""
+    """What a model reads. `stored_channels` are those of its training images before they were made grey.
+
+    `resizing` is how images of other sizes come in at this one: `none`, by stretching them, as all training images had
+    this size; `fit`, in proportion and padded.
+    """
 
     height: int
     width: int
     channels: int
     stored_channels: int
+    resizing: str = STRETCH
 
     def __post_init__(self) -> None:
         if not (1 <= self.height <= MAX_SIDE and 1 <= self.width <= MAX_SIDE):
             raise ReaderError(f"images of {self.width}x{self.height} pixels: each side is 1 to {MAX_SIDE}")
+        if self.resizing not in (STRETCH, FIT):
+            raise ReaderError(f"the resizing {self.resizing!r} is neither {STRETCH} nor {FIT}")
         if self.channels not in _MODES or self.stored_channels not in _MODES:
             raise ReaderError(f"images have 1 or 3 channels, not {self.channels} made of {self.stored_channels}")
 
@@ -52,6 +61,9 @@ class InputShape:
 def model_pixels(source: Source, shape: InputShape) -> Pixels:
     """uint8 [height, width, channels]; ReaderError says what is wrong with the image."""
     image = in_mode(_upright(_opened(source)), shape.stored_channels)
+    if shape.resizing == FIT:
+        pixels = np.asarray(image).reshape(image.height, image.width, shape.stored_channels)
+        return fit(match_channels(pixels, shape.channels), shape.height, shape.width)
     if image.size != (shape.width, shape.height):
         image = image.resize((shape.width, shape.height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image).reshape(shape.height, shape.width, shape.stored_channels)

@@ -13,7 +13,7 @@ from digitwise.images import InputShape
 from digitwise.watch import Reference
 
 KEY = "digitwise"  # of the custom metadata of an ONNX file
-VERSION = 1
+VERSION = 2  # 1 had no `resizing` in its shape
 READOUTS = ("positions", "ctc")
 MAX_LENGTH = 64
 
@@ -71,8 +71,10 @@ class ModelMetadata:
         if not isinstance(values, dict) or "version" not in values:
             raise ReaderError("the model's metadata have no version")
         version = values.pop("version")
-        if version != VERSION:
-            raise ReaderError(f"the model's metadata have version {version!r}; this reader knows {VERSION}: update it")
+        if version not in range(1, VERSION + 1):
+            raise ReaderError(
+                f"the model's metadata have version {version!r}; this reader knows up to {VERSION}: update it"
+            )
         parts = {"shape": InputShape, "promise": Promise, "reference": Reference}
         for name, part in parts.items():
             if values.get(name) is not None:

@@ -203,7 +203,7 @@ def test_metadata_come_back_as_they_were(metadata):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"version": VERSION + 1}, "this reader knows 1: update it"),
+        ({"version": VERSION + 1}, "this reader knows up to 2: update it"),
         ({"alphabet": ""}, "is empty"),
         ({"alphabet": "aa"}, "a character twice"),
         ({"alphabet": 7}, "alphabet=7, where str belongs"),
@@ -271,3 +271,12 @@ def test_all_its_packages_are_installed():
     project = tomllib.loads((ROOT / "digitwise/pyproject.toml").read_text())
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "digitwise").rglob("*.py")}
     assert set(project["tool"]["setuptools"]["packages"]) == {".".join(folder.parts) for folder in folders}
+
+
+def test_metadata_from_before_images_were_fitted():
+    content = json.loads(METADATA.to_json()) | {"version": 1}
+    del content["shape"]["resizing"]
+    assert ModelMetadata.parse(json.dumps(content)) == METADATA
+    content["shape"]["resizing"] = "crop"
+    with pytest.raises(ReaderError, match="the resizing 'crop' is neither none nor fit"):
+        ModelMetadata.parse(json.dumps(content))

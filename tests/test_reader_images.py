@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from digitwise.errors import ReaderError
+from digitwise.fitting import fit
 from digitwise.images import InputShape, in_mode, match_channels, model_pixels
 from records.images import files
 
@@ -74,6 +75,31 @@ def test_the_same_pixels_as_in_training(name, shape):
     stored = Image.open(io.BytesIO(files.stored_bytes(ODD[name], name, form)))
     expected = np.asarray(stored).reshape(8, 12, shape.channels)
     np.testing.assert_array_equal(model_pixels(ODD[name], shape), expected)
+
+
+@pytest.mark.parametrize("size", [(50, 22), (160, 60), (575, 80), (128, 48), (3, 90), (1, 1), (400, 9)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_fitted_as_in_training(size, channels):
+    from alexnet.fitting import fit as fit_in_training
+
+    pixels = noise(3, size)
+    grey = match_channels(pixels, channels)
+    ours = model_pixels(pixels, InputShape(48, 128, channels, 3, resizing="fit"))
+    assert ours.shape == (48, 128, channels) and ours.dtype == np.uint8
+    assert np.abs(ours.astype(int) - fit_in_training(grey, 48, 128).numpy()).max() <= 1
+    np.testing.assert_array_equal(ours, fit(grey, 48, 128))
+
+
+def test_an_image_of_the_size_is_not_changed_by_fitting():
+    pixels = noise(3)
+    np.testing.assert_array_equal(model_pixels(pixels, InputShape(8, 12, 3, 3, resizing="fit")), pixels)
+
+
+def test_narrow_images_are_padded_and_wide_ones_squeezed():
+    narrow = np.full((4, 2, 1), 100, np.uint8)
+    np.testing.assert_array_equal(fit(narrow, 4, 6)[..., 0], np.full((4, 6), 100))
+    wide = np.tile(np.array([0, 0, 0, 0, 200, 200, 200, 200], np.uint8), (4, 1))[..., None]
+    assert fit(wide, 4, 4)[0, [0, -1], 0].tolist() == [0, 200]
 
 
 def test_formats_and_limits_are_those_of_the_records():

@@ -272,9 +272,8 @@ def test_a_kill_while_labelling_loses_no_label(start_server, tmp_path):
     for _ in range(6):
         process, port = start_server(f"--images={folder}")
         session = post(port, "/labels/session")[1]["session"]
-        killer = threading.Timer(rng.uniform(0.02, 0.3), process.kill)
-        killer.start()
         card = post(port, "/labels/next", session=session)[1]["card"]
+        threading.Timer(rng.uniform(0.02, 0.3), process.kill).start()
         sent = None
         try:
             while True:

@@ -55,8 +55,12 @@ class CodeSource:
 
     def folded(self) -> "CodeSource":
         """The same with an alphabet of one case; which case that is takes a pass over the codes where they set it."""
-        alphabet = self.alphabet or "".join(sorted({character for _, text in self.source.rows() for character in text}))
-        return dataclasses.replace(self, alphabet=Alphabet(alphabet).folded().characters, is_folded=True)
+        if self.alphabet:
+            alphabet = Alphabet(self.alphabet).folded().characters
+        else:
+            seen = Alphabet("".join(sorted({character for _, text in self.source.rows() for character in text})))
+            alphabet = "".join(sorted(seen.folded().characters))
+        return dataclasses.replace(self, alphabet=alphabet, is_folded=True)
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """(key, code) of each image."""

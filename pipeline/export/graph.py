@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from alexnet.attention import CountingAttention
+from alexnet.fitting import fit
+from digitwise.images import FIT
 from digitwise.metadata import ModelMetadata
 from digitwise.onnx_network import INPUT, LOOKED
 
@@ -103,13 +105,20 @@ class ReadingGraph(tf.Module):
             lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
         )
         image = match_channels(colors, shape.stored_channels)
+        if shape.resizing == FIT:
+            return fit(match_channels(image, shape.channels), shape.height, shape.width)
         size = [shape.height, shape.width]
         resized = tf.cond(
             tf.reduce_all(tf.shape(image)[:2] == size),
             lambda: image,
-            lambda: tf.cast(tf.round(tf.image.resize(image, size, "bilinear", antialias=True)), tf.uint8),
+            lambda: _resized(_resized(image, [tf.shape(image)[0], shape.width]), size),
         )
         return match_channels(tf.ensure_shape(resized, [*size, shape.stored_channels]), shape.channels)
+
+
+def _resized(image: tf.Tensor, size: list[Any]) -> tf.Tensor:
+    """Pillow resizes the rows first, and rounds before it resizes the columns: so does who calls this twice."""
+    return tf.cast(tf.floor(tf.image.resize(image, size, "bilinear", antialias=True) + 0.5), tf.uint8)
 
 
 def match_channels(image: tf.Tensor, channels: int) -> tf.Tensor:

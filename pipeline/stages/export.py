@@ -131,6 +131,7 @@ def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
     if summary is None or summary.checkpoint.step != step:
         return facts
     whole, claim = summary.figures.whole, summary.claim
+    part = "the half that certified no threshold of the" if summary.promise else "the"
     failed = [statement.name for statement in claim.statements if not statement.holds]
     return [
         *facts,
@@ -138,7 +139,7 @@ def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
         ("trained on", f"{summary.records.counts.get('train', 0):,} images"),
         ("whole-code accuracy", f"{ratio(whole.value)} ({right_of(whole)}; 95 % interval {interval(whole)})"),
         ("chance", one_in(summary.figures.chance.sequence)),
-        ("tested on", f"the {summary.records.split} split, whose codes the network was not trained on"),
+        ("tested on", f"{part} {summary.records.split} split, whose codes the network was not trained on"),
         ("checks", f"not passed: {', '.join(failed)}" if failed else f"all {len(claim.statements)} passed"),
     ]
 
