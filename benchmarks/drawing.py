@@ -5,16 +5,16 @@ turn with it (median, lowest and highest of the rounds), and of a shard drawn, w
 that is neither drawing nor encoding.
 """
 
+import argparse
 import dataclasses
 import json
 import pathlib
 import platform
 import resource
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from captcha.image import ImageCaptcha
 
@@ -23,10 +23,9 @@ from pipeline.drawing.fast import CompiledWay, Way, has_numba
 from pipeline.drawing.glyphs import Characters
 from pipeline.drawing.plain import PlainWay
 from pipeline.drawing.renderer import Drawing, SyntheticSource
-from records.dataset.schema import ENCODED
 from records.dataset.verify import Promise
 from records.dataset.writer import ShardSpec, write_shard
-from records.images.files import StoredForm
+from records.images.files import ENCODED, StoredForm
 
 
 def seconds_of(function: Callable[..., object], *arguments: object) -> float:
@@ -124,8 +123,10 @@ def measure(num_images: int, rounds: int) -> dict[str, object]:
     }
 
 
-def main() -> None:
-    print(json.dumps(measure(5, 2) if "--toy" in sys.argv[1:] else measure(300, 9)))
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--toy", action="store_true")
+    print(json.dumps(measure(5, 2) if parser.parse_args(arguments).toy else measure(300, 9)))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ One line of JSON: the accuracy, on fresh pictures of which half are the package'
 to tell the two apart; 0.5 is chance. The two draw from different seeds, so no picture is in both.
 """
 
+import argparse
 import json
 import math
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -42,8 +44,11 @@ def accuracy(num_trained: int, num_tested: int, epochs: int) -> float:
     return float(network.evaluate(*pictures(num_tested, seed=2_000), verbose=0)[1])
 
 
-def main() -> None:
-    num_trained, num_tested, epochs = (40, 20, 1) if "--toy" in sys.argv[1:] else (8_000, 4_000, 4)
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--toy", action="store_true")
+    is_toy = parser.parse_args(arguments).toy
+    num_trained, num_tested, epochs = (40, 20, 1) if is_toy else (8_000, 4_000, 4)
     found = accuracy(num_trained, num_tested, epochs)
     result = {"benchmark": "told_apart", "trained_on": num_trained, "tested_on": num_tested, "epochs": epochs}
     print(json.dumps({**result, "accuracy": round(found, 4), "two_deviations": round(1 / math.sqrt(num_tested), 4)}))

@@ -110,6 +110,7 @@ def test_another_training_begins_with_what_codes_are_read_with(manifest):
         assert np.array_equal(now[name], arrays[average]) and np.array_equal(now[average], arrays[average])
 
 
+@pytest.mark.slow
 def test_averages_on_two_devices(run_on_two_devices):
     printed = run_on_two_devices("""
 from alexnet.averages import Averages

@@ -30,7 +30,7 @@ def distributed(strategy: "tf.distribute.Strategy", dataset_of: "Callable[[Part]
     import tensorflow as tf
 
     # Batches are copied to GPUs ahead of time by a dataset that is always tuned; a CPU has them already.
-    has_gpu = any("GPU" in device for device in strategy.extended.worker_devices)
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
     options = tf.distribute.InputOptions(experimental_fetch_to_device=has_gpu)
     return iter(
         strategy.distribute_datasets_from_function(lambda context: untuned(dataset_of(Part.of(context))), options)
