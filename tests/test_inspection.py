@@ -29,10 +29,17 @@ from tests.training_fixtures import make_state
 def run(workdir):
     """Runs a stage function on --records; flags by their names."""
 
-    def run(stage, *records, validation_fraction=0.2, test_fraction=0.2, resize=False, into=workdir, **given):
-        shares = {"validation_fraction": validation_fraction, "test_fraction": test_fraction, "resize": resize}
-        foreign = ForeignConfig(records=tuple(map(str, records)), **given)
-        return stage(RunConfig(stages=("train",), workers=1, foreign=foreign, records=RecordsConfig(**shares)), into)
+    def run(stage, *records, resize=False, code=CodeConfig(), overwrite=False, into=workdir, **given):
+        shares = {name: given.pop(name, 0.2) for name in ("validation_fraction", "test_fraction")}
+        config = RunConfig(
+            stages=("train",),
+            workers=1,
+            overwrite=overwrite,
+            code=code,
+            foreign=ForeignConfig(records=tuple(map(str, records)), **given),
+            records=RecordsConfig(**shares, resize=resize),
+        )
+        return stage(config, into)
 
     return run
 
@@ -150,9 +157,12 @@ def test_images_of_several_sizes(run, tmp_path, workdir):
     path = tmp_path / "sizes"
     records = [example(image=encoded(p[:, : 160 - n % 2]), label=code) for n, (p, code) in enumerate(drawn())]
     write(path, records)
+    size = {"code": CodeConfig(image_size=(160, 60))}
     with pytest.raises(DigitwiseError, match=r"sizes: record \d+ at byte \d+ .*159x60 pixels, the others .* --resize"):
-        run(convert, path)
-    run(convert, path, resize=True)
+        run(convert, path, **size)
+    run(convert, path)
+    assert {size[:2] for size in Manifest.load(workdir.records).sizes.counts} == {(160, 60), (159, 60)}
+    run(convert, path, resize=True, overwrite=True)
     assert Manifest.load(workdir.records).image_shape == (60, 160, 3)
 
 
@@ -199,7 +209,7 @@ def test_a_label_outside_the_alphabet_is_named(run, tmp_path):
     with pytest.raises(
         DigitwiseError, match=r"data: record 1 at byte \d+ \('image', 'label'\): its code '046x' has 'x'"
     ):
-        run(convert, path)
+        run(convert, path, code=CodeConfig(alphabet="0123456789"))
 
 
 def test_damage_is_found_where_it_is(run, simple):

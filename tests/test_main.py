@@ -85,7 +85,9 @@ def test_images_of_ones_own(call_main, tmp_path):
     assert result.returncode == 0, result.stderr
     assert "records: 40 images in out/records" in result.stdout
     draw(folder, "98_wide.png", size=(41, 20))
-    assert call_main("--stage=records", "--images=own", "--workdir=sizes", "--workers=1").returncode == 0
+    asked = ("--stage=records", "--images=own", "--workdir=new", "--image_size=40x20")
+    assert_one_line(call_main(*asked), "98_wide.png is 41x20", "--resize")
+    assert call_main("--stage=records", "--images=own", "--workdir=any", "--workers=1").returncode == 0
     (folder / "98_wide.png").write_bytes((folder / "00_0.png").read_bytes()[:-9])
     assert_one_line(call_main("--stage=records", "--images=own", "--workdir=new"), "98_wide.png", "cut short")
     os.remove(folder / "98_wide.png")

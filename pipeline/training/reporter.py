@@ -97,6 +97,8 @@ class Reporter(SilentReporter):
             f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.batch_size} an epoch, "
             f"{length.num_steps:,} in all, {spec.precision} on {describe(strategy)}"
         )
+        if spec.fitted:
+            print(f"train: images of any size come in at {width}x{height}, in proportion and padded")
         if asked.augmentation or spec.cleaning != "none":
             print(f"train: augmentation {asked.augmentation:g}, cleaning {spec.cleaning}")
         if self._start_step:
