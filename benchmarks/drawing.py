@@ -23,10 +23,9 @@ from pipeline.drawing.fast import CompiledWay, Way, has_numba
 from pipeline.drawing.glyphs import Characters
 from pipeline.drawing.plain import PlainWay
 from pipeline.drawing.renderer import Drawing, SyntheticSource
-from records.dataset.schema import ENCODED
 from records.dataset.verify import Promise
 from records.dataset.writer import ShardSpec, write_shard
-from records.images.files import StoredForm
+from records.images.files import ENCODED, StoredForm
 
 
 def seconds_of(function: Callable[..., object], *arguments: object) -> float:

@@ -15,7 +15,7 @@ from pipeline.model.recognizer import Recognizer
 from pipeline.model.state import ValidationResult
 from records.dataset.manifest import Manifest
 
-_BATCH_SIZE = 256
+_BATCH_SIZE = 64  # larger ones are read more slowly
 _SAMPLE_IMAGES = 16
 
 
