@@ -39,7 +39,7 @@ from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
-_BATCH_SIZE = 250
+_BATCH_SIZE = 64  # what fits into the caches of a core: larger batches are read more slowly
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 
 

@@ -16,7 +16,7 @@ from pipeline.model.state import ValidationResult
 from pipeline.training.learner import Learner
 from records.dataset.manifest import Manifest
 
-_BATCH_SIZE = 256
+_BATCH_SIZE = 64  # larger ones are read more slowly
 _SAMPLE_IMAGES = 16
 
 
