@@ -48,7 +48,7 @@ class Speed:
 class _Unwatched:
     """A network without the reference of a watch: an alarm would hide which decisions differ."""
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network) -> None:
         self.metadata = dataclasses.replace(network.metadata, reference=None)
         self.run = network.run
 
