@@ -31,7 +31,8 @@ def test_no_iterator_waits_for_a_thread_that_tunes():
     assert not strategy.options.experimental_fetch_to_device
 
 
-def test_batches_are_copied_to_gpus_ahead_of_time():
+def test_batches_are_copied_to_gpus_ahead_of_time(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"])
     strategy = OneInput("/replica:0/device:GPU:0")
     distributed(strategy, lambda part: tf.data.Dataset.from_tensors(part == Part(4, 2, 4)))
     assert strategy.options.experimental_fetch_to_device

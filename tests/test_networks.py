@@ -12,7 +12,7 @@ from alexnet.catalogue import CATALOGUE, networks_for, problem
 from alexnet.normalization import FusedBatchNormalization
 from alexnet.readout import READOUTS
 from pipeline import choices
-from pipeline.training import optimizer
+from pipeline.training import optimizer, rates
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_the_settings_name_what_there_is():
     assert choices.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
     assert choices.READOUTS == catalogue.READOUTS == tuple(READOUTS)
     assert networks_for("ctc") == choices.COLUMN_NETWORKS
-    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and tuple(optimizer.SCHEDULES) == choices.SCHEDULES
+    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and tuple(rates.SCHEDULES) == choices.SCHEDULES
 
 
 def test_why_a_network_cannot_read():
