@@ -88,7 +88,7 @@ def test_a_spec_that_cannot_be_built_is_refused(changes, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"version": 2}, "^spec has version 2, this program reads up to 1$"),
+        ({"version": 3}, "^spec has version 3, this program reads up to 2$"),
         ({"network": 3}, "^spec.network is 3, expected text$"),
         ({"max_length": True}, "^spec.max_length is true, expected a whole number$"),
         ({"max_length": 2.5}, "^spec.max_length is 2.5, expected a whole number$"),
