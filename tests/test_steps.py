@@ -175,7 +175,7 @@ def test_each_step_has_its_own_rate():
 
 def test_averages_follow_the_steps(manifest):
     steps, batches = single_device_steps(manifest, averaging=0.9)
-    kernel = steps._network.get_layer("logits").kernel
+    kernel = steps._network.get_layer("heads").kernel
     number = next(i for i, v in enumerate(steps._network.variables) if v is kernel)
     average = steps._averages.variables[steps._averages.numbers.index(number)]
     expected = kernel.numpy()
