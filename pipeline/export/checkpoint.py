@@ -27,7 +27,7 @@ def graph_of(checkpoint: Checkpoint, folder: pathlib.Path) -> ReadingGraph:
     recognizer = Recognizer.of(checkpoint)
     spec = recognizer.spec
     height, width, channels = spec.image_shape
-    shape = InputShape(height, width, channels, _stored_channels(folder, checkpoint))
+    shape = InputShape(height, width, channels, _stored_channels(folder, checkpoint), spec.resizing)
     metadata = ModelMetadata(spec.alphabet, spec.min_length, spec.max_length, spec.readout, shape, spec.cleaning)
     stored = load_promise(folder, arrays_sha256(folder, checkpoint.step))
     if stored is not None:

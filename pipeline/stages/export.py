@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+from digitwise.images import FIT
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
 from pipeline.machine.startup import import_tensorflow
@@ -146,7 +147,9 @@ def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
 
 def _check_fits(metadata: Any, manifest: Manifest) -> None:
     shape = metadata.shape
-    if (metadata.alphabet, shape.height, shape.width) != (manifest.alphabet, manifest.height, manifest.width):
+    # What is fitted may have any size.
+    sizes_differ = shape.resizing != FIT and (shape.height, shape.width) != (manifest.height, manifest.width)
+    if metadata.alphabet != manifest.alphabet or sizes_differ:
         raise DigitwiseError(
             f"the checkpoint does not fit {manifest.folder}: it reads {metadata.alphabet!r} in images of "
             f"{shape.width}x{shape.height}, the records have {manifest.alphabet!r} in "
