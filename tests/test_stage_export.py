@@ -195,3 +195,18 @@ def test_an_export_reads_as_the_checkpoint(call_main, run_main, workdir, tmp_pat
     assert "export: the export of this checkpoint is in w/export" in again.stdout
     other = call_main("--stage=export", "--workdir=w", "--max_error=0.6")
     assert other.returncode == 1 and "max_error: 0.5 -> 0.6" in other.stderr
+
+
+@pytest.mark.parametrize("resizing", ["none", "fit"])
+def test_images_come_in_as_they_did_in_training(tmp_path, resizing):
+    from pipeline.export.checkpoint import graph_of
+    from pipeline.model.checkpoints import Checkpoints
+    from pipeline.model.recognizer import Recognizer
+    from pipeline.model.variables import arrays_of
+    from tests.training_fixtures import make_state
+
+    state = make_state(1, resizing=resizing)
+    arrays = arrays_of(network=Recognizer(state.spec).network.variables)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(1, arrays, state)
+    assert graph_of(checkpoints.load(1), checkpoints.folder).metadata.shape.resizing == resizing
