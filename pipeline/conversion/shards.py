@@ -13,7 +13,7 @@ from pipeline.conversion.sources import CodeSource
 from pipeline.conversion.survey import Survey
 from pipeline.drawing.renderer import versions
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_pieces
+from pipeline.machine.workers import run_writing_pieces
 from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
 from records.dataset.shards import shard_count, shard_name
 from records.dataset.verify import Promise
@@ -79,8 +79,12 @@ def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, processes
     """{target: Shard} of all, those that an earlier run finished among them."""
     shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
     missing = [spec for spec in specs if spec.target not in shards]
-    with progress("records", total, sum(shard.count for shard in shards.values())) as advance:
-        for spec, shard in run_pieces(write_shard, missing, processes):
+    done = sum(shard.count for shard in shards.values())
+    with (
+        progress("records", total, done) as advance,
+        run_writing_pieces(write_shard, missing, processes, folder) as results,
+    ):
+        for spec, shard in results:
             shards[spec.target] = shard
             advance(shard.count)
     written = sum(shard.count for shard in shards.values())

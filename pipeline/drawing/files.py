@@ -18,7 +18,7 @@ from pipeline.config import RunConfig
 from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_pieces
+from pipeline.machine.workers import run_pieces, run_writing_pieces
 from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
 from records.atomic import atomic_directory, atomic_file, remove_partial, write_text
 from records.errors import DigitwiseError
@@ -63,8 +63,11 @@ def generate(config: RunConfig, workdir: Workdir) -> bool:
     pieces = [Piece(source, str(root), n) for n in range(-(-source.num_images // IMAGES_PER_FOLDER))]
     missing = _missing(pieces, before, config.processes)
     done = sum(len(piece.indices) for piece in pieces) - sum(len(piece.indices) for piece in missing)
-    with progress("generate", source.num_images, done) as advance:
-        for piece, _ in run_pieces(draw_piece, missing, config.processes):
+    with (
+        progress("generate", source.num_images, done) as advance,
+        run_writing_pieces(draw_piece, missing, config.processes, root) as rendered,
+    ):
+        for piece, _ in rendered:
             advance(len(piece.indices))
     _remove_beyond(root, len(pieces))
     # Image files are not synced as they are written; the table that vouches for them waits until they are on the disk.

@@ -13,11 +13,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from pipeline.machine.startup import safe_path
+from records.atomic import AnyPath, remove_partial
 from records.errors import DigitwiseError
 
 Piece = TypeVar("Piece")
@@ -28,7 +29,7 @@ _AHEAD = 2  # pieces submitted per process: one in work, one that waits so that 
 
 def run_pieces(
     function: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int
-) -> Iterator[tuple[Piece, Result]]:
+) -> Generator[tuple[Piece, Result], None, None]:
     """Yields (piece, function(piece)) as they finish. Few are submitted at a time, so memory does not grow."""
     submitted: dict[concurrent.futures.Future[Result], Piece] = {}
     with worker_pool(processes) as executor:
@@ -38,6 +39,18 @@ def run_pieces(
                 yield from _finished(submitted)
         while submitted:
             yield from _finished(submitted)
+
+
+@contextlib.contextmanager
+def run_writing_pieces(
+    function: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int, folder: AnyPath
+) -> Iterator[Iterator[tuple[Piece, Result]]]:
+    """As run_pieces, for a function that writes into `folder`: nothing half written stays there after the block."""
+    try:
+        with contextlib.closing(run_pieces(function, pieces, processes)) as results:
+            yield results
+    finally:
+        remove_partial(folder)
 
 
 def run_in_order(
@@ -69,7 +82,7 @@ def worker_pool(processes: int) -> Iterator[concurrent.futures.Executor]:
                 "a worker process was killed (the system may be out of memory: try fewer --workers); "
                 "run the same command again to continue"
             ) from None
-        except (KeyboardInterrupt, SystemExit):
+        except BaseException:  # Ctrl-C, SIGTERM, a piece that failed, results that nobody wants any more
             # What is whole stays and what is not is removed by the next run, so nothing is gained by finishing pieces.
             for process in list((getattr(executor, "_processes", None) or {}).values()):
                 process.kill()  # executor.kill_workers() of Python 3.14
