@@ -142,8 +142,8 @@ def _read_frames(
         length, length_crc = _HEADER.unpack(header)
         if masked_crc(header[:8]) != length_crc:
             raise DamagedRecords(f"{where}: the checksum of the record's length is wrong")
-        # A header with a valid checksum may still claim 2^40 bytes, at which TensorFlow's own reader crashes. Compressed
-        # files have no known size here: for them _read_exactly grows only with what is really there.
+        # A header with a valid checksum may still claim 2^40 bytes, at which TensorFlow's own reader crashes. In packed
+        # files, whose size is not known here, _read_exactly stops at the end of what is really there.
         if size is not None and offset + OVERHEAD + length > size:
             raise DamagedRecords(
                 f"{where}: the record claims {length} bytes and {max(0, size - offset - OVERHEAD)} are left (truncated)"
