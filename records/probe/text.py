@@ -31,7 +31,6 @@ def find_text(keys: Keys, tables: Sequence[Table], answers: Answers, taken: Coll
     numbers = find_ids(keys, finding, taken, answers)
     if answers.text_key:
         return _asked(answers, keys, [*strings, *numbers, *_folders(keys.sample)], tables, finding)
-    # Lengths go first: one digit per code that is the length of a string would match it as an echo of nothing.
     strings, numbers = _without_echoes(strings, _without_lengths(strings, numbers, finding), finding)
     plausible = _best([*strings, *numbers], finding)
     if not plausible:
