@@ -72,6 +72,7 @@ def test(
     check_fits(recognizer, manifest)
     training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
     exposure = find_exposure(recognizer.provenance, manifest, workdir)
+    # Before the readings: it starts processes, which is quicker while TensorFlow holds little memory.
     scans = scan_splits(manifest, asked.split, exposure, config.processes)
     readings, speed = read(strategy, recognizer, manifest, asked.split)
     max_error, rows, promise = config.use.max_error, np.arange(len(readings)), None
@@ -99,6 +100,7 @@ def test(
     )
     chosen = choose(readings, asked.shown_predictions)
     keys, examples = join_records(manifest, asked.split, readings, chosen, rows)
+    # The stages before are those of this workdir; a checkpoint from elsewhere took other times.
     is_own = checkpoint == workdir.checkpoints
     summary = dataclasses.replace(summary, seconds=_seconds(summary, workdir, seconds if is_own else None, began))
     if is_chief(config.train.strategy):
