@@ -19,7 +19,7 @@ from pipeline.report.phrases import equal_text, floor, interval, one_in, ratio, 
 from pipeline.report.promise import PromiseFigures
 from pipeline.report.summary import CleaningResult, Figures, LookAlikes, Statement, Summary
 
-_MANY_ROWS = 16
+_MANY_ROWS = 16  # of a table, from which on it is folded
 _KINDS = {True: "good", False: "bad", None: "open"}
 _MARKS = {True: ("✓", "passed"), False: ("✗", "failed"), None: ("?", "not known")}
 _VERDICTS = {
@@ -119,6 +119,7 @@ def _example_card(example: Example) -> str:
         f'<figure class="reading{"" if example.right else " wrong"}">'
         f'<img src="{data_uri(example.picture)}" alt="{text(described)}">'
         f'<figcaption><p class="codes"><span>code <bdi>{text(code)}</bdi></span>'
+        # bdi: a code in Arabic or Hebrew letters must not reorder the text around it.
         f"<span>read <bdi>{text(read) or '–'}</bdi></span></p>"
         f'<p class="chips">{chips}</p>'
         f'<p class="key">confidence {floor(example.confidence)}<br><bdi>{text(shortened(example.key, 40))}</bdi></p>'
@@ -130,7 +131,7 @@ def _chip(character: Character) -> str:
     label, read = (None if one is None else text(visible(one)) for one in (character.label, character.read))
     if read is None or character.probability is None:
         return f'<span class="chip wrong"><b>·</b><i>missed {label}</i></span>'
-    probability = floor(character.probability)
+    probability = floor(character.probability)  # never rounded up to 1.000
     if character.read == character.label:
         return f'<span class="chip"><b>{read}</b><i>{probability}</i></span>'
     instead = "extra" if label is None else f"not {label}"
@@ -249,6 +250,7 @@ def _details_section(summary: Summary) -> str:
         for place, counts in enumerate(positions, 1)
     ]
     heads = ("split", "position", "different characters", "images of each")
+    # As report.json has them, so that a person finds the same names in both.
     settings = json.dumps(summary.to_json()["settings"], indent=2, ensure_ascii=False)
     return (
         '<section><h2>Counts and settings</h2><details class="card">'
