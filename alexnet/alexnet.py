@@ -86,7 +86,7 @@ def _convolution(
     *,
     name: str,
 ) -> keras.KerasTensor:
-    # the norm adds one
+    # The norm adds one.
     x = keras.layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False, name=name)(x)
     x = FusedBatchNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

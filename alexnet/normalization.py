@@ -54,7 +54,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variance=tf.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
             is_training=training,
-            # how far the moving statistics move; 1 where nothing moves
+            # How far the moving statistics move; 1 where nothing moves.
             exponential_avg_factor=1.0 - self.momentum if training else 1.0,
         )
         if training:

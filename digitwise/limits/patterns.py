@@ -97,7 +97,7 @@ class _Nfa:
             return False
         cases = {character}
         if self.flags & re.IGNORECASE:
-            # the upper case of ß is two letters
+            # The upper case of ß is two letters.
             cases |= {case for case in (character.lower(), character.upper()) if len(case) == 1}
         return _matches(test, cases, self.flags)
 

@@ -13,7 +13,7 @@ from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError, quoted
 from records.split import TRAIN, SplitRule
 
-# Wilson's interval is 24 points wide for 27 right of 30, and images of one code are not independent of each other.
+# Wilson's interval is 22 points wide for 27 right of 30, and images of one code are not independent of each other.
 _FEW_CODES = 30
 
 

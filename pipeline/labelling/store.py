@@ -80,7 +80,7 @@ class LabelStore:
             labels = self.labels()
             while self._added:
                 file = self._added.pop()
-                # another session may have taken it back, or a person may have edited the table
+                # Another session may have taken it back, or a person may have edited the table.
                 if labels.pop(file, None) is not None:
                     with atomic_file(self._path) as table:
                         table.write(_line(*HEADER) + b"".join(_line(*row) for row in labels.items()))

@@ -25,7 +25,7 @@ from records.errors import DigitwiseError
 if TYPE_CHECKING:
     import tensorflow as tf
 
-# for one connection: enough across a network, and a host that is off does not hold up the others for long
+# For one connection: enough across a network, and a host that is off does not hold up the others for long.
 _PROBE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
 # As Linux names them. Without them bfloat16 is computed by way of float32 and takes 3 to 5 times as long.

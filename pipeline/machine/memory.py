@@ -46,5 +46,5 @@ def _free_of_machine() -> int:
     except OSError:
         pass
     total = total_memory()
-    # systems without MemAvailable, such as macOS: half is a cautious guess
+    # Systems without MemAvailable, such as macOS: half is a cautious guess.
     return total // 2 if total else _SMALLEST_MACHINE

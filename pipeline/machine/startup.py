@@ -63,7 +63,7 @@ def import_tensorflow() -> None:
             with _errors_into(notes):
                 import tensorflow as tf
 
-                # looks for GPUs now, so that its notes on them are caught too
+                # Looks for GPUs now, so that its notes on them are caught too.
                 found = tf.config.list_physical_devices("GPU")
                 tf.get_logger().setLevel("WARNING")  # several workers report every exchange
         except BaseException:

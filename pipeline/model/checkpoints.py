@@ -127,7 +127,7 @@ class Checkpoints:
         """Removes what a killed process left half done."""
         if self.folder.is_dir():
             remove_partial(self.folder)
-            # steps() are those with JSON, so this removes arrays without one
+            # Only what has its JSON is in steps(), so this removes arrays without one.
             files.remove_all_but(self.folder, self.steps())
 
     def clear(self) -> None:

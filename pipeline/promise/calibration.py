@@ -73,7 +73,7 @@ def fit_temperature(loss: Callable[[float], float]) -> float:
 
 def position_loss(log_probabilities: npt.ArrayLike, targets: npt.ArrayLike, temperature: float) -> float:
     """The mean cross-entropy of log-probabilities [..., classes] at a temperature; targets below 0 do not count."""
-    # A class that was ruled out has -inf, which times a probability of 0 would be NaN.
+    # -inf, of a class that was ruled out, would make the whole mean infinite where it is the target.
     scaled = np.maximum(np.asarray(log_probabilities, np.float64), -1e30) / temperature
     labels = np.asarray(targets)
     most = scaled.max(axis=-1, keepdims=True)

@@ -113,13 +113,13 @@ def _section_of_examples(title: str, note: str, shown: Sequence[Example]) -> str
 
 def _example_card(example: Example) -> str:
     chips = "".join(map(_chip, example.characters))
+    # In <bdi>, as a code in Arabic or Hebrew letters must not reorder the text around it.
     code, read = visible(example.code), visible(example.read)
     described = f"image of {code}, read as {read or 'nothing'}"
     return (
         f'<figure class="reading{"" if example.right else " wrong"}">'
         f'<img src="{data_uri(example.picture)}" alt="{text(described)}">'
         f'<figcaption><p class="codes"><span>code <bdi>{text(code)}</bdi></span>'
-        # bdi: a code in Arabic or Hebrew letters must not reorder the text around it.
         f"<span>read <bdi>{text(read) or '–'}</bdi></span></p>"
         f'<p class="chips">{chips}</p>'
         f'<p class="key">confidence {floor(example.confidence)}<br><bdi>{text(shortened(example.key, 40))}</bdi></p>'

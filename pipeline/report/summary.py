@@ -327,5 +327,5 @@ def finite(value: Any) -> Any:
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
-    # NumPy's reader and most others refuse the NaN that Python's json module would write.
+    # Browsers and most other readers refuse the NaN that Python's json module would write.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -99,7 +99,7 @@ class ServedModel:
             looked = self._looks(pixels[None]) if self._looks else None
             if looked is None:
                 return None
-            # positions behind the end of the code looked nowhere in particular
+            # Positions behind the end of the code looked nowhere in particular.
             shares = looked[0][: len(reading.characters)]
         return [[round(float(share), 3) for share in row] for row in shares]
 

@@ -27,7 +27,7 @@ MAX_BYTES = 1 << 25  # of a file, as browsers have to show it
 _FIRST = 256  # images after which the order is found for the first time; then after each doubling
 _BATCH = 64
 _FEATURES = 64
-# enough to tell images apart where no model says how alike they are
+# Enough to tell images apart where no model says how alike they are.
 _THUMBNAIL = InputShape(height=16, width=48, channels=1, stored_channels=1)
 _TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".bmp": "bmp", ".gif": "gif", ".webp": "webp"}
 

@@ -26,7 +26,7 @@ from records.errors import DigitwiseError
 from records.split import TEST, VALIDATION
 
 _BATCH_SIZE = 64
-# more change the one number that is fitted hardly at all
+# More change the one number that is fitted hardly at all.
 _MOST_FITTED = 5_000  # images that the temperature is fitted to
 
 

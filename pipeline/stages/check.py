@@ -28,7 +28,7 @@ _OLDEST_PYTHON = (3, 11)  # as setup.cfg says; hashlib.file_digest and typing.Se
 _TENSORFLOW_SECONDS = 120  # a first import from a slow disk takes a minute
 _SAMPLE_IMAGES = 8
 _FILE_BLOCK = 4096  # bytes that a file takes at least, on most file systems
-# TensorFlow alone takes half a GB; the rest is the data set in memory, workers and the network
+# For TensorFlow, the network, records kept in memory, and the workers.
 _TRAINING_MEMORY = 2 << 30
 _TRAINING_STAGES = {"train", "test", "folds", "cleanings"}
 _ONLY_FOR_TRAINING = ("tensorflow", "tensorboard", "matplotlib")

@@ -72,7 +72,6 @@ def test(
     check_fits(recognizer, manifest)
     training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
     exposure = find_exposure(recognizer.provenance, manifest, workdir)
-    # Before the readings: it starts processes, which is quicker while TensorFlow holds little memory.
     scans = scan_splits(manifest, asked.split, exposure, config.processes)
     readings, speed = read(strategy, recognizer, manifest, asked.split)
     max_error, rows, promise = config.use.max_error, np.arange(len(readings)), None

@@ -99,7 +99,7 @@ def _for_folds(config: RunConfig) -> RunConfig:
 def _check_folds(config: RunConfig, workdir: Workdir) -> None:
     """Raises, before the first training, where a part would have nothing to test or nothing to train on."""
     count = config.trials.folds
-    # All codes at once, as rows of one code go the same way whatever the fold.
+    # A set: all images of one code go into the same split.
     texts = {text for _, text in find_source(config, workdir).rows()}
     for number in range(count):
         rule = dataclasses.replace(split_rule(config.records), rotation=number / count)

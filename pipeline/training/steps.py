@@ -141,7 +141,7 @@ class Steps:
             # Over the global batch: the sum over the replicas is then the loss of one device.
             loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
             if self._network.losses:
-                # a replica's share, as all of them add it
+                # A replica's share, as all of them add it.
                 loss += tf.nn.scale_regularization_loss(tf.add_n(self._network.losses))
             scaled = self._optimizer.scale_loss(loss)
         return loss, logits, tape.gradient(scaled, [variable.value for variable in variables])

@@ -141,7 +141,7 @@ def memory_of(record: example.Record) -> int:
     size = 0
     for value in record.values.values():
         if isinstance(value, list):
-            # about what Python needs for a bytes object and its place in the list
+            # About what Python needs for a bytes object and its place in the list.
             size += sum(map(len, value)) + 60 * len(value)
         elif value is not None:
             size += value.nbytes

@@ -149,7 +149,7 @@ def _suspected(name: str, values: Sequence[Value]) -> bool:
     if name == "npy":
         return all(item.startswith(_NPY_MAGIC) for item in data)
     if name == "tensor":
-        # field 1, the type, which every TensorProto begins with
+        # Field 1, the type, which every TensorProto begins with.
         return all(item[:1] == b"\x08" and len(item) >= 4 for item in data)
     if name == "zlib":
         return all(len(item) > 8 and (item[0] & 0x8F == 8 or item[:2] == b"\x1f\x8b") for item in data)

@@ -61,7 +61,7 @@ def check(data: bytes) -> None:
     view = memoryview(data)
     pixels = []
     for kind, start, end in _chunks(data):
-        # from the kind on, four bytes before the content
+        # From the kind on, four bytes before the content.
         if zlib.crc32(view[start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise ValueError(f"the checksum of its part {kind.decode('latin-1')!r} is wrong")
         if kind == b"IDAT":

@@ -123,7 +123,7 @@ def _fitting_tables(candidate: TextCandidate, seen: Sequence[int], tables: Seque
             continue
         if are_characters and any(len(table.names[n]) > 1 and not table.names[n].startswith(("<", "[")) for n in seen):
             continue
-        # one-hot vectors say how many there are
+        # One-hot vectors say how many there are.
         if candidate.reading.num_classes and len(table.charset) != candidate.reading.num_classes:
             continue
         if all(table.charset != other.charset or table.first_id != other.first_id for other in fitting):
@@ -175,5 +175,5 @@ def _guesses(seen: Sequence[int], reading: TextReading) -> list[tuple[str, int]]
     if reading.num_classes:
         return [(characters, first) for characters, first in sets if len(characters) == count and first == 0][:2]
     first = 0 if not seen or seen[0] == 0 else 1
-    # two, as a question shows a picture for each
+    # Two, as a question shows a picture for each.
     return [(characters, f) for characters, f in sets if f <= first and count <= len(characters) + f][:2]

@@ -77,7 +77,7 @@ class Finding(Generic[R]):
     questions: list[Question] = dataclasses.field(default_factory=list)
 
     def reject(self, name: str, why: str) -> None:
-        # image and text are probed one after the other and may say the same of a key
+        # Image and text are probed one after the other and may say the same of a key.
         if (name, why) not in self.rejected:
             self.rejected.append((name, why))
 

@@ -102,7 +102,7 @@ def _hot_width(arrays: Sequence[Array]) -> int:
     if len(sizes) != 1 or not all(((array == 0) | (array == 1)).all() for array in arrays):
         return 0
     (size,) = sizes
-    # The longest code fills all groups, or almost: with fewer ones, groups of zeros are at the end.
+    # The longest code of the sample is taken to fill all groups; shorter ones end in groups of zeros.
     ones = max(int(array.sum()) for array in arrays)
     if not ones or size < 4:
         return 0

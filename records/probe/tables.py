@@ -14,7 +14,7 @@ from typing import Any
 from records.images.arrays import TYPES
 
 FEATURES = "features.json"
-MAX_BYTES = 1 << 20  # a table of 100,000 ids has less
+MAX_BYTES = 1 << 20  # about as much as a table of 100,000 ids takes
 MAX_IDS = 100_000
 # What separates an id from its name: tab, colon, comma, equals sign or spaces, one kind throughout a file or not.
 _NUMBERED = re.compile(r"(\d{1,9})(?:\t|: ?|,|=| +)(.+)")
@@ -119,7 +119,7 @@ def _from_json(content: str) -> dict[int, str] | None:
         content = json.loads(content)
     except (ValueError, RecursionError):
         return None
-    # such as {"char_to_id": {...}}
+    # Such as {"char_to_id": {...}}.
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), (dict, list)):
         content = next(iter(content.values()))
     if isinstance(content, list) and content and all(isinstance(name, str) for name in content):
@@ -158,7 +158,7 @@ def _from_lines(content: str) -> dict[int, str] | None:
         # `0 1` can be read both ways, as in a table of digits from 1: where the two differ, the table decides nothing.
         return found[0] if all(names == found[0] for names in found) else None
     if len(lines) == 1:
-        # all characters in one line, such as 0123456789
+        # All characters in one line, such as 0123456789.
         return dict(enumerate(lines[0])) if len(set(lines[0])) == len(lines[0]) > 1 else None
     return dict(enumerate(lines)) if len(set(lines)) == len(lines) and all(lines) else None
 

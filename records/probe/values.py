@@ -24,7 +24,7 @@ def with_range(
     ranges = value_ranges(values, is_byte=values[0].dtype == np.uint8)
     if not ranges:
         finding.reject(reading.key, "its numbers are not all finite")
-        # any range: reading will stop at the first such number
+        # Any range: reading will stop at the first such number.
         return dataclasses.replace(reading, value_range=(0.0, 1.0))
     readings = [dataclasses.replace(reading, value_range=pair) for pair in ranges]
     least, most = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
