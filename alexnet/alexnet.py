@@ -51,7 +51,7 @@ def build(
         features = CountingAttention(num_positions, name="positions")(columns)
     features = keras.layers.Dropout(dropout, name="dropout")(features)
     # One classifier for all positions: a digit seen at one of them is learned for all.
-    # softmax in bfloat16 would be coarse
+    # In float32: a softmax in bfloat16 would be coarse.
     logits = keras.layers.Dense(num_outputs, dtype="float32", name="logits")(features)
     return keras.Model(images, logits, name="alexnet")
 

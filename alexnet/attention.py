@@ -49,8 +49,8 @@ class CountingAttention(keras.layers.Layer):
     def shares(self, columns: keras.KerasTensor) -> keras.KerasTensor:
         """How much each position looks at each column: float32 [batch, columns, positions], 1 for each position."""
         held, fitness = ops.split(self.measure(columns), 2, axis=-1)  # [batch, columns, 1] each
-        # The count at the middle of each column: half of what it holds itself is still to come.
         held = ops.sigmoid(held + self.held)
+        # At the middle of each column: half of what it holds itself is still to come.
         count = ops.cumsum(held, axis=1) - held / 2
         middles = ops.arange(self.num_positions, dtype="float32") + 0.5
         # exp keeps the sharpness above 0, whatever is learned. `fitness` lets a column between two characters stand

@@ -66,5 +66,5 @@ def two_sided(successes: int, trials: int, least: float, most: float) -> float:
 def kolmogorov_smirnov(distance: float, sample: int, reference: int) -> float:
     """An upper bound of the p-value (Dvoretzky, Kiefer, Wolfowitz; Massart), also where values are tied."""
     effective = sample * reference / (sample + reference)
-    # 2 exp(-2 n d^2), with the harmonic size of two samples for n.
+    # 2 exp(-2 n d^2), where n of two samples is the product of their sizes over the sum.
     return min(1.0, 2 * math.exp(-2 * effective * distance * distance))

@@ -120,7 +120,7 @@ def make_strategy(
     names = _chosen(devices, _found(tf.config.list_logical_devices()))
     if strategy == "one":
         names = names[:1]
-        # A mirrored strategy with one replica would do the same, with more bookkeeping.
+    # A mirrored strategy with one replica would do the same, with more bookkeeping.
     if len(names) == 1 and strategy != "mirrored":
         return tf.distribute.OneDeviceStrategy(names[0])
     return tf.distribute.MirroredStrategy(names, cross_device_ops=_cross_device_ops(names))

@@ -42,7 +42,7 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
         named = _named(group, variables)
         names = list(named)
         stored = [name for name in arrays if name.startswith(f"{group}/")]
-        # In order too: Keras tells layers apart by it, and two networks may have the same names in another order.
+        # In order too: two networks may have the same names in another order.
         if stored != names:
             raise DigitwiseError(
                 f"the checkpoint's {group} has other variables than the program's: {_first_difference(stored, names)}"
