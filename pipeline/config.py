@@ -31,8 +31,7 @@ from pipeline.values import (
     format_range,
 )
 
-# In the order in which they run: each reads what earlier ones wrote.
-STAGES: tuple[str, ...] = tuple(
+STAGES: tuple[str, ...] = tuple(  # in the order in which they run: each reads what earlier ones wrote
     "check inspect generate records train test export predict folds cleanings serve".split()
 )
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
@@ -82,8 +81,7 @@ class DrawingConfig:
 
     fonts: tuple[str, ...] = ()
     seed: int = 0
-    # From here to noise_curves: the defaults of the captcha package, so that codes look as those that people know.
-    distortion: choices.Distortion = "0.7.1"
+    distortion: choices.Distortion = "0.7.1"  # from here to noise_curves: the captcha package's own defaults
     rotation: tuple[float, float] = (-30.0, 30.0)
     warp_x: tuple[float, float] = (0.1, 0.3)
     warp_y: tuple[float, float] = (0.2, 0.3)
@@ -122,8 +120,7 @@ class DrawingConfig:
         images that exist must be recognized.
         """
         settings = dataclasses.asdict(self)
-        # Every renderer draws the same pixels, so a set begun with one may be continued with another.
-        del settings["renderer"]
+        del settings["renderer"]  # all of them draw the same pixels, so a set may be continued with another one
         return settings | {
             "fonts": list(self.fonts),
             "rotation": format_degrees(self.rotation),
@@ -154,9 +151,8 @@ class RecordsConfig:
     images: str = ""
     label_pattern: str = ""
     name: str = "codes"
-    # Of 25,000 images 1,000 and 2,500: validation is repeated, the test is done once and gives the figure.
-    validation_fraction: float = 0.04
-    test_fraction: float = 0.1
+    validation_fraction: float = 0.04  # 1,000 of 25,000 images: it is read again and again
+    test_fraction: float = 0.1  # 2,500 of them: it is read once, and gives the figure
     images_per_shard: int = 2_500
     image_format: choices.ImageFormat = "auto"
     colors: choices.Colors = "auto"
@@ -177,8 +173,7 @@ class RecordsConfig:
                 "leave nothing to train on: their sum must be below 1"
             )
         check_number("--images_per_shard", self.images_per_shard, 1, 10_000_000)
-        # What tensorflow-datasets takes for the name of a set. A hyphen would hide where the split's name begins.
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):  # as tensorflow-datasets names its sets
             raise SettingError(
                 f"--name={self.name!r}: expected lower-case letters, digits and underscores, starting with a letter"
             )
@@ -356,12 +351,10 @@ class RunConfig:
             raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic cannot be used together: give one of them")
-        # Other stages print to stdout as well, and a program that reads the readings would get their lines too.
         if "predict" in self.stages and self.ordered_stages != ("predict",):
             raise SettingError("--stage=predict runs on its own: its readings are all that is on stdout")
         self._check_multi_worker()
         validation, folds = self.records.validation_fraction, self.trials.folds
-        # Each fold tests 1 / folds of the codes, whatever --test_fraction is.
         if "folds" in self.stages and validation + 1 / folds >= 1:
             raise SettingError(f"--folds={folds} and --validation_fraction={validation} leave nothing to train on")
 
@@ -392,6 +385,5 @@ class RunConfig:
         return self.workers or available_cores()
 
 
-def available_cores() -> int:
-    # Not cpu_count where it can be helped: a container or taskset may leave this process fewer cores than there are.
+def available_cores() -> int:  # a container or taskset may leave a process fewer than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -31,7 +31,6 @@ def find_form(
     """From the settings and, where they leave it open, from all images."""
     key, _ = next(iter(found.source.rows()))
     first = describe(found.source.load(key), found.source.name(key))
-    # Headers of generated images need not be read: all of them are alike.
     measured = None if found.is_drawn else measure(found.source, folder, surveyed.total, processes)
     has_colour = measured.has_colour if measured else first.channels == 3
     if records.colors != "auto":

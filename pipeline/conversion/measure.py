@@ -58,7 +58,6 @@ def measure(source: Source, folder: pathlib.Path, total: int, processes: int) ->
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     found: dict[tuple[str, ...], _Found] = {}
     with progress("measure", total) as advance:
-        # For few images a pool of processes takes longer to start than the work itself.
         for piece, result in _measured(pieces, processes if total > _PIECE else 1):
             found[piece.rows[0]] = result
             sizes.update(result.sizes)

@@ -60,7 +60,6 @@ def generate(config: RunConfig, workdir: Workdir) -> bool:
         print(f"generate: nothing to do, {root} has {source.num_images:,} images with these settings")
         return False
     _make_room(root, before, plain(settings), config.overwrite)
-    # Before the first image: if this run is killed, the next one knows whose images these are.
     _write_settings(root, settings, complete=False)
     pieces = [Piece(source, str(root), n) for n in range(-(-source.num_images // IMAGES_PER_FOLDER))]
     missing = _missing(pieces, before, config.processes)

@@ -63,7 +63,6 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     if _is_done(workdir.export, settings, config.overwrite):
         return False
     _write(graph, manifest, split, max_error, _facts(previous_summary(workdir.report), step), workdir.export)
-    # Last: an export without it is not taken for finished.
     write_text(workdir.export / _SETTINGS, json.dumps(settings) + "\n")
     return True
 

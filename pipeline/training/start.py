@@ -32,7 +32,6 @@ class Start:
         if found and differing:
             if not config.overwrite:
                 refuse_other_settings(f"the training in {checkpoints.folder} (step {found.step})", differing)
-            # Planned once more: the first plan took what settings left open from the training that is now replaced.
             found, plan = None, Plan.of(config, manifest, synthetic, None)
         return cls(plan, found, None if found else _initial(plan, checkpoints))
 
