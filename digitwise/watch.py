@@ -78,7 +78,7 @@ class Alarm:
 
     test: str  # "confidences" or "accepted"
     images: int  # since the watch began
-    window: int  # how many of the last of them were looked at
+    window: int  # how many of the last of them were compared
     accepted: int  # of the window
     expected_accepted: float
     p_value: float

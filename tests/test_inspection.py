@@ -265,10 +265,10 @@ def test_written_by_tensorflow_datasets_itself(run, tmp_path, workdir, capsys):
     run(inspect, folder)
     assert f"the characters of the ids are those of {folder}/signs.labels.txt" in capsys.readouterr().out
     from records.foreign.source import Entry, ForeignSource
-    from records.probe.look import look_at
+    from records.probe.probe import probe_records
 
-    look = look_at(str(folder))
-    source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
+    probe = probe_records(str(folder))
+    source = ForeignSource((Entry(probe.listing.files, probe.mapping),), "")
     found = [(text, tf.io.decode_png(source.load(key)).numpy().tobytes()) for key, text in source.rows()]
     assert sorted(found) == sorted(("".join(names[int(d)] for d in code), pixels.tobytes()) for pixels, code in drawn())
 
@@ -296,12 +296,12 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
         (tmp_path / f"{number:03d}_{code}.png").write_bytes(encoded(pixels))
     subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ), capture_output=True)
     from records.foreign.source import Entry, ForeignSource
-    from records.probe.look import look_at
+    from records.probe.probe import probe_records
 
     for name in ("a.tf*", "b.tfrecord"):
-        look = look_at(str(tmp_path / name))
-        assert not look.questions
-        source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
+        probe = probe_records(str(tmp_path / name))
+        assert not probe.questions
+        source = ForeignSource((Entry(probe.listing.files, probe.mapping),), "")
         rows = list(source.rows())
         assert [text for _, text in rows] == [code for _, code in drawn()]
         assert all(source.load(key) == encoded(pixels) for (key, _), (pixels, _) in zip(rows, drawn(), strict=True))
@@ -337,7 +337,7 @@ def test_converting_draws_nothing(run, simple, tmp_path, workdir):
     folder.mkdir()
     CASES["raw_with_sides"].write(folder)
     with pytest.raises(
-        DigitwiseError, match="nothing tells whether .*\n--answers=likely .*\n--stage=inspect draws each"
+        DigitwiseError, match="nothing tells whether .*\n--answers=likely .*\n--stage=inspect makes pictures of each"
     ):
         run(convert, folder)
     run(convert, simple)
@@ -352,8 +352,10 @@ def test_records_are_probed_once_for_all_stages(simple, tmp_path, workdir, monke
     read = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": (60, 160, 1)}
     Checkpoints(workdir.checkpoints).save(1, {}, make_state(1, **read))
     probed = []
-    look_at = foreign.look_at
-    monkeypatch.setattr(foreign, "look_at", lambda entry, *given: probed.append(entry) or look_at(entry, *given))
+    probe_records = foreign.probe_records
+    monkeypatch.setattr(
+        foreign, "probe_records", lambda entry, *given: probed.append(entry) or probe_records(entry, *given)
+    )
     records_to_train(RunConfig(stages=("train",), workers=1, foreign=ForeignConfig((str(simple),))), workdir)
     probed.clear(), capsys.readouterr()
     config = RunConfig(stages=("inspect", "test"), workers=1, foreign=ForeignConfig((str(other),)))

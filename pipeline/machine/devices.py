@@ -5,7 +5,7 @@
     with strategy.scope():
         ...
 
-TensorFlow is imported only where it is used, so that a cluster can be looked at before.
+TensorFlow is imported only where it is used, so that a cluster can be checked before.
 """
 
 import contextlib

@@ -115,5 +115,5 @@ async def _not_found(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
-    """A mistake of ours: the traceback goes to stderr, not to the client."""
+    """A mistake in the server: the traceback goes to stderr, not to the client."""
     return JSONResponse({"error": f"the server failed ({type(error).__name__}); its terminal says more"}, 500)

@@ -1,4 +1,4 @@
-"""What every request passes before anything looks at it: who may ask, how often, and what a browser may do.
+"""What every request passes before anything else: who may ask, how often, and what a browser may do.
 
 app = Guard(app, Access(host="127.0.0.1", port=8000, token=""), RateLimit(100), metrics)
 """

@@ -18,8 +18,8 @@ def check_replicas(plan: Plan, strategy: tf.distribute.Strategy) -> None:
     check_batch_size(asked.batch_size, strategy)
     if plan.num_synthetic % replicas:
         raise DigitwiseError(
-            f"--synthetic_share draws {plan.num_synthetic} of the {asked.batch_size} images of a batch, which "
-            f"{replicas} replicas cannot share equally: use another share"
+            f"--synthetic_share makes {plan.num_synthetic} of the {asked.batch_size} images of a batch synthetic, "
+            f"which {replicas} replicas cannot share equally: use another share"
         )
     if asked.xla and replicas > 1:
         raise DigitwiseError(

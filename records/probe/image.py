@@ -23,10 +23,10 @@ from records.tfrecord.example import Array
 
 ImageFinding = Finding[ImageReading]
 _LEAST_NUMBERS = 64  # 8 x 8, the smallest image
-_LOOKED_AT = 24
+_SAMPLED = 24
 _ENCODED_SHARE = 0.9  # of the values: a few may be damaged
 _MOST_VIEWS, _USUAL_VIEWS = 8, 4  # four is what FSNS has, the best known such records
-_DEEP_LOOKED_AT = 8
+_DEEP_SAMPLED = 8
 # How image files begin. WebP begins as any RIFF file does, so its name follows only at byte 8.
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
@@ -80,7 +80,7 @@ def _candidates(keys: Keys, answers: Answers, finding: ImageFinding) -> list[Can
             continue
         # Half is enough: a sample may come from files of two kinds, and reading names the first record that lacks the
         # key.
-        if len(keys.values(key, _LOOKED_AT)) < min(len(keys.sample), _LOOKED_AT) / 2:
+        if len(keys.values(key, _SAMPLED)) < min(len(keys.sample), _SAMPLED) / 2:
             finding.reject(key, "most records lack it")
             continue
         found.append(candidate)
@@ -90,7 +90,7 @@ def _candidates(keys: Keys, answers: Answers, finding: ImageFinding) -> list[Can
 
 
 def _candidate(key: str, keys: Keys, finding: ImageFinding) -> Candidate | None:
-    values = keys.values(key, _LOOKED_AT)
+    values = keys.values(key, _SAMPLED)
     if not values or len({isinstance(value, list) for value in values}) > 1:
         return None
     found = keys.unwrapped(key, len(compared(values)))
@@ -150,7 +150,7 @@ def _is_one_hot(values: Sequence[Array]) -> bool:
 def _read(
     candidate: Candidate, keys: Keys, features: Mapping[str, Feature], answers: Answers, finding: ImageFinding
 ) -> ImageReading | None:
-    finding.evidence.append(f"{quoted(candidate.key)} holds {candidate.what} in the records looked at")
+    finding.evidence.append(f"{quoted(candidate.key)} holds {candidate.what} in the sampled records")
     if candidate.rank == ENCODED:
         return _read_encoded(candidate, keys.sample, answers, finding)
     holding = [s.record for s in keys.sample if s.record.values.get(candidate.key) is not None]
@@ -185,7 +185,7 @@ def _read_encoded(
 def _deep_extremes(data: Sequence[bytes]) -> list[Array]:
     """The least and the largest value of each of a few images of 16 bits."""
     extremes = []
-    for item in data[:_DEEP_LOOKED_AT]:
+    for item in data[:_DEEP_SAMPLED]:
         try:
             values = np.asarray(open_image(item, "it"))
         except (OSError, SyntaxError, ValueError):
