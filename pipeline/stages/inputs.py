@@ -18,7 +18,7 @@ from records.errors import DigitwiseError
 from records.split import SPLITS
 
 
-def is_all_synthetic(config: RunConfig) -> bool:
+def draws_all(config: RunConfig) -> bool:
     """Whether a training takes no image from records: they only have to hold what tests it."""
     return config.records.source == "synthetic" and config.synthetic_share == 1
 
@@ -32,7 +32,7 @@ def records_to_train(config: RunConfig, workdir: Workdir, probes: Probes | None 
     probes = probes or Probes()
     is_lacking = config.records.source == "synthetic" and not (workdir.records / FILE_NAME).exists()
     if (_names_source(config) or is_lacking) and _may_convert(config, workdir, probes):
-        rule = dataclasses.replace(split_rule(config.records), held_out_only=is_all_synthetic(config))
+        rule = dataclasses.replace(split_rule(config.records), held_out_only=draws_all(config))
         convert(config, workdir, rule, probes=probes)
     return workdir.records
 

@@ -18,8 +18,8 @@ def check_replicas(plan: Plan, strategy: tf.distribute.Strategy) -> None:
     check_batch_size(asked.batch_size, strategy)
     if plan.num_synthetic % replicas:
         raise DigitwiseError(
-            f"--synthetic_share makes {plan.num_synthetic} of the {asked.batch_size} images of a batch synthetic, "
-            f"which {replicas} replicas cannot share equally: use another share"
+            f"--synthetic_share draws {plan.num_synthetic} of the {asked.batch_size} images of a batch, which "
+            f"{replicas} replicas cannot share equally: use another share"
         )
     if asked.xla and replicas > 1:
         raise DigitwiseError(
@@ -35,6 +35,7 @@ def told_of_damage(manifest: Manifest) -> Iterator[None]:
         yield
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         shards = (shard for split in ("train", "validation") for shard in manifest.splits[split])
+        # TensorFlow's message names no file; only now is it worth reading every shard again to find out which it was.
         # TensorFlow's message names no file; only now is it worth reading every shard again to find out which it was.
         problem = next(filter(None, (shard_problem(manifest, shard) for shard in shards)), None)
         if problem is None:
