@@ -406,7 +406,7 @@ def test_files_that_are_not_read_are_told(workdir, tmp_path, make_config, capsys
     folder = own_folder(tmp_path / "own", CODES)
     (tmp_path / "own" / "notes.txt").write_text("mine")
     convert(make_config(images=folder), workdir)
-    assert "records: warning: not read: 1 files that are no images (notes.txt)\n" in capsys.readouterr().out
+    assert "records: warning: not read: 1 files that are not images (notes.txt)\n" in capsys.readouterr().out
 
 
 def test_settings_are_those_of_earlier_versions(workdir, tmp_path, make_config):

@@ -54,7 +54,7 @@ def test_labels_in_such_a_file_are_refused_too(tmp_path):
 
 
 def tensor(rows, columns, kind, values):
-    """A TensorProto with fewer values than its shape asks for: the last of them is repeated."""
+    """A TensorProto with fewer values than its shape needs: the last of them is repeated."""
     sizes = b"".join(_field(2, b"\x08" + _varint(size)) for size in (rows, columns))
     return b"\x08" + bytes((kind,)) + _field(2, sizes) + values
 

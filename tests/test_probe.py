@@ -59,7 +59,7 @@ def test_metadata_is_no_text(probe):
     assert found.mapping.text.keys == ("plate",)
     assert reasons(found.text) == {
         "format": "it is 'png' in every record",
-        "key": "its numbers count the records",
+        "key": "it numbers the records",
         "sha256": "it holds digests",
         "day": "it holds dates",
         "always": "it is 'the same' in every record",
@@ -109,7 +109,7 @@ def test_ids_without_a_0_are_not_taken_for_digits(probe):
 
 def test_digits_are_told(probe):
     found = probe(lambda p, c, n: {"image": encoded(p), "label": [int(digit) for digit in c]})
-    assert "all ids of 'label' are 0 to 9, and no table is there: they are read as digits" in found.text.evidence
+    assert "all ids of 'label' are 0 to 9, and there is no table: they are read as digits" in found.text.evidence
 
 
 def test_two_images(probe):
@@ -163,7 +163,7 @@ def test_characters_are_sorted_by_the_left_sides_of_boxes(probe, sides):
 
 def test_characters_with_boxes_that_tell_no_order(probe):
     found = probe(lambda p, c, n: {"image": encoded(p), "corners": [0.1 * i for i in range(16)], "text": list(c)})
-    assert reasons(found.text)["text"].startswith("'corners' may say where its characters stand")
+    assert reasons(found.text)["text"].startswith("'corners' may say where its characters are")
 
 
 def test_a_padding_that_may_be_a_character_is_asked_about(probe):
@@ -325,7 +325,7 @@ def test_listing(tmp_path):
     ]
     assert [file.name for file in list_records(str(tmp_path / "*" / "part*")).files] == ["b/part-0"]
     (tmp_path / "a" / "train-00001-of-00002").write_bytes(b"\1" + record[1:])
-    with pytest.raises(DigitwiseError, match="train-00001-of-00002: record 0 at byte 0: it does not begin as"):
+    with pytest.raises(DigitwiseError, match="train-00001-of-00002: record 0 at byte 0: it begins neither like"):
         list_records(str(tmp_path))
 
 

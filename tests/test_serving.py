@@ -105,7 +105,7 @@ def huge_png(width, height):
         (b"x", {"content-type": "multipart/form-data; boundary=x"}, 415, "forms are not read"),
         (b"{", {"content-type": "application/json"}, 400, "the body is not JSON"),
         (b"[" * 100_000, {"content-type": "application/json"}, 400, "the body is not JSON"),
-        (b"[]", {"content-type": "application/json"}, 400, "the body is a list with nothing in it, where an object"),
+        (b"[]", {"content-type": "application/json"}, 400, "the body is a list with nothing in it, expected an object"),
         (b"{}", {"content-type": "application/json"}, 400, "images must be a list of images, not missing"),
         (b'{"images": ["/etc/passwd"]}', {"content-type": "application/json"}, 400, "images[0] is text: need"),
         (b'{"images": [{"b64": "*"}]}', {"content-type": "application/json"}, 400, "images[0] is not base64"),

@@ -196,7 +196,9 @@ def _charset(text: str) -> tuple[tuple[str | None, ...], int | None]:
     if os.path.isfile(text):
         table = read_table(text)
         if not table:
-            raise DigitwiseError(f"--charset={text}: it is no table of characters: a line for each id, such as 0<TAB>a")
+            raise DigitwiseError(
+                f"--charset={text}: not a table of characters: expected a line for each id, such as 0<TAB>a"
+            )
         return table.charset, table.first_id
     # Probably a path with a mistake in it: as characters it would read every code wrongly without a word.
     if re.search(r"[/\\]|\.txt$|\.json$", text):

@@ -262,7 +262,7 @@ def _cross_device_ops(names: Sequence[str]) -> "tf.distribute.CrossDeviceOps | N
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"{address} is no host:port")
+        raise ValueError(f"{address} is not host:port")
     return host.strip("[]"), int(port)  # [::1]:port
 
 

@@ -123,7 +123,7 @@ def unread_format(data: Sequence[bytes]) -> str | None:
 def single(value: Value) -> bytes:
     """The bytes of a value that is one string."""
     if not isinstance(value, list) or len(value) != 1:
-        raise ValueError(f"it is {describe(value)} where one string belongs")
+        raise ValueError(f"it is {describe(value)}, expected one string")
     return value[0]
 
 
@@ -264,16 +264,14 @@ def _filled(arrays: Sequence[Array], kind: str, count: int) -> Array:
         raise ValueError("it is not a serialized tensor of numbers or strings")
     values = np.concatenate(arrays)
     if not 0 < len(values) <= max(count, 1):
-        raise ValueError(f"its tensor has {len(values)} values where its shape asks for {count}")
+        raise ValueError(f"its tensor has {len(values)} values, its shape needs {count}")
     # As TensorFlow writes a tensor of ones: a shape, and 1 once.
     return np.concatenate([values, np.repeat(values[-1:], count - len(values))]).astype(kind)
 
 
 def _shaped(content: bytes, kind: "np.dtype[Any]", shape: tuple[int, ...], order: Literal["C", "F"]) -> Array:
     if len(content) != _count(shape) * kind.itemsize:
-        raise ValueError(
-            f"it has {len(content)} bytes where its shape {shape} asks for {_count(shape) * kind.itemsize}"
-        )
+        raise ValueError(f"it has {len(content)} bytes, its shape {shape} needs {_count(shape) * kind.itemsize}")
     return np.frombuffer(content, kind).reshape(shape, order=order)
 
 

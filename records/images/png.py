@@ -78,7 +78,7 @@ def check(data: bytes) -> None:
     except zlib.error as error:
         raise ValueError(f"its pixels cannot be unpacked: {error}") from None
     if len(rows) != height * row or not stream.eof:
-        raise ValueError(f"it has {len(rows)} bytes of pixels where {height * row} belong")
+        raise ValueError(f"it has {len(rows)} bytes of pixels, expected {height * row}")
     if max(rows[::row]) > _LAST_FILTER:
         raise ValueError("a row has an unknown filter")
 

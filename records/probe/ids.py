@@ -143,7 +143,7 @@ def _of_numbers(keys: Keys, key: str, numbers: _Numbers, finding: TextFinding, i
 def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | None:
     longest = max(array.size for array in arrays)
     if not _are_ids(arrays, _MOST_NUMBER if longest == 1 else _MOST_ID):
-        return "its numbers are no ids"
+        return "its numbers are not ids"
     if longest > _MOST_LISTED:
         return f"its lists have up to {longest} numbers"
     if is_wanted:
@@ -152,11 +152,11 @@ def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | Non
         return f"it is {', '.join(f'{n:g}' for n in arrays[0][:4].tolist())} in every record"
     words = set(words_of(key))
     if words & NAMES_OF_OTHERS and not words & NAMES_OF_TEXT:
-        return "it is named as what stands beside a text"
+        return "its name says that it is not the text"
     is_text = bool(words & NAMES_OF_TEXT)
     # Codes in alphabetical order may count up too, but then their key is called label or text.
     if longest == 1 and not is_text and counts_up([int(array[0]) for array in arrays if array.size]):
-        return "its numbers count the records"
+        return "it numbers the records"
     return None
 
 
@@ -213,7 +213,7 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
         if value in (0, max(others)) or value > max(others):
             cut = _cut(candidate, value)
             name = quoted(candidate.name)
-            text = f"id {value} is only at the end of the lists of {name}: it fills them up or is a character"
+            text = f"id {value} is only at the end of the lists of {name}: it is padding or a character"
             finding.ask("--padding", candidate.name, text, [(value, cut.reading), ("none", candidate.reading)])
             return cut
     return candidate
@@ -222,7 +222,7 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
 def _cut(candidate: TextCandidate, padding: int) -> TextCandidate:
     reading = dataclasses.replace(candidate.reading, padding=padding)
     ids = [_stripped(row, padding) for row in candidate.ids or []]
-    return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, filled up with {padding}")
+    return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, padded with {padding}")
 
 
 def _stripped(ids: list[int], value: int) -> list[int]:

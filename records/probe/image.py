@@ -57,7 +57,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
     finding.reading = readings[0][1]
     if len(readings) > 1:
         named = " and ".join(quoted(key) for key, _ in readings)
-        finding.ask("--image_key", readings[0][0], f"{named} can each be the image", readings)
+        finding.ask("--image_key", readings[0][0], f"{named} could each be the image", readings)
     return finding
 
 
@@ -176,7 +176,7 @@ def _read_encoded(
         f"{'/'.join(sorted(formats))} of {sizes_shown}{' and other sizes' if len(sizes) > 4 else ''}"
     )
     if len(sizes) > 1:
-        finding.evidence.append("the images are of several sizes: converting them takes --resize")
+        finding.evidence.append("the images are of several sizes")
     if deep:
         reading = with_range(reading, _deep_extremes(deep), answers, finding, keep=(0.0, 65535.0))
     return _with_views(reading, sample, sizes, answers, finding)
@@ -216,7 +216,7 @@ def _with_views(
             step = int(np.gcd.reduce([*widths, *whole]))
             count = min(whole) // step if 1 < min(whole) // step <= _MOST_VIEWS else _USUAL_VIEWS
             if min(whole) % count == 0:
-                text = f"{quoted(key)} can say that {count} views lie side by side in each picture"
+                text = f"{quoted(key)} may say that each picture holds {count} views side by side"
                 options = [(n, dataclasses.replace(reading, views=n)) for n in (count, 1)]
                 finding.ask("--views", reading.key, text, options)
                 return options[0][1]

@@ -107,7 +107,7 @@ def order_of_boxes(sample: Sequence[Sampled], key: str) -> tuple[str, str]:
     others += [name for name, arrays in boxes.items() if arrays[0].dtype.kind == "f"]
     # Positions of a form that is not understood: reading the characters in stored order could be wrong without a sign.
     if len(left) != 1 and others:
-        return "", f"{quoted(others[0])} may say where its characters stand: a mapping with an order_key tells"
+        return "", f"{quoted(others[0])} may say where its characters are: name it as order_key in a mapping"
     return left[0] if left else "", ""
 
 

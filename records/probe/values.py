@@ -56,7 +56,7 @@ def with_order(
         return dataclasses.replace(reading, channel_order=told[0])
     # Not guessed from the pictures: codes may be of any colour, so red for blue looks just as natural.
     options = [(order, dataclasses.replace(reading, channel_order=order)) for order in CHANNEL_ORDERS]
-    text = f"nothing tells whether the colours of {quoted(reading.key)} are red first or blue first"
+    text = f"it is not clear whether the colours of {quoted(reading.key)} are red first or blue first"
     finding.ask("--channel_order", reading.key, text, options)
     return options[0][1]
 
