@@ -190,9 +190,7 @@ class TextReading:
             if not self.item_type:
                 raise ValueError(f"key {quoted(key)}: it is {describe(value)}, expected numbers")
             if len(data) % np.dtype(TYPES[self.item_type]).itemsize:
-                raise ValueError(
-                    f"key {quoted(key)}: its {len(data):,} bytes cannot be divided into {self.item_type} values"
-                )
+                raise ValueError(f"key {quoted(key)}: its {len(data):,} bytes are not a multiple of {self.item_type}")
             value = np.frombuffer(data, TYPES[self.item_type])
         return _hot_places(value, self.num_classes, key) if self.form == "one_hot" else _whole_numbers(value, key)
 
