@@ -46,7 +46,7 @@ class ModelMetadata:
 
     def __post_init__(self) -> None:
         if self.readout not in READOUTS:
-            raise ReaderError(f"the readout {self.readout!r} is none of {', '.join(READOUTS)}")
+            raise ReaderError(f"the readout {self.readout!r} is not one of {', '.join(READOUTS)}")
         if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
             raise ReaderError(f"the alphabet {self.alphabet!r} is empty, or has a character twice")
         if not 1 <= self.min_length <= self.max_length <= MAX_LENGTH:

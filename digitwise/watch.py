@@ -85,9 +85,7 @@ class Alarm:
 
     def __str__(self) -> str:
         if self.test == "accepted":
-            seen = (
-                f"{self.accepted} of the last {self.window} were accepted where {self.expected_accepted:.1f} are usual"
-            )
+            seen = f"{self.accepted} of the last {self.window} were accepted; {self.expected_accepted:.1f} are usual"
         else:
             seen = f"the confidences of the last {self.window} are unlike those of the calibration images"
         return f"the promise is suspended after {self.images} images: {seen} (p = {self.p_value:.1g})"

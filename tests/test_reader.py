@@ -210,7 +210,7 @@ def test_metadata_come_back_as_they_were(metadata):
         ({"max_length": 100}, "need 1 to 64"),
         ({"max_length": True}, "expected int"),
         ({"max_length": "2"}, "expected int"),
-        ({"readout": "magic"}, "none of positions, ctc"),
+        ({"readout": "magic"}, "not one of positions, ctc"),
         ({"temperature": 0}, "not above 0"),
         ({"shape": {"height": 2}}, "width is missing"),
         ({"shape": [2, 3]}, "expected fields"),

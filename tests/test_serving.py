@@ -226,12 +226,15 @@ def test_names_that_are_not_this_machines_are_refused(client, host, status):
     response = client.get("/about", headers={"host": host})
     assert response.status_code == status
     if status == 421:
-        assert "use its address, or localhost" in response.json()["error"]
+        assert "use its IP address, or localhost" in response.json()["error"]
 
 
 def test_pages_of_other_servers_may_not_send_anything(client):
     other = client.post("/read", content=png("123"), headers={"origin": "http://evil.example"})
-    assert (other.status_code, other.json()["error"]) == (403, "the page 'http://evil.example' may not ask this server")
+    assert (other.status_code, other.json()["error"]) == (
+        403,
+        "the page 'http://evil.example' may not send requests to this server",
+    )
     assert client.post("/read", content=png("123"), headers={"origin": "null"}).status_code == 403
     own = client.post("/read", content=png("123"), headers={"origin": "http://127.0.0.1:8000"})
     assert own.status_code == 200

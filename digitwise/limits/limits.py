@@ -45,7 +45,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.check_digit and self.check_digit not in CHECK_DIGITS:
-            raise ReaderError(f"the check digit {self.check_digit!r} is none of {', '.join(CHECK_DIGITS)}")
+            raise ReaderError(f"the check digit {self.check_digit!r} is not one of {', '.join(CHECK_DIGITS)}")
         if self.budget < 1:
             raise ReaderError(f"a search takes at least 1 step, not {self.budget}")
 

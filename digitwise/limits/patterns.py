@@ -170,7 +170,7 @@ class _Builder:
         return end
 
     def _refused(self, what: str) -> ReaderError:
-        return ReaderError(f"the pattern {self.pattern!r} has {what}, which a limit cannot have; a function can")
+        return ReaderError(f"the pattern {self.pattern!r} has {what}, which limits do not support; use a function")
 
 
 def _matches(test: Part, cases: set[str], flags: int) -> bool:

@@ -211,7 +211,7 @@ def _set_up(logical_devices: int) -> None:
     except RuntimeError:
         if len(tf.config.list_logical_devices("CPU")) != logical_devices:
             raise DigitwiseError(
-                f"--logical_devices={logical_devices} comes too late: TensorFlow already uses the CPU in this process"
+                f"--logical_devices={logical_devices} cannot be set any more: TensorFlow already uses the CPU here"
             ) from None
 
 

@@ -51,7 +51,7 @@ class Access:
         address, with localhost, or with the names of this machine."""
         name = _host_name(header)
         if not (_is_address(name) or name in self._names):
-            raise Refused(421, f"this server is not called {name[:100]!r}: use its address, or localhost")
+            raise Refused(421, f"this server is not called {name[:100]!r}: use its IP address, or localhost")
 
     @property
     def _names(self) -> set[str]:
@@ -158,7 +158,7 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         return
     host = headers.get("host", "").lower()
     if origin.lower() not in (f"http://{host}", f"https://{host}"):
-        raise Refused(403, f"the page {origin[:100]!r} may not ask this server")
+        raise Refused(403, f"the page {origin[:100]!r} may not send requests to this server")
 
 
 def _host_name(header: str) -> str:

@@ -64,7 +64,7 @@ class Made:
 
 def check_can_certify(split: str) -> None:
     if split != TEST:
-        raise DigitwiseError(f"--split={split}: a promise is certified on the test split, which chose nothing")
+        raise DigitwiseError(f"--split={split}: a promise can only be certified on the test split")
 
 
 def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:

@@ -125,7 +125,7 @@ def card_lines(card: Any, folder: pathlib.Path) -> list[str]:
         )
     lines += [f"export: warning: {path} was left out: {reason}" for path, reason in card.left_out]
     if all(file.promise is None for file in card.files):
-        lines.append("export: no threshold is certified; --max_error=0.01 asks for one")
+        lines.append("export: no threshold is certified; --max_error=0.01 certifies one")
     return lines
 
 
@@ -169,7 +169,7 @@ def _is_done(folder: pathlib.Path, settings: dict[str, Any], overwrite: bool) ->
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in _MADE)
     if strangers or folder.is_symlink():
         raise DigitwiseError(
-            f"{folder} holds {', '.join(strangers[:3]) or 'a link'}, which was not made here: move it away"
+            f"{folder} holds {', '.join(strangers[:3]) or 'a link'}, which digitwise did not write: move it away"
         )
     if (folder / _SETTINGS).exists():
         differing = differing_settings(read_object(folder / _SETTINGS, {}), settings)

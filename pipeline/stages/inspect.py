@@ -65,7 +65,7 @@ def inspect(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -
         _write_sheet(probe, workdir.inspect / f"sheet{suffix}.png")
         if probe.mapping and not _is_given(config, number):
             write_mapping(probe, path)
-            print(f"  mapping      {path}: edit it, and give it back with --mapping={path}")
+            print(f"  mapping      {path}: edit it if needed, and use it with --mapping={path}")
         is_open |= bool(probe.questions)
         for question in probe.questions:
             pictures = _write_options(probe, question, workdir.inspect, suffix)
@@ -93,7 +93,7 @@ def _print_facts(probe: Probe) -> None:
         few = printable(", ".join(paths[:3])) + (", ..." if len(paths) > 3 else "")
         print(f"  skipped      {len(paths):,} ({few}): {reason}")
     about = "" if exact else "about "
-    print(f"  records      {about}{count:,}{'' if exact else ' by the size of those counted'}")
+    print(f"  records      {about}{count:,}{'' if exact else ', estimated from the size of those counted'}")
     print(f"  compression  {', '.join(packed)}")
     print(f"  kind         {kind}")
     print(f"  keys         in a sample of {len(probe.sample):,} records")
