@@ -22,7 +22,7 @@ _CYCLE_LENGTH = 4
 _BLOCK_LENGTH = 16
 _BUFFER_BYTES = 1 << 20
 # Pillow's weights of red, green and blue for grey, in 65536ths: 0.299, 0.587, 0.114.
-_GREY_WEIGHTS = [19595, 38470, 7471]
+_RED, _GREEN, _BLUE = 19595, 38470, 7471
 # TensorFlow has no type hints that mypy reads.
 Tensor = Any
 Dataset = Any
@@ -105,9 +105,11 @@ def match_channels(images: Tensor, channels: int) -> Tensor:
         return images
     if channels == 3:
         return tf.repeat(images, 3, axis=-1)
-    weighted = tf.cast(images, tf.int32) * tf.constant(_GREY_WEIGHTS)
+    # Channel by channel: a sum over the last axis, which has three values, takes two and a half times as long.
+    red, green, blue = tf.split(tf.cast(images, tf.int32), 3, axis=-1)
+    weighted = red * _RED + green * _GREEN + blue * _BLUE
     # 0x8000 is one half, for rounding; the same integers as in Pillow's Convert.c.
-    return tf.cast((tf.reduce_sum(weighted, axis=-1, keepdims=True) + 0x8000) // 0x10000, tf.uint8)
+    return tf.cast((weighted + 0x8000) // 0x10000, tf.uint8)
 
 
 def label_lookup(alphabet: str, max_length: int) -> Callable[[Tensor], Tensor]:
