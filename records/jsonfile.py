@@ -41,7 +41,7 @@ class WrongValue(DigitwiseError):
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Whatever the file holds."""
     with open(path, "rb") as file:
-        data = file.read(_MAX_BYTES + 1)
+        data = file.read(_MAX_BYTES + 1)  # one more, to tell a file of just this size from a larger one
     if len(data) > _MAX_BYTES:
         raise UnreadableFile(f"{os.fspath(path)} has more than {_MAX_BYTES >> 20} MB: it was not written by digitwise")
     try:

@@ -74,7 +74,7 @@ def test_any_flipped_bit_is_found(tmp_path):
             flip(path, place)
             # A blank that becomes another blank means the same JSON.
             if path.suffix == ".npz" or not path.read_bytes()[place : place + 1].isspace():
-                with pytest.raises(DigitwiseError, match="damaged|not a digitwise checkpoint|format version"):
+                with pytest.raises(DigitwiseError, match="damaged|not a checkpoint of digitwise|format version"):
                     checkpoints.load(1)
             flip(path, place)
     assert checkpoints.load(1).step == 1

@@ -143,7 +143,7 @@ def test_strangers_in_the_folder_are_kept(call_main, workdir):
     (workdir / "export").mkdir()
     (workdir / "export" / "mine.txt").write_text("x")
     result = call_main("--stage=export", "--workdir=w")
-    assert "holds mine.txt, which digitwise did not write" in result.stderr
+    assert "holds mine.txt, which was not made here" in result.stderr
     assert (workdir / "export" / "mine.txt").read_text() == "x"
 
 

@@ -60,7 +60,7 @@ def read_content(folder: pathlib.Path, step: int) -> dict[str, Any]:
     except ValueError as error:
         raise DamagedCheckpoint(f"{path} is damaged ({error})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DamagedCheckpoint(f"{path} is not a digitwise checkpoint")
+        raise DamagedCheckpoint(f"{path} is not a checkpoint of digitwise")
     if content.get("format_version") not in _READABLE:
         raise DigitwiseError(
             f"{path} has format version {content.get('format_version')}, this program reads "

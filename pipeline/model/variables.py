@@ -47,6 +47,7 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
             raise DigitwiseError(
                 f"the checkpoint's {group} has other variables than the program's: {_first_difference(stored, names)}"
             )
+        # Assigned only below, when all of them fit: a network half from a checkpoint would still train.
         pairs += [(name, variable, arrays[name]) for name, variable in named.items()]
     for name, variable, array in pairs:
         wanted = (tuple(variable.shape), _dtype(variable))

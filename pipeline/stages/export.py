@@ -169,7 +169,7 @@ def _is_done(folder: pathlib.Path, settings: dict[str, Any], overwrite: bool) ->
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in _MADE)
     if strangers or folder.is_symlink():
         raise DigitwiseError(
-            f"{folder} holds {', '.join(strangers[:3]) or 'a link'}, which digitwise did not write: move it away"
+            f"{folder} holds {', '.join(strangers[:3]) or 'a link'}, which was not made here: move it away"
         )
     if (folder / _SETTINGS).exists():
         differing = differing_settings(read_object(folder / _SETTINGS, {}), settings)
