@@ -24,7 +24,7 @@ IMAGES_PER_FALSE_ALARM = 50_000
 WINDOWS = (50, 500)
 LOOKS = 5
 MAX_POINTS = 100  # kept in the model's file; the distance can only be smaller than with all of them
-LEAST_REFERENCE = 100  # fewer would hardly tell any difference
+MIN_REFERENCE = 100  # fewer would hardly tell any difference
 _TESTS = 2
 _SURE = 0.999  # of the bounds on the share that calibration images were accepted
 
@@ -41,8 +41,8 @@ class Reference:
     up_to: tuple[float, ...]  # ... and up to it; they differ where many are equal
 
     def __post_init__(self) -> None:
-        if self.count < LEAST_REFERENCE:
-            raise ReaderError(f"the watch compares with {self.count} images; it takes {LEAST_REFERENCE} or more")
+        if self.count < MIN_REFERENCE:
+            raise ReaderError(f"the watch compares with {self.count} images; it takes {MIN_REFERENCE} or more")
         if not len(self.points) == len(self.below) == len(self.up_to) > 0:
             raise ReaderError("the watch needs as many shares as points")
         if not 0 <= self.accepted <= self.count:
@@ -51,8 +51,8 @@ class Reference:
     @classmethod
     def of(cls, confidences: npt.ArrayLike, threshold: float) -> "Reference":
         values = np.sort(np.asarray(confidences, np.float64))
-        if len(values) < LEAST_REFERENCE:
-            raise ReaderError(f"the watch compares with {len(values)} images; it takes {LEAST_REFERENCE} or more")
+        if len(values) < MIN_REFERENCE:
+            raise ReaderError(f"the watch compares with {len(values)} images; it takes {MIN_REFERENCE} or more")
         points = np.unique(values[np.linspace(0, len(values) - 1, MAX_POINTS).astype(int)])
         return cls(
             count=len(values),

@@ -111,7 +111,7 @@ def test_one_budget_for_all_that_is_unwrapped():
 
 
 def test_keys_over_the_budget_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("records.probe.keys.MOST_UNWRAPPED", 1 << 20)
+    monkeypatch.setattr("records.probe.keys.MAX_UNWRAPPED", 1 << 20)
     path = tmp_path / "a"
     zeros = zlib.compress(bytes(600_000))
     path.write_bytes(frame(_message({"a": [zeros], "b": [zeros], "label": [b"4071"]})))

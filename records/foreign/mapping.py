@@ -24,8 +24,8 @@ FORMAT_VERSION = 1
 IMAGE_FORMS = ("encoded", "pixels")
 TEXT_FORMS = ("string", "ids", "one_hot", "number", "file_name", "folder")
 ENCODINGS = ("utf-8", "latin-1")
-_MOST_VIEWS = 64  # as --views allows
-_MOST_DIGITS = 64
+_MAX_VIEWS = 64  # as --views allows
+_MAX_DIGITS = 64
 _Reading = TypeVar("_Reading", ImageReading, TextReading)
 
 
@@ -141,8 +141,8 @@ def _checked_image(reading: ImageReading) -> ImageReading:
         raise ValueError(
             f"image.value_range is {list(reading.value_range)}, expected two numbers, smaller number first"
         )
-    if not 1 <= reading.views <= _MOST_VIEWS:
-        raise ValueError(f"image.views is {reading.views}, expected 1 to {_MOST_VIEWS}")
+    if not 1 <= reading.views <= _MAX_VIEWS:
+        raise ValueError(f"image.views is {reading.views}, expected 1 to {_MAX_VIEWS}")
     if reading.form == "pixels":
         _one_of("image.axes", reading.axes, AXES)
         if reading.item_type:
@@ -171,8 +171,8 @@ def _checked_text(reading: TextReading) -> TextReading:
         _one_of("text.item_type", reading.item_type, TYPES)
     if reading.form in ("ids", "one_hot") and not reading.charset:
         raise ValueError("text.charset is missing: ids need the characters that they stand for")
-    if not 0 <= reading.num_digits <= _MOST_DIGITS:
-        raise ValueError(f"text.num_digits is {reading.num_digits}, expected 0 to {_MOST_DIGITS}")
+    if not 0 <= reading.num_digits <= _MAX_DIGITS:
+        raise ValueError(f"text.num_digits is {reading.num_digits}, expected 0 to {_MAX_DIGITS}")
     if reading.form == "one_hot" and reading.num_classes < 2:
         raise ValueError(f"text.num_classes is {reading.num_classes}, expected 2 or more")
     if reading.form == "file_name" or reading.pattern:

@@ -24,7 +24,7 @@ from records.tfrecord.example import Array, Record, Value
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call the folder of rows without a value
 # Entries of a charset, or of a list of characters, that mark the start, the end or nothing at all.
 BLANK = re.compile(r"<(pad|nul|null|blank|eos|sos|go|end|start|s|/s)>|\[(pad|blank|eos|sos|cls|sep)\]", re.IGNORECASE)
-_MOST_NUMBERS = 4096  # bytes of numbers in writing
+_MAX_NUMBERS = 4096  # bytes of numbers in writing
 _Item = TypeVar("_Item")
 
 
@@ -282,7 +282,7 @@ def _whole_numbers(value: Value, key: str) -> Array:
 
 def _written_numbers(data: bytes, separator: str, key: str) -> list[int]:
     try:
-        return [int(part) for part in data[:_MOST_NUMBERS].decode("ascii").split(separator)]
+        return [int(part) for part in data[:_MAX_NUMBERS].decode("ascii").split(separator)]
     except ValueError:
         raise ValueError(
             f"key {quoted(key)}: got {data[:40]!r}, expected whole numbers with {separator!r} between them"

@@ -22,7 +22,7 @@ TYPES: dict[str, str] = {
 AXES = ("HW", "HWC", "CHW")
 CHANNEL_ORDERS = ("rgb", "bgr")
 CHANNEL_COUNTS: tuple[int, ...] = tuple(MODES)
-LEAST_SIDE, MOST_SIDE = 8, 4096
+MIN_SIDE, MAX_SIDE = 8, 4096
 # Width to height. Codes are lines of text; four times as high as wide is more than any.
 _WIDEST, _NARROWEST = 16, 1 / 4
 _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
@@ -54,9 +54,9 @@ class Layout:
             sizes = sizes[1:]
         if len(sizes) == 2:
             return cls(sizes, "HW").checked()
-        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= LEAST_SIDE:
+        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= MIN_SIDE:
             return cls(sizes, "HWC").checked()
-        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= LEAST_SIDE:
+        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= MIN_SIDE:
             return cls(sizes, "CHW").checked()
         raise ValueError(f"{shown(sizes)} is not the shape of an image")
 
@@ -233,9 +233,9 @@ def possible_layouts(counts: Sequence[int]) -> list[Layout]:
         pixels = count // channels
         if count % channels or pixels > MAX_PIXELS:
             continue
-        for height in range(LEAST_SIDE, min(MOST_SIDE, pixels // LEAST_SIDE) + 1):
+        for height in range(MIN_SIDE, min(MAX_SIDE, pixels // MIN_SIDE) + 1):
             width = pixels // height
-            if pixels % height or width > MOST_SIDE or not _NARROWEST <= width / height <= _WIDEST:
+            if pixels % height or width > MAX_SIDE or not _NARROWEST <= width / height <= _WIDEST:
                 continue
             if channels == 1:
                 found.append(Layout((height, width), "HW"))

@@ -15,12 +15,12 @@ from records.probe.keys import Keys, counts_up, order_of_boxes, runs_of_keys
 from records.probe.strings import MAX_LENGTH, TextFinding, encoding_of
 from records.tfrecord.example import Array
 
-_MOST_ID = 100_000  # more characters than any script has; larger numbers are measurements or times
-_MOST_NUMBER = 10**12  # one number may be a whole code
-_MOST_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
+_MAX_ID = 100_000  # more characters than any script has; larger numbers are measurements or times
+_MAX_NUMBER = 10**12  # one number may be a whole code
+_MAX_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
 # Types of labels in raw bytes, the widest first: bytes that fit a wide type fit all narrower ones.
 _LABEL_TYPES = ("float64", "int64", "float32", "int32", "uint8")
-_MOST_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
+_MAX_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
 
 
 class _Numbers(NamedTuple):
@@ -63,7 +63,7 @@ def _as_numbers(key: str, keys: Keys, finding: TextFinding) -> _Numbers | None:
     if len(arrays) == len(values):
         return _Numbers(wrappers, "", arrays)
     data = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
-    if len(data) < len(values) or max(map(len, data)) > _MOST_BYTES:
+    if len(data) < len(values) or max(map(len, data)) > _MAX_BYTES:
         return None
     other = unread_format(data)
     if other:
@@ -86,7 +86,7 @@ def _from_bytes(wrappers: tuple[str, ...], data: Sequence[bytes]) -> _Numbers | 
     return None
 
 
-def _are_ids(arrays: Sequence[Array], most: int = _MOST_ID) -> bool:
+def _are_ids(arrays: Sequence[Array], most: int = _MAX_ID) -> bool:
     """Whole numbers that can be places in a table of characters, or -1 to fill up."""
     for values in arrays:
         if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
@@ -142,9 +142,9 @@ def _of_numbers(keys: Keys, key: str, numbers: _Numbers, finding: TextFinding, i
 
 def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | None:
     longest = max(array.size for array in arrays)
-    if not _are_ids(arrays, _MOST_NUMBER if longest == 1 else _MOST_ID):
+    if not _are_ids(arrays, _MAX_NUMBER if longest == 1 else _MAX_ID):
         return "its numbers are not ids"
-    if longest > _MOST_LISTED:
+    if longest > _MAX_LISTED:
         return f"its lists have up to {longest} numbers"
     if is_wanted:
         return None

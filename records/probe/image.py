@@ -22,10 +22,10 @@ from records.probe.values import with_range
 from records.tfrecord.example import Array
 
 ImageFinding = Finding[ImageReading]
-_LEAST_NUMBERS = 64  # 8 x 8, the smallest image
+_MIN_NUMBERS = 64  # 8 x 8, the smallest image
 _SAMPLED = 24
 _ENCODED_SHARE = 0.9  # of the values: a few may be damaged
-_MOST_VIEWS, _USUAL_VIEWS = 8, 4  # four is what FSNS has, the best known such records
+_MAX_VIEWS, _USUAL_VIEWS = 8, 4  # four is what FSNS has, the best known such records
 _DEEP_SAMPLED = 8
 # How image files begin. WebP begins as any RIFF file does, so its name follows only at byte 8.
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
@@ -103,7 +103,7 @@ def _candidate(key: str, keys: Keys, finding: ImageFinding) -> Candidate | None:
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     if not arrays:
         return _of_strings(key, wrappers, [value for value in values if isinstance(value, list)], inside, finding)
-    if len(arrays) < len(values) or min(array.size for array in arrays) < _LEAST_NUMBERS or _is_one_hot(arrays):
+    if len(arrays) < len(values) or min(array.size for array in arrays) < _MIN_NUMBERS or _is_one_hot(arrays):
         return None
     if arrays[0].ndim > 1:
         return Candidate(key, ARRAY, wrappers, values, "an array" + inside)
@@ -120,7 +120,7 @@ def _of_strings(
     data = [value[0] for value in values]
     if sum(map(_is_encoded, data)) >= _ENCODED_SHARE * len(data):
         return Candidate(key, ENCODED, wrappers, list(values), "an encoded image" + inside)
-    if min(map(len, data)) < _LEAST_NUMBERS or all(map(_is_text, data)):
+    if min(map(len, data)) < _MIN_NUMBERS or all(map(_is_text, data)):
         return None
     other = unread_format(data)
     if other:
@@ -214,7 +214,7 @@ def _with_views(
         if len(whole) == 1 and widths and max(widths) <= min(whole) and min(widths) > 0:
             # Views have one width, which divides that of the whole; the original widths are those before padding.
             step = int(np.gcd.reduce([*widths, *whole]))
-            count = min(whole) // step if 1 < min(whole) // step <= _MOST_VIEWS else _USUAL_VIEWS
+            count = min(whole) // step if 1 < min(whole) // step <= _MAX_VIEWS else _USUAL_VIEWS
             if min(whole) % count == 0:
                 text = f"{quoted(key)} may say that each picture holds {count} views side by side"
                 options = [(n, dataclasses.replace(reading, views=n)) for n in (count, 1)]
