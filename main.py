@@ -92,7 +92,7 @@ def _refuse(program: str, message: str) -> NoReturn:
 def run() -> None:
     """The console command."""
     usable_streams()
-    os.environ["PYTHONSAFEPATH"] = "1"  # child processes must not import modules from the current directory
+    os.environ["PYTHONSAFEPATH"] = "1"  # for child processes: the current directory holds no modules of ours
     app.run(main, flags_parser=parse)
 
 

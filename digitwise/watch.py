@@ -96,8 +96,8 @@ class Watch:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
-        self._least = lower_bound(reference.accepted, reference.count, _SURE)
-        self._most = upper_bound(reference.accepted, reference.count, _SURE)
+        self._minimum = lower_bound(reference.accepted, reference.count, _SURE)
+        self._maximum = upper_bound(reference.accepted, reference.count, _SURE)
         self._lock = threading.Lock()
         self._seen: list[float] = []  # the last images, as many as the longest window holds
         self._images = 0
@@ -134,7 +134,7 @@ class Watch:
         window = np.array(self._seen[-filled:])
         accepted = int((window >= self.reference.threshold).sum())
         p_values = {
-            "accepted": two_sided(accepted, filled, self._least, self._most),
+            "accepted": two_sided(accepted, filled, self._minimum, self._maximum),
             "confidences": kolmogorov_smirnov(self.reference.distance(window), filled, self.reference.count),
         }
         test = min(p_values, key=p_values.__getitem__)

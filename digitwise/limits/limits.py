@@ -152,8 +152,8 @@ def _fit(label_ids: tuple[int, ...], log_probability: float, log_total: float, i
     return Fit(label_ids, math.exp(log_probability), among, is_exact)
 
 
-def _lengths(least: int, most: int) -> str:
-    return f"{least} characters" if least == most else f"{least} to {most} characters"
+def _lengths(minimum: int, maximum: int) -> str:
+    return f"{minimum} characters" if minimum == maximum else f"{minimum} to {maximum} characters"
 
 
 def _check_known(characters: Sequence[str], alphabet: str) -> None:

@@ -59,8 +59,8 @@ class ModelCard:
         return "\n\n".join(parts) + "\n"
 
     def _reads(self) -> str:
-        least, most = self.metadata.min_length, self.metadata.max_length
-        lengths = f"{least}" if least == most else f"{least} to {most}"
+        minimum, maximum = self.metadata.min_length, self.metadata.max_length
+        lengths = f"{minimum}" if minimum == maximum else f"{minimum} to {maximum}"
         shape = self.metadata.shape
         colors = "grey" if shape.channels == 1 else "colour"
         return (

@@ -225,8 +225,10 @@ def _check_all(probe: Probe) -> None:
 
 
 def _span(pair: tuple[int, int], unit: str) -> str:
-    least, most = pair
-    return f"{least:,} {unit}{'s' if least != 1 else ''}" if least == most else f"{least:,} to {most:,} {unit}s"
+    minimum, maximum = pair
+    if minimum == maximum:
+        return f"{minimum:,} {unit}{'s' if minimum != 1 else ''}"
+    return f"{minimum:,} to {maximum:,} {unit}s"
 
 
 def _bytes(size: float) -> str:

@@ -196,9 +196,7 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     height, width, channels = shape
     if encoding == RAW:
         if height is None or width is None or len(data) != height * width * channels:
-            raise DamagedRecords(
-                f"its image has {len(data)} bytes of raw pixels, {width}x{height}x{channels} was expected"
-            )
+            raise DamagedRecords(f"its image has {len(data)} bytes of raw pixels, expected {width}x{height}x{channels}")
         return
     try:
         plain = png.plain_shape(data)
@@ -215,7 +213,7 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     promised = "any size" if height is None or width is None else f"{width}x{height}"
     raise DamagedRecords(
         f"its image is {image.size[0]}x{image.size[1]} in mode {image.mode}, "
-        f"{promised} in mode {MODES[channels]} was expected"
+        f"expected {promised} in mode {MODES[channels]}"
     )
 
 
