@@ -1,4 +1,4 @@
-"""A process of ours does not depend on the user's settings for libraries, nor on what lies in the current directory."""
+"""The program depends neither on the user's settings for libraries, nor on what lies in the current directory."""
 
 import os
 import subprocess
