@@ -43,7 +43,7 @@ Network = Literal["alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vg
 Readout = Literal["positions", "ctc"]
 Cleaning = Literal["none", "threshold", "median", "median_threshold"]
 Optimizer = Literal["adamw", "adadelta"]
-Schedule = Literal["one_cycle", "constant"]
+Schedule = Literal["auto", "one_cycle", "constant"]
 
 SOURCES: tuple[str, ...] = get_args(Source)
 DISTORTIONS: tuple[str, ...] = get_args(Distortion)
@@ -282,7 +282,7 @@ class TrainConfig:
     synthetic_share: float | None = None
     initialize_from: str = ""
     optimizer: Optimizer = "adamw"
-    schedule: Schedule = "one_cycle"
+    schedule: Schedule = "auto"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
     averaging: float = 0.98
@@ -290,7 +290,8 @@ class TrainConfig:
     xla: bool = False
     train_seed: int = 0
     validation_steps: int = 0
-    patience: int = 10
+    patience: int | None = None
+    max_minutes: float = 20.0
     target_accuracy: float | None = None
     checkpoint_seconds: float = 30.0
     strategy: Strategy = "auto"
@@ -328,7 +329,9 @@ class TrainConfig:
         check_number("--averaging", self.averaging, 0, 0.9999)
         check_number("--train_seed", self.train_seed, 0, 2**32 - 1)
         check_number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
-        check_number("--patience", self.patience, 0, 1_000_000)
+        if self.patience is not None:
+            check_number("--patience", self.patience, 0, 1_000_000)
+        check_number("--max_minutes", self.max_minutes, 0, 1_000_000)
         if self.target_accuracy is not None:
             check_number("--target_accuracy", self.target_accuracy, 0, 1)
         check_number("--checkpoint_seconds", self.checkpoint_seconds, 0, 1_000_000)
@@ -338,7 +341,9 @@ class TrainConfig:
     @property
     def result_settings(self) -> dict[str, Any]:
         """The settings that decide the trained weights; the others say where training runs and what it logs."""
-        others = ("checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile")
+        others = (
+            "max_minutes", "checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile"
+        )  # fmt: skip
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
 
 

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any, Self
 
 from pipeline.model.fields import Fields
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
 
@@ -22,6 +23,7 @@ class ValidationResult:
     sequence_accuracy: float
     position_accuracy: float
     count: int
+    loss: float | None = None  # minus the logarithm of the probability of the right code, for each of its characters
 
     @property
     def right(self) -> int:
@@ -50,7 +52,10 @@ class Best:
         if not fields.has("count"):
             return cls(fields.whole("step"))
         result = ValidationResult(
-            fields.number("sequence_accuracy"), fields.number("position_accuracy"), fields.whole("count")
+            fields.number("sequence_accuracy"),
+            fields.number("position_accuracy"),
+            fields.whole("count"),
+            fields.optional("loss", Fields.number),
         )
         return cls(fields.whole("step"), result)
 
@@ -78,7 +83,9 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingState:
-    """`finished` says why the training ended, None as long as it has not; `seconds` are those of all its runs."""
+    """`finished` says why the training ended, None as long as it has not; `seconds` are those of all its runs.
+
+    `pace` is None where the number of steps was given; else `num_steps` is the most there can be until it is known."""
 
     spec: ModelSpec
     provenance: Provenance
@@ -89,6 +96,7 @@ class TrainingState:
     stale_validations: int = 0  # since the last improvement
     finished: str | None = None
     seconds: float = 0.0
+    pace: Pace | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -102,6 +110,7 @@ class TrainingState:
             "stale_validations": self.stale_validations,
             "finished": self.finished,
             "seconds": self.seconds,
+            "pace": self.pace and self.pace.to_json(),
         }
 
     @classmethod
@@ -124,4 +133,5 @@ class TrainingState:
             stale_validations=fields.whole("stale_validations"),
             finished=fields.optional("finished", Fields.text),
             seconds=fields.number("seconds"),
+            pace=fields.optional("pace", lambda f, name: Pace.from_json(f.mapping(name))),
         )
