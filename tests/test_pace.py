@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
-from pipeline.training.pace import Pace, PaceRules, after_validation, learning_rate
+from pipeline.model.pace import Pace
+from pipeline.training.pace import PaceRules, after_validation, is_stale, learning_rate
 
 RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=2000)
 
@@ -50,3 +53,25 @@ def test_taken_up_from_any_validation_it_goes_the_same_way():
     whole = _follow(validations)
     for stop in range(1, 4):
         assert _follow(validations[stop:], pace=whole[stop - 1]) == whole[stop:]
+
+
+def test_where_all_codes_are_right_a_falling_loss_is_no_gain():
+    paces = _follow([(100, 0.0, 1.0, 0), (200, 0.0, 0.5, 0), (300, 0.0, 0.25, 0)])
+    assert [pace.stale for pace in paces] == [0, 1, 2]
+    assert paces[-1].anneal_step == 300
+
+
+def test_a_plateau_at_the_beginning_does_not_end_it():
+    pace = Pace()
+    for step in range(100, 1400, 100):
+        pace = after_validation(RULES, pace, step, 1.0, 2.3, 0, is_guessing=True)
+    assert (pace.stale, pace.anneal_step) == (0, None)
+    pace = after_validation(RULES, pace, 1500, 1.0, 2.3, 0, is_guessing=True)
+    assert (pace.anneal_step, pace.last_step) == (1500, 2000), "the steps end it"
+
+
+def test_without_patience_only_the_limits_end_it():
+    rules = dataclasses.replace(RULES, patience=0)
+    *_, pace = _follow([(step, 0.5, 1.0, 0) for step in range(100, 1400, 100)], rules)
+    assert (pace.stale, pace.anneal_step) == (12, None)
+    assert not is_stale(rules, pace) and is_stale(RULES, pace)
