@@ -95,7 +95,7 @@ def test_the_report_says_what_is_promised():
     ]
 
 
-def test_max_error_at_test_and_predict(call_main, workdir, tmp_path):
+def test_max_error_at_test_and_predict(call_main, workdir, tmp_path, blank_plots):
     """The fixture's codes are only 16, so half of them certify no less than about a third."""
     result = call_main("--stage=test", "--workdir=w", "--max_error=0.01")
     assert result.returncode == 0, result.stderr
