@@ -13,6 +13,7 @@ import tensorflow as tf
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.model.pace import Pace
 from pipeline.model.state import Best, ValidationResult
+from pipeline.training import plan as plan_module
 from pipeline.training.display import Speed
 from pipeline.training.interrupts import Interrupts
 from pipeline.training.learner import Learner
@@ -132,8 +133,9 @@ def test_it_continues_from_a_step_and_does_not_validate_twice(plan):
 
 
 @pytest.fixture
-def open_plan(manifest):
+def open_plan(manifest, monkeypatch):
     """A validation each 10 steps; the rate comes down after the second that gained nothing."""
+    monkeypatch.setattr(plan_module, "_LEAST_PASSES", 0)
     asked = TrainConfig(**settings_for_tests(epochs=0, validation_steps=10, patience=2))
     return Plan.of(RunConfig(train=asked), manifest, None, None)
 

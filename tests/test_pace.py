@@ -18,8 +18,8 @@ def _follow(validations, rules=RULES, pace=None):
 
 
 def test_full_rate_while_codes_or_loss_get_better():
-    (*_, last) = _follow([(100, 0.9, 2.0, 0), (200, 0.9, 1.0, 0), (300, 0.5, 1.2, 0), (400, 0.5, 0.9, 0)])
-    assert last == Pace(least_wrong=0.5, least_loss=0.9)
+    (*_, last) = _follow([(100, 0.9, 2.0, 0), (200, 0.9, 1.0, 0), (300, 0.5, 1.2, 0), (400, 0.5, 0.8, 0)])
+    assert last == Pace(least_wrong=0.5, least_loss=0.8)
 
 
 def test_down_when_two_validations_gained_nothing():
@@ -55,10 +55,23 @@ def test_taken_up_from_any_validation_it_goes_the_same_way():
         assert _follow(validations[stop:], pace=whole[stop - 1]) == whole[stop:]
 
 
-def test_where_all_codes_are_right_a_falling_loss_is_no_gain():
-    paces = _follow([(100, 0.0, 1.0, 0), (200, 0.0, 0.5, 0), (300, 0.0, 0.25, 0)])
-    assert [pace.stale for pace in paces] == [0, 1, 2]
-    assert paces[-1].anneal_step == 300
+def test_where_all_codes_are_right_the_loss_counts_until_it_is_small():
+    paces = _follow([(100, 0.0, 0.5, 0), (200, 0.0, 0.0012, 0), (300, 0.0, 0.0008, 0), (400, 0.0, 0.0004, 0)])
+    assert [pace.stale for pace in paces] == [0, 0, 1, 2]
+    assert paces[-1].anneal_step == 400
+
+
+def test_small_gains_add_up():
+    paces = _follow([(100, 0.5, 1.0, 0), (200, 0.5, 0.95, 0), (300, 0.5, 0.89, 0), (400, 0.5, 0.89, 0)])
+    assert [(pace.stale, pace.least_loss) for pace in paces] == [(0, 1.0), (1, 1.0), (0, 0.89), (1, 0.89)]
+
+
+def test_validations_before_the_least_steps_are_not_counted():
+    rules = dataclasses.replace(RULES, least_steps=300)
+    paces = _follow([(100, 0.5, 1.0, 0), (200, 0.5, 1.0, 0), (300, 0.5, 1.0, 0), (400, 0.5, 1.0, 0)], rules)
+    assert [pace.stale for pace in paces] == [0, 0, 1, 2]
+    (late,) = _follow([(100, 0.5, 1.0, 0.8)], rules)
+    assert late.anneal_step == 100, "time ends it all the same"
 
 
 def test_a_plateau_at_the_beginning_does_not_end_it():

@@ -32,7 +32,9 @@ _MIN_EPOCHS = 3
 _VALIDATIONS = 20  # at most, unless it is said how many steps lie between
 _WARM_STEPS = 100
 _MOST_IMAGES = 3_200_000  # where a training finds its own length
-_PATIENCE, _AUTO_PATIENCE = 10, 3  # validations
+_PATIENCE, _AUTO_PATIENCE = 10, 2  # validations
+# Seen at full rate where a training finds its own length, or as many passes if that is less.
+_LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
 _IMAGES_BETWEEN = 4  # for each image that a validation reads
@@ -115,7 +117,9 @@ class Plan:
         """How the training finds its own length, None where that is settled."""
         if self.asked.schedule != AUTO:
             return None
-        return PaceRules(self.asked.learning_rate, _WARM_STEPS, self.asked.patience or 0, self.length.num_steps)
+        asked = self.asked
+        least = min(math.ceil(_LEAST_IMAGES / asked.batch_size), _LEAST_PASSES * self.length.per_epoch)
+        return PaceRules(asked.learning_rate, _WARM_STEPS, asked.patience or 0, self.length.num_steps, least)
 
     def learning_rate(self, step: int, pace: Pace | None = None) -> float:
         """That of a step; `pace` is that of the training's state."""
