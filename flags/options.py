@@ -136,7 +136,7 @@ GROUPS: tuple[Group, ...] = (
             "noise_curves": "number of curves over each image",
             "foreground": "colour of characters and noise, such as #406080. Default: random",
             "background": "background colour, such as #ffffff. Default: a random light colour",
-            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast draws the same "
+            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast renders the same "
             "pixels several times faster, and faster still if numba is installed",
         },
     ),

@@ -1,6 +1,6 @@
 """The one kind of exception that the user can do something about: its text is the whole message."""
 
-MOST_SHOWN = 60
+MAX_SHOWN = 60
 
 
 class DigitwiseError(Exception):
@@ -21,6 +21,6 @@ def printable(text: str, most: int = 200) -> str:
     return shown + ("..." if len(text) > most else "")
 
 
-def quoted(text: str, most: int = MOST_SHOWN) -> str:
+def quoted(text: str, most: int = MAX_SHOWN) -> str:
     """The same in quotes, as `repr` writes them."""
     return repr(text[:most]) + ("..." if len(text) > most else "")

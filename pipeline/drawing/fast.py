@@ -118,10 +118,10 @@ def _look(code: CodeConfig, config: DrawingConfig) -> Any:
     rotation, warp_x, warp_y = (
         (float(low), float(high)) for low, high in (config.rotation, config.warp_x, config.warp_y)
     )
-    (least, most), (width, height) = code.lengths, code.size
+    (minimum, maximum), (width, height) = code.lengths, code.size
     return Look(
-        least,
-        most,
+        minimum,
+        maximum,
         len(code.characters),
         width,
         height,

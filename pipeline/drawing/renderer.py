@@ -118,8 +118,8 @@ class Drawing:
         return self._text(draws), draws
 
     def _text(self, draws: Draws) -> str:
-        least, most = self.lengths
-        length = least + draws.randbelow(most - least + 1)
+        minimum, maximum = self.lengths
+        length = minimum + draws.randbelow(maximum - minimum + 1)
         return "".join(draws.choice(self.alphabet) for _ in range(length))
 
 
@@ -152,8 +152,8 @@ class Captcha(ImageCaptcha):
         """
         draws = captcha.image.secrets
         _, _, width, height = draw.multiline_textbbox((1, 1), " ", font=draws.choice(self.truefonts))
-        for least, most in (self.character_offset_dx, self.character_offset_dy):
-            draws.randbelow(most - least + 1)
+        for minimum, maximum in (self.character_offset_dx, self.character_offset_dy):
+            draws.randbelow(maximum - minimum + 1)
         for _ in range(_DRAWS_OF_A_BEND):
             draws.randbits(32)
         return Image.new("RGBA", (int(width), int(height)))

@@ -34,7 +34,7 @@ from records.split import TRAIN, SplitRule
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
-_TRIED_CODES = 10_000  # if none of them is for training, too few codes are possible to go on searching
+_TRIED_CODES = 10_000  # if none of them is for training, too few codes are possible
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from pipeline.model.variables import assign_arrays, reading_arrays
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 
+# Keras' mixed policies compute in 16 bits but keep the weights in float32, so that small updates are not lost.
 POLICIES: dict[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 Readout: TypeAlias = PositionReadout | CtcReadout
@@ -54,7 +55,7 @@ class Recognizer:
 
     @classmethod
     def load(cls, checkpoint_folder: str | os.PathLike[str], which: str | int = "best") -> Self:
-        """From the `best` checkpoint, the `last`, or that of a step: our own code and arrays, nothing that runs."""
+        """From the `best` checkpoint, the `last`, or that of a step: only arrays are loaded, and no code."""
         return cls.of(Checkpoints(checkpoint_folder).choose(which))
 
     @classmethod
@@ -122,7 +123,7 @@ def _compile(strategy: tf.distribute.Strategy, recognizer: Recognizer) -> Callab
 
 
 def _fitting(spec: ModelSpec) -> Callable[[np.ndarray], tf.Tensor] | None:
-    """What makes images of any size those that the network takes; None where it takes no other size."""
+    """What resizes images of any size to the network's; None where the network takes no other size."""
     if spec.fitted is None:
         return None
     height, width = spec.fitted

@@ -165,7 +165,7 @@ def _separation(hashes: dict[str, np.ndarray], noun: str) -> tuple[bool, str]:
         if there.any()
     ]
     if found:
-        return False, f"{'; '.join(found)}: there the network may only remember."
+        return False, f"{'; '.join(found)}: the network may have memorized them."
     against = " or ".join(f"the {len(np.unique(values)):,} of {name}" for name, values in others.items())
     return (
         True,

@@ -25,7 +25,7 @@ from pipeline.report.summary import Figures
 SIZE_INCHES = (4.7, 3.2)
 MATRIX_INCHES = (4.7, 4.7)
 DPI = 220
-MOST_CLASSES = 20  # of the confusion plot: more squares would be too small to hold a number
+MAX_CLASSES = 20  # of the confusion plot: more squares would be too small to hold a number
 MARKED_THRESHOLDS: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999)
 NOTHING = "none"
 _FEW_POSITIONS = 8  # more would have no room for a number each
@@ -200,14 +200,14 @@ def _scale_losses(axes: Any, losses: Sequence[float]) -> None:
 
 def shown_classes(mistakes: Mapping[tuple[int | None, int | None], int], num_classes: int) -> list[int]:
     """All classes where they fit, else those in most mistakes, in the order of the alphabet."""
-    if num_classes <= MOST_CLASSES:
+    if num_classes <= MAX_CLASSES:
         return list(range(num_classes))
     involved = dict.fromkeys(range(num_classes), 0)
     for pair, count in mistakes.items():
         for i in pair:
             if i is not None:
                 involved[i] += count
-    return sorted(sorted(involved, key=lambda i: -involved[i])[:MOST_CLASSES])
+    return sorted(sorted(involved, key=lambda i: -involved[i])[:MAX_CLASSES])
 
 
 def _axes(theme: Theme, size: tuple[float, float] = SIZE_INCHES) -> Axes:

@@ -313,7 +313,7 @@ def load_summary(path: pathlib.Path) -> Summary:
     except OSError as error:
         raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError, DigitwiseError) as error:
-        raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
+        raise DigitwiseError(f"{path} is not a digitwise report: {error}") from None
 
 
 def summary_text(summary: Summary) -> str:

@@ -78,7 +78,7 @@ class LabelRoutes:
         session = _text(asked, "session")
         card = self._desk.undo(session)
         if card is None:
-            return self._next(session) | {"notice": "this session has no label to take back"}
+            return self._next(session) | {"notice": "this session has no label to undo"}
         return self._view(session, card)
 
     def _next(self, session: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 POST /read            an image file as the body, or {"images": [{"b64": ...}, ...]}
 POST /read?show=1     with the picture that the network was given, and where it looked
 GET  /examples        some images of the test split, read
-POST /promise/resume  accept again, once somebody has looked why the watch suspended the promise
+POST /promise/resume  accept again, once somebody has found out why the watch suspended the promise
 """
 
 import asyncio

@@ -80,7 +80,7 @@ class LabeledFolder:
             elif kind == _OUTPUT:
                 left_out.setdefault("folders or files of digitwise's own output", []).append(key)
             elif kind == _OTHER and key != LABELS_FILE:
-                left_out.setdefault("files that are no images", []).append(key)
+                left_out.setdefault("files that are not images", []).append(key)
         return [_counted(what, names) for what, names in left_out.items()]
 
     @property

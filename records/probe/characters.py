@@ -40,12 +40,12 @@ def with_characters(
         return dataclasses.replace(reading, charset=fitting[0].charset, first_id=fitting[0].first_id)
     if fitting:
         options = [(t.path, dataclasses.replace(reading, charset=t.charset, first_id=t.first_id)) for t in fitting]
-        text = f"several tables give characters to the ids of {quoted(candidate.name)}"
+        text = f"several tables have characters for the ids of {quoted(candidate.name)}"
         finding.ask("--charset", candidate.name, text, options)
         return options[0][1]
     if _are_digits(candidate, seen):
         finding.evidence.append(
-            f"all ids of {quoted(candidate.name)} are 0 to 9, and no table is there: they are read as digits"
+            f"all ids of {quoted(candidate.name)} are 0 to 9, and there is no table: they are read as digits"
         )
         return dataclasses.replace(reading, charset=_DIGITS)
     if _are_codes(candidate, seen):
@@ -59,7 +59,7 @@ def with_characters(
         for characters, first in _guesses(seen, reading)
     ]
     span = f"{seen[0]} to {seen[-1]}" if seen else "nothing"
-    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table gives them characters"
+    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table has characters for them"
     finding.ask("--charset", candidate.name, text, guesses)
     return guesses[0][1] if guesses else None
 
