@@ -192,7 +192,7 @@ GROUPS: tuple[Group, ...] = (
         "train: train the network",
         TrainConfig,
         {
-            "network": f"{', '.join(NETWORKS)}",
+            "network": f"{', '.join(NETWORKS)}; alexnet_large: for many characters in many fonts, given time",
             "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or "
             "columns from left to right (CTC)",
             "channels": "1: the network gets grey images, 3: colour images. Default: 3 if some images lose contrast "

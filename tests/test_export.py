@@ -233,7 +233,7 @@ def test_readouts_and_cleanings_are_part_of_the_file(arguments, name, tmp_path):
 
 def test_where_the_network_looked_is_part_of_the_file(tmp_path):
     reads = READOUTS["positions"](5, 3, 3)
-    network = NETWORKS["alexnet"]((32, 80, 1), reads.num_outputs, reads.num_positions, size="small")
+    network = NETWORKS["alexnet"]((32, 80, 1), reads.num_outputs, reads.num_positions)
     metadata = ModelMetadata("01abc", 3, 3, "positions", InputShape(32, 80, 1, 1))
     graph = ReadingGraph(network, reads, CLEANINGS["none"], metadata)
     formats.write_onnx(graph, tmp_path / "model.onnx")

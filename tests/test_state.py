@@ -70,7 +70,7 @@ def test_a_checkpoint_of_version_1_is_loaded(tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"network": "resnet"}, "has the network 'resnet', which must be one of alexnet, alexnet_v2, "),
+        ({"network": "resnet"}, "has the network 'resnet', which must be one of alexnet, alexnet_large, "),
         ({"readout": "words"}, "has the readout 'words', which must be one of positions, ctc$"),
         ({"precision": "auto"}, "has the precision 'auto', which must be one of float32, bfloat16, float16$"),
         ({"cleaning": "soap"}, "has the cleaning 'soap', which must be one of none, "),

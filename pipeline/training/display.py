@@ -26,7 +26,7 @@ _PLATEAU_SHARE = 0.97
 _WAITING_STEPS = 100
 _WAITING_SHARE = 0.1
 # How many steps these networks were seen to need before they leave the plateau, at settings that suit them.
-_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 4500), "crnn": (60, 300)}
+_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_large": (20, 200), "alexnet_v2": (1000, 4500), "crnn": (60, 300)}
 _UNKNOWN_PLATEAU = (20, 6000)  # of the other networks, each of which has been seen with few settings
 
 
