@@ -86,12 +86,12 @@ def _from_bytes(wrappers: tuple[str, ...], data: Sequence[bytes]) -> _Numbers | 
     return None
 
 
-def _are_ids(arrays: Sequence[Array], most: int = _MAX_ID) -> bool:
+def _are_ids(arrays: Sequence[Array], max_id: int = _MAX_ID) -> bool:
     """Whole numbers that can be places in a table of characters, or -1 to fill up."""
     for values in arrays:
         if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
             return False
-        if values.size and (values.min() < -1 or values.max() > most):
+        if values.size and (values.min() < -1 or values.max() > max_id):
             return False
     return True
 
