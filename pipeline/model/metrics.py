@@ -43,7 +43,7 @@ class Accuracy:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """`count` of the `total` times that `label` stood in a code it was read as `decoded`; None is no character."""
+    """`count` of the `total` times that `label` stood in a code it was read as `decoded`; None: no character."""
 
     label: int | None
     decoded: int | None

@@ -149,7 +149,7 @@ def memory_of(record: example.Record) -> int:
 
 
 def decode_record(path: str, number: int | None, offset: int, data: bytes) -> example.Record:
-    """The Record of these bytes; DamagedRecords where they are no Example."""
+    """The Record of these bytes; DamagedRecords where they are not an Example."""
     try:
         return example.read(data)
     except ValueError as error:

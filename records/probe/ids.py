@@ -43,7 +43,7 @@ def find_ids(keys: Keys, finding: TextFinding, taken: Collection[str], answers: 
             wrappers, item_type, _ = values[run[0]]
             reading = TextReading("ids", tuple(run), wrappers, item_type=item_type)
             found.append(TextCandidate(run[0], tuple(run), reading, f"an id in each of {len(run)} keys", ids=ids))
-            for key in run:  # a key of a run is no text by itself
+            for key in run:  # a key of a run is not a text by itself
                 del values[key]
     for key, numbers in values.items():
         candidate = _of_numbers(keys, key, numbers, finding, key == answers.text_key)

@@ -62,7 +62,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
 
 
 def shape_keys_of(reading: ImageReading | None) -> set[str]:
-    """Keys that describe the image, which are no labels."""
+    """Keys that describe the image, which are not labels."""
     return set(reading.shape_keys) | {reading.key} if reading else set()
 
 

@@ -101,7 +101,7 @@ def order_of_boxes(sample: Sequence[Sampled], key: str) -> tuple[str, str]:
     left = [name for name in boxes if _side(name) in _LEFT]
     low = next((arrays for name, arrays in boxes.items() if _side(name) in _TOP), None)
     high = next((arrays for name, arrays in boxes.items() if _side(name) in _BOTTOM), None)
-    # Where one box begins below the end of another there are two lines, and left to right is no order.
+    # Where one box begins below the end of another there are two lines, and left to right is not their order.
     if low and high and any(top.max() >= bottom.min() for top, bottom in zip(low, high, strict=True)):
         return "", "its boxes lie in several lines, one above the other"
     others += [name for name, arrays in boxes.items() if arrays[0].dtype.kind == "f"]
