@@ -28,7 +28,7 @@ class TrainingPoint:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """ValueError where it has no step. A loss that is not a number, as training that diverged has, counts as none."""
+        """ValueError where it has no step. A loss that is not a number (training diverged) counts as none."""
         step = content.get("step") if isinstance(content, dict) else None
         if type(step) is not int:  # not isinstance: true is not a step
             raise ValueError("a row of a training's history needs a step")
