@@ -14,7 +14,7 @@ Network = Literal["alexnet", "alexnet_v2", "three_conv", "nptu", "percent4", "vg
 Readout = Literal["positions", "ctc"]
 Cleaning = Literal["none", "threshold", "median", "median_threshold"]
 Optimizer = Literal["adamw", "adadelta"]
-Schedule = Literal["one_cycle", "constant"]
+Schedule = Literal["auto", "one_cycle", "constant"]
 
 SOURCES: tuple[str, ...] = get_args(Source)
 RENDERERS: tuple[str, ...] = get_args(Renderer)

@@ -40,7 +40,7 @@ def test_the_settings_name_what_there_is():
     assert choices.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
     assert choices.READOUTS == catalogue.READOUTS == tuple(READOUTS)
     assert networks_for("ctc") == choices.COLUMN_NETWORKS
-    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and tuple(rates.SCHEDULES) == choices.SCHEDULES
+    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and ("auto", *rates.SCHEDULES) == choices.SCHEDULES
 
 
 def test_why_a_network_cannot_read():

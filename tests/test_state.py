@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.config import TrainConfig
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import Best, Environment, TrainingState, ValidationResult
@@ -32,7 +33,10 @@ FULL = make_state(
 )
 
 
-@pytest.mark.parametrize("state", [make_state(), make_state(7), FULL])
+@pytest.mark.parametrize(
+    "state",
+    [make_state(), make_state(7), FULL, make_state(pace=Pace()), make_state(pace=Pace(0.25, 0.5, 2, 300, 420))],
+)
 def test_a_state_comes_back_from_json(state):
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
 

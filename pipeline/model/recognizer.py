@@ -86,27 +86,38 @@ class Recognizer:
         """One compiled function for as many passes as there will be; `predict_batches` uses it."""
         # A function compiled for one strategy does not run under another.
         if self._predict_shares is None or self._predict_shares[0] is not strategy:
-            self._predict_shares = strategy, _compile(strategy, self._decode)
+            self._predict_shares = strategy, _compile(strategy, self)
         return self._predict_shares[1]
 
+    def logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Of images as they are, not cleaned yet."""
+        return self.network(self.clean(images), training=False)
+
     def _decode(self, images: tf.Tensor) -> Decoded:
-        return self.readout.decode(self.network(self.clean(images), training=False))
+        return self.readout.decode(self.logits(images))
 
 
-def _compile(
-    strategy: tf.distribute.Strategy, decode: Callable[[tf.Tensor], Decoded]
-) -> Callable[..., list[tf.Tensor]]:
-    """Of one batch on all replicas: (mask, indices, label_ids, *decoded), gathered, and the images where asked for."""
+def _compile(strategy: tf.distribute.Strategy, recognizer: Recognizer) -> Callable[..., list[tf.Tensor]]:
+    """Of one batch on all replicas: (mask, indices, label_ids, *decoded), gathered; where asked for, the images and the
+    likelihoods of the labels."""
 
     def predict_share(
         indices: tf.Tensor, images: tf.Tensor, label_ids: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        return mask, indices, label_ids, *decode(images), images
+        logits = recognizer.logits(images)
+        return mask, indices, label_ids, *recognizer.readout.decode(logits), images, logits
+
+    def likelihoods(label_ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return recognizer.readout.likelihood(logits, label_ids)
 
     @tf.function(autograph=False)
-    def predict(batch: tuple[tf.Tensor, ...], with_images: bool) -> list[tf.Tensor]:
-        results = strategy.run(predict_share, args=batch)
-        return [gather(strategy, values) for values in (results if with_images else results[:-1])]
+    def predict(batch: tuple[tf.Tensor, ...], with_images: bool, with_likelihoods: bool) -> list[tf.Tensor]:
+        *results, images, logits = strategy.run(predict_share, args=batch)
+        if with_images:
+            results.append(images)
+        if with_likelihoods:
+            results.append(strategy.run(likelihoods, args=(results[2], logits)))
+        return [gather(strategy, values) for values in results]
 
     return predict
 

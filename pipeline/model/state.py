@@ -7,6 +7,7 @@ state.spec, state.best.step, state.finished
 import dataclasses
 from typing import Any, Self
 
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
 from records.jsonfile import check_version, read_value, take
@@ -21,6 +22,7 @@ class ValidationResult:
     sequence_accuracy: float
     position_accuracy: float
     count: int
+    loss: float | None = None  # minus the logarithm of the probability of the right code, for each of its characters
 
     @property
     def right(self) -> int:
@@ -70,7 +72,9 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingState:
-    """`finished` says why the training ended, None as long as it has not; `seconds` are those of all its runs."""
+    """`finished` says why the training ended, None as long as it has not; `seconds` are those of all its runs.
+
+    `pace` is None where the number of steps was given; else `num_steps` is the most there can be until it is known."""
 
     spec: ModelSpec
     provenance: Provenance
@@ -81,6 +85,7 @@ class TrainingState:
     stale_validations: int = 0  # since the last improvement
     finished: str | None = None
     seconds: float = 0.0
+    pace: Pace | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -94,6 +99,7 @@ class TrainingState:
             "stale_validations": self.stale_validations,
             "finished": self.finished,
             "seconds": self.seconds,
+            "pace": self.pace and self.pace.to_json(),
         }
 
     @classmethod
@@ -112,4 +118,5 @@ class TrainingState:
             stale_validations=take(content, "stale_validations", int, "state"),
             finished=read_value(str | None, content.get("finished"), "state.finished"),
             seconds=take(content, "seconds", float, "state"),
+            pace=read_value(Pace | None, content.get("pace"), "state.pace"),
         )

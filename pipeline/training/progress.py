@@ -1,13 +1,17 @@
 """What a validation changes in the state of a training, and when that ends: no TensorFlow, no files.
 
 state = after_validation(state, step, result)
+state = paced(state, step, result, rules, time_share=0.4)
 state = dataclasses.replace(state, finished=reason_to_end(state, step, asked, epochs))
 """
 
 import dataclasses
 
 from pipeline.config import TrainConfig
+from pipeline.model.pace import Pace
 from pipeline.model.state import Best, TrainingState, ValidationResult
+from pipeline.training.pace import PaceRules
+from pipeline.training.pace import after_validation as pace_after_validation
 
 _LEARNED_SHARE = 0.1  # of what guessing leaves to be read
 
@@ -25,14 +29,28 @@ def after_validation(state: TrainingState, step: int, result: ValidationResult |
     return dataclasses.replace(state, validated_step=step, best=best, stale_validations=stale)
 
 
+def paced(
+    state: TrainingState, step: int, result: ValidationResult, rules: PaceRules, time_share: float
+) -> TrainingState:
+    """For a training that finds its own length: what a validation says of that. The decision is part of the state, so
+    a training that is continued keeps to it, whatever time it takes then."""
+    before = state.pace or Pace()
+    wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
+    guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    pace = pace_after_validation(rules, before, step, wrong, loss, time_share, guesses)
+    return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
+
+
 def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: int) -> str | None:
     """Why the training ends after a validation at `step`, for people; None where it continues."""
     best = state.best.result.sequence_accuracy if state.best and state.best.result else None
     if asked.target_accuracy is not None and best is not None and best >= asked.target_accuracy:
         return f"sequence_accuracy {best:.4f} on validation reached --target_accuracy={asked.target_accuracy:g}"
     if step == state.num_steps:
+        if state.pace and state.pace.anneal_step is not None:
+            return f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
         return f"all {epochs} epochs"
-    if asked.patience and state.stale_validations >= asked.patience:
+    if not state.pace and asked.patience and state.stale_validations >= asked.patience:
         return f"{asked.patience} validations without improvement, --patience={asked.patience}"
     return None
 
