@@ -88,7 +88,7 @@ def read_arrays(folder: pathlib.Path, step: int, sha256: str) -> dict[str, np.nd
 
 
 def remove_all_but(folder: pathlib.Path, steps: Collection[int | None]) -> None:
-    # The JSON goes first: arrays without it are no checkpoint, while it without arrays would be a damaged one.
+    # The JSON goes first: arrays without it are not a checkpoint, but it without arrays would be a damaged one.
     for step, kind in sorted(_files(folder), key=lambda file: file[1]):
         if step not in steps:
             path_of(folder, step, kind).unlink(missing_ok=True)
