@@ -142,3 +142,23 @@ def test_a_spec_reads_its_settings():
     assert SPEC.described_size == "32x16 (grey)"
     assert dataclasses.replace(SPEC, image_shape=(16, 32, 3)).described_size == "32x16 (colour)"
     assert TrainConfig().network == SPEC.network
+
+
+def read_right(right, loss=None, count=900):
+    return ValidationResult(right / count, 0.5, count, loss)
+
+
+@pytest.mark.parametrize(
+    "later, before, expected",
+    [
+        (read_right(700), read_right(700), True),
+        (read_right(699), read_right(700), False),
+        (read_right(895, 0.02), read_right(897, 0.03), True),  # 2 of 8 wrong ones may be chance: the loss decides
+        (read_right(897, 0.03), read_right(895, 0.02), False),
+        (read_right(891, 0.02), read_right(897, 0.03), False),  # 6 codes: 36 is more than 12 wrong ones
+        (read_right(897, 0.03), read_right(891, 0.02), True),
+        (read_right(897, 0.03), read_right(897, 0.03), True),
+    ],
+)
+def test_the_loss_decides_where_codes_read_right_cannot(later, before, expected):
+    assert later.is_as_good_as(before) is expected

@@ -117,7 +117,7 @@ def test_what_a_training_leaves(two_epochs):
     assert Checkpoints(work.checkpoints).steps() == [6, 12]
     assert "building the graph of the training" in output
     assert "train: alexnet with positions" in output and "12 in all, float32 on 1 replica on CPU:0" in output
-    assert "step 12 (epoch 2): validation position_accuracy " in output and "of 16)" in output
+    assert "step 12 (epoch 2): validation loss " in output and "of 16)" in output
     rows = [json.loads(line) for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], "loss" in row) for row in rows] == [(6, False), (10, True), (12, False)]
     assert all(list((work.logs / part).glob("events.out.tfevents.*")) for part in ("train", "validation"))

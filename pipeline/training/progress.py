@@ -20,11 +20,13 @@ def after_validation(state: TrainingState, step: int, result: ValidationResult |
     """`result` is None where there is no validation split: then the last step is the best one."""
     if result is None:
         return dataclasses.replace(state, validated_step=step, best=Best(step))
-    before = state.best.result.rank if state.best and state.best.result else (-1.0, -1.0)
-    # Equal is not better, but of two equal ones the later has learned from more.
-    best = Best(step, result) if result.sequence_accuracy >= before[0] else state.best
+    before = state.best.result if state.best else None
+    # Of two equal ones the later has learned from more.
+    best = Best(step, result) if before is None or result.is_as_good_as(before) else state.best
     # Nothing improves on the plateau at the beginning, and a training must not be ended for that.
-    improved = result.rank > before or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    improved = (
+        before is None or result.rank > before.rank or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    )
     stale = 0 if improved else state.stale_validations + 1
     return dataclasses.replace(state, validated_step=step, best=best, stale_validations=stale)
 
