@@ -210,3 +210,23 @@ def test_images_come_in_as_they_did_in_training(tmp_path, resizing):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(1, arrays, state)
     assert graph_of(checkpoints.load(1), checkpoints.folder).metadata.shape.resizing == resizing
+
+
+def test_an_export_stays_until_its_successor_is_whole(tmp_path, monkeypatch):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "settings.json").write_text('{"checkpoint": "old"}')
+    (folder / "model.onnx").write_text("old")
+    new = {"checkpoint": "new"}
+    assert stage._is_done(folder, new, overwrite=True) is False
+    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "settings.json"]
+    aside = folder / ".unfinished"
+    aside.mkdir()
+    (aside / "model.tflite").write_text("new")
+    assert stage._is_done(folder, new, overwrite=True) is False  # half done: begun again
+    assert not aside.exists() and (folder / "model.onnx").exists()
+    aside.mkdir()
+    (aside / "model.tflite").write_text("new")
+    (aside / "settings.json").write_text(json.dumps(new))
+    assert stage._is_done(folder, new, overwrite=True) is True  # whole when it was killed
+    assert sorted(path.name for path in folder.iterdir()) == ["model.tflite", "settings.json"]
