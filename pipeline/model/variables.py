@@ -38,7 +38,7 @@ def arrays_of(**groups: Group) -> dict[str, np.ndarray]:
 
 def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
     """Gives variables their arrays; nothing is assigned unless every name, shape and dtype of the groups agrees."""
-    pairs = []
+    pairs: list[tuple[str, Any]] = []
     for group, variables in groups.items():
         named = _named(group, variables)
         names = list(named)
