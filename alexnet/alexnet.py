@@ -51,23 +51,28 @@ def build(
         features = CountingAttention(num_positions, name="positions")(columns)
     features = keras.layers.Dropout(dropout, name="dropout")(features)
     # One classifier for all positions: a digit seen at one of them is learned for all.
+    # In float32: a softmax in bfloat16 would be coarse.
     logits = keras.layers.Dense(num_outputs, dtype="float32", name="logits")(features)
     return keras.Model(images, logits, name="alexnet")
 
 
 def _columns(x: keras.KerasTensor, size: Size, pixels: int) -> keras.KerasTensor:
     """The image as a sequence from left to right: [batch, columns, size.column], a column for every 4 or 8 pixels."""
+    # A stride of 2 at once: at full size the first convolution would take most of the time.
     x = _convolution(x, size.filters[0], 5, strides=2, name="conv1")
     x = _pool(x, (2, 2), name="pool1")
     x = _convolution(x, size.filters[1], 3, name="conv2")
+    # The height is halved here in any case, the width only where characters are wide enough to spare it.
     x = _pool(x, (2, pixels // 4), name="pool2")
     x = _convolution(x, size.filters[2], 3, name="conv3")
+    # Added to their input, so that the deepest layers need not learn to pass on what they get.
     for number in (4, 5):
         x = keras.layers.Add(name=f"sum{number}")(
             [x, _convolution(x, size.filters[number - 1], 3, name=f"conv{number}")]
         )
     x = _pool(x, (2, 1), name="pool5")
     _, height, width, _ = x.shape
+    # As high as what is left: one vector a column, whatever the height of the image.
     x = _convolution(x, size.column, (height, 1), padding="valid", name="columns")
     return keras.layers.Reshape((width, size.column), name="sequence")(x)
 
@@ -81,6 +86,7 @@ def _convolution(
     *,
     name: str,
 ) -> keras.KerasTensor:
+    # The norm adds one.
     x = keras.layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False, name=name)(x)
     x = FusedBatchNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

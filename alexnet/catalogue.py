@@ -9,6 +9,7 @@ A new network is a module with a function `build`, and a line here.
 import dataclasses
 
 POSITIONS, CTC = "positions", "ctc"
+# Spelled here and not in alexnet.readout, which imports TensorFlow.
 READOUTS: tuple[str, ...] = (POSITIONS, CTC)
 
 

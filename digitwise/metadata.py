@@ -93,6 +93,7 @@ def _build(kind: Any, values: Any, name: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     wrong = [key for key in values if key not in fields]
     missing = [key for key, field in fields.items() if key not in values and field.default is dataclasses.MISSING]
+    # Strict, unlike the program's own JSON: a field that this reader does not know may change how images must be read.
     if wrong or missing:
         raise ReaderError(f"the model's {name} lacks {missing or 'nothing'}, and has {wrong or 'nothing'} unknown")
     for key, value in values.items():

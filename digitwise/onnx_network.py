@@ -18,7 +18,7 @@ from digitwise.reader import Outputs
 INPUT = "images"
 LOOKED = "looked"  # an output of networks with an attention
 OUTPUTS = ("label_ids", "probabilities", "confidence", "log_probabilities")
-_ERRORS_ONLY = 3
+_ERRORS_ONLY = 3  # of ONNX Runtime's levels; its warnings are about how the file was optimized
 
 
 class OnnxNetwork:
@@ -35,6 +35,7 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
         try:
+            # Readings were certified with this provider; others round differently.
             self._session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a kind of its own for each cause
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-_STEPS_OF_BISECTION = 60
+_STEPS_OF_BISECTION = 60  # each halves the interval, and a float has 53 bits
 
 
 def binomial_cdf(most: int, trials: int, probability: float) -> float:
@@ -28,6 +28,7 @@ def upper_bound(errors: int, trials: int, confidence: float) -> float:
     low, high = errors / trials, 1.0
     for _ in range(_STEPS_OF_BISECTION):
         middle = (low + high) / 2
+        # So few errors would still be probable enough at this rate: the bound is above it.
         if binomial_cdf(errors, trials, middle) > 1 - confidence:
             low = middle
         else:
@@ -43,6 +44,7 @@ def lower_bound(successes: int, trials: int, confidence: float) -> float:
 def least_trials(errors: int, max_error: float, confidence: float) -> int:
     """How many trials with so many errors show, at this confidence, that the error rate is at most `max_error`."""
     low, high = errors, errors + 1
+    # Doubled until enough, then bisected: the number may be in the millions.
     while binomial_cdf(errors, high, max_error) > 1 - confidence:
         low, high = high, 2 * high
     while high - low > 1:
@@ -57,11 +59,12 @@ def least_trials(errors: int, max_error: float, confidence: float) -> int:
 def two_sided(successes: int, trials: int, least: float, most: float) -> float:
     """The p-value of so many successes where the true rate lies between `least` and `most`."""
     too_few = binomial_cdf(successes, trials, least)
-    too_many = binomial_cdf(trials - successes, trials, 1 - most)
+    too_many = binomial_cdf(trials - successes, trials, 1 - most)  # P(X >= successes), by counting failures
     return min(1.0, 2 * min(too_few, too_many))
 
 
 def kolmogorov_smirnov(distance: float, sample: int, reference: int) -> float:
     """An upper bound of the p-value (Dvoretzky, Kiefer, Wolfowitz; Massart), also where values are tied."""
     effective = sample * reference / (sample + reference)
+    # 2 exp(-2 n d^2), where n of two samples is the product of their sizes over the sum.
     return min(1.0, 2 * math.exp(-2 * effective * distance * distance))

@@ -23,8 +23,8 @@ from digitwise.statistics import kolmogorov_smirnov, lower_bound, two_sided, upp
 IMAGES_PER_FALSE_ALARM = 50_000
 WINDOWS = (50, 500)
 LOOKS = 5
-MAX_POINTS = 100
-LEAST_REFERENCE = 100
+MAX_POINTS = 100  # kept in the model's file; the distance can only be smaller than with all of them
+LEAST_REFERENCE = 100  # fewer would hardly tell any difference
 _TESTS = 2
 _SURE = 0.999  # of the bounds on the share that calibration images were accepted
 
@@ -66,6 +66,7 @@ class Reference:
     def distance(self, confidences: npt.NDArray[np.float64]) -> float:
         """The largest difference between the two distributions, at the points."""
         values, size = np.sort(confidences), len(confidences)
+        # From both sides of each point: where many confidences are equal, such as 1.0, the distributions jump.
         below = np.searchsorted(values, self.points, "left") / size - self.below
         up_to = np.searchsorted(values, self.points, "right") / size - self.up_to
         return float(max(np.abs(below).max(), np.abs(up_to).max()))
@@ -123,6 +124,7 @@ class Watch:
                 self._images += 1
                 for size in WINDOWS:
                     self._look(size)
+                # Every window size divides the largest, so all of them begin again here.
                 if self._images % max(WINDOWS) == 0:
                     self._seen = []
             return self._alarm

@@ -63,7 +63,8 @@ class TextForm:
     format: Callable[[Any], str] = str
 
 
-# The flags whose text stands for something else.
+# The flags whose text stands for something else, or may be empty where the field is a number: absl's own integer flags
+# have no empty value, and None is how a setting says that it is left open.
 TEXT_FORMS: dict[str, TextForm] = {
     "alphabet": TextForm(values.parse_alphabet),
     "code_length": TextForm(values.parse_lengths, values.format_lengths),
@@ -82,6 +83,7 @@ TEXT_FORMS: dict[str, TextForm] = {
     "image_range": TextForm(values.parse_black_and_white, values.format_black_and_white),
 }
 
+# In the order of --help. A test compares them with the fields: every setting has a flag.
 GROUPS: tuple[Group, ...] = (
     Group(
         "What to run, and where",
@@ -309,6 +311,7 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
 
 def value_of_flag(name: str, value: Any) -> Any:
     """What a field holds where its flag has `value`: text, a number, a boolean or a list."""
+    # open() would refuse it too, but much later and without the name of the flag.
     if "\0" in "".join([value] if isinstance(value, str) else value if isinstance(value, list) else []):
         raise SettingError(f"--{name}={value!r}: expected text without NUL")
     if name in TEXT_FORMS:
@@ -333,10 +336,12 @@ def _define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -
     if name in TEXT_FORMS:
         written = TEXT_FORMS[name].format(default) if default not in (None, ()) else ""
         flags.DEFINE_string(name, written, text, flag_values=flag_values)
+    # Before int: bool is a subclass of it.
     elif isinstance(default, bool):
         flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
     elif isinstance(default, int):
         flags.DEFINE_integer(name, default, text, flag_values=flag_values)
+    # The settings that may be None and are not in TEXT_FORMS are all fractions or strengths.
     elif isinstance(default, float) or default is None:
         flags.DEFINE_float(name, default, text, flag_values=flag_values)
     elif isinstance(default, tuple):
@@ -360,5 +365,6 @@ def _help_lines(name: str, default: Any, text: str, width: int = 100) -> list[st
     return [f"{head:<34}{body[0]}", *(" " * 34 + line for line in body[1:])]
 
 
+# On import: absl parses the command line before it calls main, so the flags must exist by then.
 _UNSET = _unset()
 define()

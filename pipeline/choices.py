@@ -31,4 +31,6 @@ CLEANINGS: tuple[Cleaning, ...] = get_args(Cleaning)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
 CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
+# What people store pixels as. The other types of records.images.arrays need no flag: only files that name theirs have
+# them.
 IMAGE_TYPES = tuple("uint8 int8 int16 uint16 int32 int64 float16 float32 float64".split())

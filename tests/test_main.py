@@ -133,7 +133,7 @@ def test_check_verifies_the_records(call_main, tmp_path, monkeypatch):
     assert call_main("--stage=records", "--images=own", "--workdir=w", *thirds).returncode == 0
     sound = call_main("--stage=check", "--workdir=w", "--workers=1")
     assert sound.returncode == 0, sound.stdout
-    assert "40 records in 3 shards of w/records are sound" in sound.stdout
+    assert "40 records in 3 shards of w/records are intact" in sound.stdout
     shard = next((tmp_path / "w" / "records").glob("*train*"))
     damaged = bytearray(shard.read_bytes())
     damaged[3] ^= 1

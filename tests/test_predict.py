@@ -200,6 +200,7 @@ def test_a_damaged_record_is_an_image_that_cannot_be_read():
     assert (name, str(source), type(source)) == ("r:3", "r: record 3 is damaged", ReaderError)
 
 
+@pytest.mark.slow
 def test_head_ends_it_quietly(start_main, trained, tmp_path):
     draw_images(tmp_path / "many", 300)
     process = start_main("--stage=predict", f"--checkpoint={trained}", "--images=many")

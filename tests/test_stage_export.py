@@ -19,6 +19,7 @@ from pipeline.report.promise import PromiseFigures
 from pipeline.report.summary import load_summary
 from pipeline.stages import export as stage
 from records.errors import DigitwiseError
+from tests.training_fixtures import make_records
 from tests.using_fixtures import draw_images, make_checkpoint
 
 REFERENCE = Reference.of(np.linspace(0.5, 1, 200), 0.9)
@@ -95,7 +96,7 @@ def test_the_report_says_what_is_promised():
     ]
 
 
-def test_max_error_at_test_and_predict(call_main, workdir, tmp_path):
+def test_max_error_at_test_and_predict(call_main, workdir, tmp_path, blank_plots):
     """The fixture's codes are only 16, so half of them certify no less than about a third."""
     result = call_main("--stage=test", "--workdir=w", "--max_error=0.01")
     assert result.returncode == 0, result.stderr
@@ -230,3 +231,13 @@ def test_an_export_stays_until_its_successor_is_whole(tmp_path, monkeypatch):
     (aside / "settings.json").write_text(json.dumps(new))
     assert stage._is_done(folder, new, overwrite=True) is True  # whole when it was killed
     assert sorted(path.name for path in folder.iterdir()) == ["model.tflite", "settings.json"]
+
+
+@pytest.mark.parametrize("resizing, size", [("none", (16, 32)), ("fit", (24, 48))])
+def test_images_that_certify_come_in_as_the_network_takes_them(tmp_path, resizing, size):
+    from digitwise.images import InputShape
+    from pipeline.stages.certify import batches
+
+    manifest = make_records(tmp_path, test=7)
+    [(images, label_ids)] = batches(manifest, "test", InputShape(24, 48, 1, 1, resizing))
+    assert images.shape == (7, *size, 1) and label_ids.shape == (7, 2)

@@ -45,6 +45,7 @@ def test_keras_reads_and_writes_no_settings_in_the_home_folder(tmp_path):
     assert list((tmp_path / "new").iterdir()) == []
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("name", ["json", "tensorflow", "multiprocessing"])
 def test_modules_in_the_current_directory_are_not_run(tmp_path, monkeypatch, name):
     (tmp_path / f"{name}.py").write_text("open('was_run', 'w')\nraise SystemExit('hijacked')\n")

@@ -214,6 +214,7 @@ def test_how_long_a_training_is(work):
     assert usual_epochs(1000, 64) == 3
 
 
+@pytest.mark.slow
 def test_a_training_begins_with_the_weights_of_another(work, tmp_path, capsys):
     train(config_for(work, source="images", epochs=1), work)
     other = Workdir(tmp_path / "other")

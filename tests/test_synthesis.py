@@ -19,20 +19,18 @@ from records.errors import DigitwiseError
 
 @pytest.fixture(autouse=True)
 def small_folders(monkeypatch):
-    """Ten images a folder, here and in the worker processes of these tests (which run in this one)."""
+    """Ten images a folder, and the numbers of those that were rendered."""
     monkeypatch.setattr(synthesis, "IMAGES_PER_FOLDER", 10)
     monkeypatch.setattr("pipeline.drawing.renderer.IMAGES_PER_FOLDER", 10)
-    drawn = []
+    rendered = []
 
-    def run_here(function, pieces, processes):
-        for piece in pieces:
-            if function is synthesis.draw_piece:
-                drawn.append(piece.number)
-            yield piece, function(piece)
+    def draw_piece(piece):
+        rendered.append(piece.number)
+        original(piece)
 
-    monkeypatch.setattr(synthesis, "run_pieces", run_here)
-    monkeypatch.setattr("pipeline.machine.workers.run_pieces", run_here)
-    return drawn
+    original = synthesis.draw_piece
+    monkeypatch.setattr(synthesis, "draw_piece", draw_piece)
+    return rendered
 
 
 def table(workdir):
@@ -166,7 +164,9 @@ def no_more_than(pieces, monkeypatch):
     monkeypatch.setattr("pipeline.machine.workers.run_pieces", stopped)
 
 
-def test_what_is_replaced_stays_until_its_successor_is_whole(workdir, tmp_path, make_config, monkeypatch):
+def test_what_is_replaced_stays_until_its_successor_is_whole(
+    workdir, tmp_path, make_config, monkeypatch, small_folders
+):
     generate(make_config(25), workdir)
     before = tree(workdir.images)
     other = dataclasses.replace(make_config(35, seed=7), overwrite=True)
@@ -176,11 +176,9 @@ def test_what_is_replaced_stays_until_its_successor_is_whole(workdir, tmp_path, 
             generate(other, workdir)
     assert {name: data for name, data in tree(workdir.images).items() if not name.startswith(".unfinished")} == before
     assert generate(make_config(25), workdir) is False  # the old ones are whole
-    drawn = []
-    draw = synthesis.draw_piece
-    monkeypatch.setattr(synthesis, "draw_piece", lambda piece: drawn.append(piece.number) or draw(piece))
+    small_folders.clear()
     generate(other, workdir)
-    assert drawn == [2, 3]
+    assert small_folders == [2, 3]
     fresh = Workdir(tmp_path / "fresh")
     fresh.create()
     generate(other, fresh)

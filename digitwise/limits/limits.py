@@ -56,6 +56,7 @@ class Limits:
     def compile(self, alphabet: str, min_length: int, max_length: int) -> "CompiledLimits":
         """For a model that reads codes of these characters and lengths; ReaderError where no code is left."""
         allowed = self._automaton(alphabet, min_length, max_length)
+        # A list needs no automaton once its codes have been held against the other limits.
         if not self.codes:
             if allowed.is_empty:
                 raise ReaderError(f"no code of {_lengths(min_length, max_length)} fits the limits")
@@ -134,6 +135,8 @@ class CompiledLimits:
             if self.function is None or self.function(self.text(candidate.label_ids)):
                 log_total = search.log_total
                 if rejected:
+                    # What the function refused so far is taken off the total; it may refuse more, so `among_fitting` is
+                    # a lower bound.
                     log_total += math.log1p(-min(rejected / math.exp(search.log_total), 1 - 1e-15))
                 return _fit(candidate.label_ids, candidate.log_probability, log_total, candidate.is_exact)
             rejected += math.exp(candidate.log_probability)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from digitwise.errors import ReaderError
 from digitwise.limits.automaton import Automaton, from_steps
 
+# Far more than a code of 64 characters needs: they stop patterns such as (a{1000}){1000}, which would fill the memory.
 MAX_REPEAT = 1000
 MAX_PARTS = 20_000
 
@@ -37,6 +38,7 @@ _REFUSED = {
 def pattern_automaton(pattern: str, alphabet: Sequence[str]) -> Automaton:
     """The codes that match as a whole; ReaderError where the pattern is none, or cannot be a limit."""
     try:
+        # A private module of Python's, so named since 3.11: a parser of our own would read some patterns differently.
         parsed = sre_parser.parse(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ReaderError(f"the pattern {pattern!r} is not a regular expression ({error})") from None
@@ -95,6 +97,7 @@ class _Nfa:
             return False
         cases = {character}
         if self.flags & re.IGNORECASE:
+            # The upper case of ß is two letters.
             cases |= {case for case in (character.lower(), character.upper()) if len(case) == 1}
         return _matches(test, cases, self.flags)
 
@@ -179,6 +182,7 @@ def _matches(test: Part, cases: set[str], flags: int) -> bool:
     if kind is sre.RANGE:
         return any(value[0] <= ord(case) <= value[1] for case in cases)
     if kind is sre.CATEGORY:
+        # By `re` itself, so that \d and \w take what they take in Python.
         return any(re.fullmatch(_CATEGORIES[value], case, flags & re.ASCII) for case in cases)
     assert kind is sre.IN, kind
     negated = bool(value) and value[0][0] is sre.NEGATE

@@ -32,7 +32,7 @@ def score_positions(log_probabilities: FloatArray, codes: IntArray) -> FloatArra
 def _ending(log_probabilities: FloatArray, automaton: Automaton) -> FloatArray:
     """[positions + 1]: the log-probability that a code ends before each position."""
     ending = np.full(len(log_probabilities) + 1, -np.inf)
-    ending[-1] = 0.0
+    ending[-1] = 0.0  # a code that fills all positions needs no end
     if log_probabilities.shape[1] > automaton.num_classes:
         ending[:-1] = log_probabilities[:, automaton.num_classes]
     return ending

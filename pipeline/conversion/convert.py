@@ -129,14 +129,18 @@ def _unfinished_folder(folder: pathlib.Path, settings: dict[str, Any]) -> pathli
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
     remove_partial(folder)
+    # Plans are always written again: they are quick to make, and half a plan cannot be told from a whole one.
     shutil.rmtree(folder / PLAN_FOLDER, ignore_errors=True)
     (folder / PLAN_FOLDER).mkdir()
+    # Before the first shard, so that a later run can tell whether these shards are its own.
     write_text(folder / _SETTINGS, json.dumps(settings))
     return folder
 
 
 def _finish(manifest: Manifest, folder: pathlib.Path, workdir: Workdir) -> None:
     """Writes the descriptions, the manifest last, and gives the folder its name."""
+    # What only the conversion needed goes before the manifest is written: a folder with a manifest is complete and
+    # clean.
     shutil.rmtree(folder / PLAN_FOLDER)
     shutil.rmtree(workdir.unpacked, ignore_errors=True)
     for shards in manifest.splits.values():
@@ -164,6 +168,7 @@ def _rename(workdir: Workdir) -> None:
         # The manifest goes first: a folder that is half removed is not taken for whole.
         (workdir.records / FILE_NAME).unlink(missing_ok=True)
         shutil.rmtree(workdir.records)
+    # One rename: at no time is there a folder records/ that is half old and half new.
     os.rename(workdir.unfinished_records, workdir.records)
     sync_directory(workdir.root)
 

@@ -49,6 +49,7 @@ class Probes:
 
     def looks(self, config: RunConfig) -> list[Look]:
         """One for each entry of --records, with the questions that are open."""
+        # All that probing depends on, as a key: settings are frozen, so they can be one.
         asked = (config.foreign, config.records.label_pattern)
         if asked not in self._looks:
             answers = answers_of(config)
@@ -69,6 +70,7 @@ class Probes:
 def foreign_source(probes: Probes, config: RunConfig, workdir: Workdir) -> ForeignSource:
     """The source that --records names."""
     looks = probes.settled(config, workdir)
+    # Only where there are several entries: files of two of them may have the same name.
     prefixes = [f"{number + 1}/" if len(looks) > 1 else "" for number in range(len(looks))]
     entries = [
         Entry(look.listing.files, look.mapping, prefix)
@@ -94,6 +96,7 @@ def _settled(looks: list[Look], asked: str, workdir: Workdir) -> list[Look]:
         hint = "--stage=inspect draws each of these readings"
         raise DigitwiseError("\n".join([*open_lines, *how_to_answer(looks), hint]))
     for look in looks:
+        # One line on the image and one on the text; the inspect stage prints all of the evidence.
         for line in look.image.evidence[:1] + look.text.evidence[-1:]:
             print(f"records: {look.listing.entry}: {printable(line, 1000)}")
     return looks
@@ -193,6 +196,7 @@ def _charset(text: str) -> tuple[tuple[str | None, ...], int | None]:
         if not table:
             raise DigitwiseError(f"--charset={text}: it is no table of characters: a line for each id, such as 0<TAB>a")
         return table.charset, table.first_id
+    # Probably a path with a mistake in it: as characters it would read every code wrongly without a word.
     if re.search(r"[/\\]|\.txt$|\.json$", text):
         raise DigitwiseError(f"--charset={text}: there is no such file")
     return tuple(Alphabet.parse(text).characters), None

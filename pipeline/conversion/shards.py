@@ -87,6 +87,7 @@ def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, processes
         for spec, shard in results:
             shards[spec.target] = shard
             advance(shard.count)
+    # Counted again at the end: nothing else notices that a second run is writing into the same folder.
     written = sum(shard.count for shard in shards.values())
     if written != total:
         raise DamagedRecords(f"{folder} has {written} records of {total} images: is another process writing there?")

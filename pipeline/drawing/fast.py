@@ -19,7 +19,7 @@ from pipeline.drawing.glyphs import OFFSETS_X, OFFSETS_Y, Character, Characters
 from pipeline.drawing.plain import BRIGHT_TO_OPAQUE, Drawn, PlainWay
 
 _MAX_CHARACTERS = 5_000  # times fonts: all of them are kept in memory
-_COMPARED_IMAGES = 2
+_COMPARED_IMAGES = 2  # each takes a few milliseconds; a way that differs does so in nearly every image
 
 
 class SeededDraws(Drawn, Protocol):
@@ -55,6 +55,7 @@ def way_of(
 def _fast_ways(code: CodeConfig, config: DrawingConfig, fonts: Sequence[str]) -> Iterator[Way]:
     characters = Characters(fonts, config.font_sizes)
     is_small = (len(code.characters) + 1) * characters.num_fonts <= _MAX_CHARACTERS
+    # The compiled code packs four bytes into a number, as Pillow lays them out on little-endian machines.
     if is_small and sys.byteorder == "little" and has_numba() and _resizes_as_expected():
         yield CompiledWay(code, config, characters)
     yield PlainWay(code, config, characters)

@@ -44,6 +44,7 @@ def _drawn(font: ImageFont.FreeTypeFont, character: str) -> Character:
     _, _, width, height = draw.multiline_textbbox((1, 1), character, font=font)
     left, top, _, _ = draw.multiline_textbbox((0, 0), character, font=font)
     places = {(0, 0)}
+    # It is cut off at the edge of the picture then, by an amount that depends on where it is drawn.
     if left < 0 or top < 0:
         places = {(dx, dy) for dx in range(OFFSETS_X) for dy in range(OFFSETS_Y)}
     size = int(width), int(height)

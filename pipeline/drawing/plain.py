@@ -40,11 +40,12 @@ class PlainWay:
 
     def draw(self, draws: Drawn, text: str, tries: int = 1) -> Image.Image:
         """The picture of a code, in RGB, from the draws that come after those of the code itself."""
+        # The ranges are those of the package's random_color.
         background = self._background or tuple(238 + draws.randbelow(18) for _ in range(3))
         alpha = 220 + draws.randbelow(36)
         color = (*(10 + draws.randbelow(191) for _ in range(3)), alpha)
         if self._foreground:
-            color = (*self._foreground, 255)
+            color = (*self._foreground, 255)  # drawn all the same, as the package does: later draws must not move
         image = self._with_text(draws, text, color, background)
         draw = ImageDraw.Draw(image)
         for _ in range(self._config.noise_dots):
@@ -86,6 +87,7 @@ class PlainWay:
         if picture is None:
             return box, None
         image = Image.new("RGBA", picture.size)
+        # The package draws the text in colour; pasting the colour through the white glyph gives the same bytes.
         image.paste(color, (0, 0, *picture.size), picture)
         image = image.rotate(angle, Image.Resampling.BILINEAR, expand=True)
         width, height = box[0] + abs(x1) + abs(x2), box[1] + abs(y1) + abs(y2)

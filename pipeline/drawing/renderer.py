@@ -27,7 +27,7 @@ from records.errors import DigitwiseError
 from records.images import png
 from records.images.files import encode, in_mode
 
-IMAGES_PER_FOLDER = 500
+IMAGES_PER_FOLDER = 500  # file managers stay quick, and a piece of work takes a worker about a second
 T = TypeVar("T")
 _DRAWS_OF_A_BEND = 7  # one for the angle, two for how far, four for the corners
 
@@ -43,6 +43,8 @@ class Draws:
         self.randbits = random.Random(int.from_bytes(self.digest, "big")).getrandbits
 
     def randbelow(self, limit: int) -> int:
+        # As Python's own randbelow, which may change: numbers above the limit are thrown away, or some would be
+        # likelier.
         bits = limit.bit_length()
         value = self.randbits(bits)
         while value >= limit:
@@ -255,7 +257,7 @@ def check_font(path: str, alphabet: str) -> None:
     except OSError as error:
         reason = "there is no such file" if not os.path.exists(path) else str(error)
         raise DigitwiseError(f"--fonts={path}: the font cannot be used ({reason})") from None
-    nothing = _glyph(font, "\uffff")
+    nothing = _glyph(font, "\uffff")  # no character, so fonts show for it what they show for a missing one
     missing = [c for c in alphabet if _glyph(font, c) == nothing]
     if missing:
         shown = "".join(missing[:20])

@@ -34,7 +34,7 @@ from records.split import TRAIN, SplitRule
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 
-_TRIED_CODES = 10_000  # if none of them is for training, then too few codes are to look on
+_TRIED_CODES = 10_000  # if none of them is for training, too few codes are possible to go on searching
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +85,8 @@ class SyntheticImages:
 
     def example(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
+        # Other random numbers than those of the stored images: otherwise image i of the training would be image i of
+        # the test.
         draws = Draws(f"{self.drawing.config.seed} while training", index)
         text, image = self.drawing.draw(draws, self.is_for_training)
         pixels = np.asarray(in_mode(image, self.channels)).reshape(image.height, image.width, self.channels)
@@ -122,7 +124,7 @@ def synthetic_batches(
     with worker_pool(processes) as pool:
 
         def batches_from(step: int, part: Part) -> Batches:
-            share = batch_size // part.num_replicas
+            share = batch_size // part.num_replicas  # check_batch_size has seen to it that nothing is left over
             pieces = (
                 Piece(synthetic, n * batch_size + part.first * share, n * batch_size + part.last * share)
                 for n in itertools.count(step)
@@ -130,6 +132,7 @@ def synthetic_batches(
             try:
                 yield from run_in_order(pool, draw_piece, pieces, processes)
             except (concurrent.futures.CancelledError, BrokenProcessPool, DigitwiseError) as error:
+                # Kept, because TensorFlow raises an error of its own for whatever a generator of its datasets raises.
                 failures.append(error)
                 raise
 

@@ -45,7 +45,7 @@ class ModelCard:
 
     def to_json(self) -> str:
         values: dict[str, Any] = dataclasses.asdict(self)
-        values["metadata"] = json.loads(self.metadata.to_json())
+        values["metadata"] = json.loads(self.metadata.to_json())  # with its version, which asdict does not know
         return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
     def to_markdown(self) -> str:
@@ -112,4 +112,5 @@ _LIMITS = """- The promise holds for images like those it was certified on. The 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
+    # An alphabet may have a |, which would begin another cell.
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

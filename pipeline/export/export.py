@@ -56,6 +56,7 @@ def export(
     """`images` are those that every file has to read as the graph does, as the network takes them."""
     if not images:
         raise DigitwiseError("an export is compared with the checkpoint on images, and there are none")
+    # With a threshold of the checkpoint's own, so that decisions can be compared too.
     expected = answers(GraphNetwork(_certified(graph, GraphNetwork(graph), certify)), images)
     with atomic_directory(folder) as partial:
         files, left_out = [], []
@@ -89,6 +90,7 @@ def _export_file(
     if certify is not None:
         graph = _certified(graph, kind.open(path), certify)
         kind.write_metadata(graph, path)
+    # Opened once more: the file with its final metadata is what is compared and measured.
     network = kind.open(path)
     found = difference(expected, answers(network, images))
     if found.changed_share > kind.allowed_changes:

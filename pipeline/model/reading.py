@@ -57,7 +57,7 @@ def shares_of_batches(batches: tf.data.Dataset, part: Part) -> tf.data.Dataset:
     replicas = part.num_replicas
 
     def cut(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        size = -(-batch[0].shape[0] // replicas)
+        size = -(-batch[0].shape[0] // replicas)  # rounded up: the mask takes out what is too many
         cut_up = []
         for values in batch:
             values = _filled_up(values, size * replicas)

@@ -45,6 +45,7 @@ class Recognizer:
         self.clean = CLEANINGS[spec.cleaning]
         self._predict = tf.function(
             self._decode,
+            # With any batch size: otherwise each new size would compile the network once more.
             input_signature=[tf.TensorSpec([None, *self.image_shape], tf.uint8)],
             autograph=False,
         )
@@ -59,6 +60,7 @@ class Recognizer:
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
         recognizer = cls(checkpoint.state.spec, checkpoint.step, checkpoint.state.provenance)
+        # The averaged weights, where a checkpoint has them, as validation read with them.
         assign_arrays(reading_arrays(checkpoint.arrays), network=recognizer.network.variables)
         return recognizer
 
@@ -81,6 +83,7 @@ class Recognizer:
 
     def share_predictor(self, strategy: tf.distribute.Strategy) -> Callable[..., list[tf.Tensor]]:
         """One compiled function for as many passes as there will be; `predict_batches` uses it."""
+        # A function compiled for one strategy does not run under another.
         if self._predict_shares is None or self._predict_shares[0] is not strategy:
             self._predict_shares = strategy, _compile(strategy, self._decode)
         return self._predict_shares[1]

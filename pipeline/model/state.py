@@ -30,6 +30,7 @@ class ValidationResult:
     @property
     def rank(self) -> tuple[float, float]:
         """The larger, the better: whole codes first, characters where those are equal."""
+        # While no whole code is read right yet, the characters already tell which step is better.
         return self.sequence_accuracy, self.position_accuracy
 
 
@@ -46,7 +47,7 @@ class Best:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         best = cls(take(content, "step", int, "best"))
-        if "count" not in content:
+        if "count" not in content:  # written without a validation split
             return best
         return dataclasses.replace(best, result=read_value(ValidationResult, content, "best"))
 

@@ -43,6 +43,7 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
         named = _named(group, variables)
         names = list(named)
         stored = [name for name in arrays if name.startswith(f"{group}/")]
+        # In order too: two networks may have the same names in another order.
         if stored != names:
             raise DigitwiseError(
                 f"the checkpoint's {group} has other variables than the program's: {_first_difference(stored, names)}"
@@ -54,7 +55,7 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
             raise DigitwiseError(
                 f"the checkpoint's {name} is {dtype} {list(shape)}, the program's is {wanted} {list(needed)}"
             )
-    # All are read, and looked at, before any is assigned.
+    # All are read, and looked at, before any is assigned: a network half from a checkpoint would still train.
     for variable, array in [(variable, _finite(arrays, name)) for name, variable in pairs]:
         variable.assign(array)
 

@@ -14,6 +14,7 @@ def ratio(value: float | None) -> str:
     """Four digits, and 1.0000 only where nothing is missing."""
     if value is None:
         return "-"
+    # Rounding would claim that every single code was read right.
     return "0.9999" if 0.99995 <= value < 1 else f"{value:.4f}"
 
 

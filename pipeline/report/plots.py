@@ -25,7 +25,7 @@ from pipeline.report.summary import Figures
 SIZE_INCHES = (4.7, 3.2)
 MATRIX_INCHES = (4.7, 4.7)
 DPI = 220
-MOST_CLASSES = 20
+MOST_CLASSES = 20  # of the confusion plot: more squares would be too small to hold a number
 MARKED_THRESHOLDS: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999)
 NOTHING = "none"
 _FEW_POSITIONS = 8  # more would have no room for a number each
@@ -265,6 +265,7 @@ def _mark_thresholds(axes: Axes, curve: Sequence[Coverage], theme: Theme) -> Non
 
 def _drawable(character: str) -> str:
     """The character, or its number where the font of the plots has no glyph for it."""
+    # Only this font is certain to be there: matplotlib brings it.
     font = ft2font.FT2Font(font_manager.findfont("DejaVu Sans"))
     character = visible(character)
     return character if font.get_char_index(ord(character)) else f"{ord(character):04X}"
@@ -275,11 +276,12 @@ def _write_counts(axes: Axes, matrix: Sequence[Sequence[int]], largest: float, t
     for row, counts in enumerate(matrix):
         for column, count in enumerate(counts):
             if count:
-                color = theme.background if count > 0.5 * largest else theme.text
+                color = theme.background if count > 0.5 * largest else theme.text  # readable on the square's own colour
                 axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
 
 
 def _png(axes: Axes) -> bytes:
     buffer = io.BytesIO()
+    # Not pyplot, which keeps every figure in a global list and may look for a screen.
     FigureCanvasAgg(axes.get_figure(root=True)).print_png(buffer)
     return buffer.getvalue()

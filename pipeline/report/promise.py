@@ -6,7 +6,7 @@ PromiseFigures.to_lines() for a terminal, and the same for the page
 import dataclasses
 from collections.abc import Iterator
 
-_LABEL = 12
+_LABEL = 12  # as wide as the first column of the test's other lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,4 +70,5 @@ class PromiseFigures:
 def _rounded_up(error: float) -> float:
     """Two digits, never less than what can be certified."""
     shown = float(f"{error:.2g}")
+    # 5 % more than a number of two digits is always the next one or above.
     return shown if shown >= error else float(f"{error * 1.05:.2g}")

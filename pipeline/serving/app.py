@@ -54,6 +54,7 @@ def build_app(served: Served, access: Access, rate: RateLimit) -> Guard:
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     guard = Guard(app, access, rate, metrics)
+    # Only now, as it tells of the guard, which is built around the application.
     app.router.routes.append(Route("/metrics", _metrics(served, guard, metrics)))
     return guard
 

@@ -21,7 +21,7 @@ from pipeline.serving.unlabelled import FolderImages, Ordering
 from records.errors import DigitwiseError
 
 MAX_LENGTH = 64
-_SESSIONS = 200
+_SESSIONS = 200  # far more than people label one folder; pages that were left open must not fill the memory
 _HELD_SECONDS = 600.0  # an image that is under a cursor is nobody else's for so long
 _FEWEST_IN_BLOCK, _MOST_BLOCKS = 10, 40
 
@@ -91,6 +91,7 @@ class LabelDesk:
             for number in candidates:
                 if number in mine.skipped or number in taken or self.images.names[number] in labelled:
                     continue
+                # An image that cannot be read is passed over here, and counted as unreadable.
                 if not self._order.look(number):
                     return self._hold(mine, number)
             mine.holds = None

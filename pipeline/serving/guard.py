@@ -23,6 +23,7 @@ from pipeline.serving.refusals import Refused
 
 OPEN_PATHS = ("/health",)  # need no token
 _COOKIE_DAYS = 30
+# Even if text of a stranger became markup somewhere, it could neither run nor load anything.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -61,6 +62,7 @@ class Access:
         return f"digitwise_{self.port}"  # browsers share cookies between the ports of one host
 
     def is_token(self, given: str) -> bool:
+        # In a time that does not depend on how many characters are right.
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
 
@@ -92,7 +94,7 @@ class Guard:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                    headers.setdefault(name, value)  # setdefault: a route may have its own
             await send(message)
 
         self.running += 1
@@ -100,6 +102,8 @@ class Guard:
             await self._checked(scope, receive, send_marked)
         finally:
             self.running -= 1
+            # The route's pattern, not the address that was asked for: clients must not be able to make up names in the
+            # metrics.
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(route, status, time.monotonic() - began)
 
@@ -107,6 +111,7 @@ class Guard:
         try:
             headers = Headers(scope=scope)
             self._access.check_host(headers.get("host", ""))
+            # Before the token: guessing it must be slow as well.
             self._rate.take((scope.get("client") or ("unknown",))[0])
             if self.running > self._most:
                 raise Refused(429, f"{self._most} requests are being answered already", retry_seconds=1)
@@ -116,6 +121,7 @@ class Guard:
                 return await self._signed_in(scope, receive, send)
             self._check_token(scope, headers)
         except Refused as refused:
+            # Or the connection would be reset while the client still sends, and it would never read the answer.
             await _drain(receive)
             response = JSONResponse({"error": refused.sentence}, refused.status, refused.headers)
             return await response(scope, receive, send)

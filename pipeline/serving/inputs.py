@@ -78,7 +78,7 @@ def _file(entry: Any, where: str) -> bytes:
     if not isinstance(text, str):
         raise Refused(400, f'{where} is {_kind(entry)}: need {{"b64": the bytes of an image file in base64}}')
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True)  # validate: without it characters that are no base64 are skipped
     except (binascii.Error, ValueError) as error:
         raise Refused(400, f"{where} is not base64 ({error})") from None
 
@@ -90,6 +90,7 @@ def _pixels(entry: Any, where: str, metadata: ModelMetadata) -> Pixels:
         values = np.asarray(entry)
     except (ValueError, OverflowError, RecursionError):
         raise Refused(400, f"{where} has rows of different lengths: {wanted}") from None
+    # Floats are refused, even whole ones: pixels from 0 to 1 would otherwise be read as black.
     if values.shape != shape or values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
         raise Refused(400, f"{where} is {values.dtype} {list(values.shape)}: {wanted}")
     return values.astype(np.uint8)

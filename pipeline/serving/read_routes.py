@@ -49,6 +49,7 @@ class ReadRoutes:
             raise Refused(415, 'forms are not read: send the image file itself as the body, or JSON with "images"')
         body = await read_body(request)
         if media_type == _JSON:
+            # 256 images of base64 take long enough to hold up the event loop.
             sources = await run_in_threadpool(lambda: images_of(parse_object(body)))
             readings = await self.read_all(list(sources))
             return JSONResponse(self._with_promise({"readings": [reading_json(reading) for reading in readings]}))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitwise.images import Pixels
+from digitwise.images import FIT, InputShape, Pixels
 from digitwise.reader import Network
 from digitwise.watch import Watch
 from pipeline.model.checkpoints import Checkpoints
@@ -26,6 +26,7 @@ from records.errors import DigitwiseError
 from records.split import TEST, VALIDATION
 
 _BATCH_SIZE = 64
+# More change the one number that is fitted hardly at all.
 _MOST_FITTED = 5_000  # images that the temperature is fitted to
 
 
@@ -40,6 +41,7 @@ class Halves:
     @classmethod
     def read(cls, network: Network, manifest: Manifest, split: str) -> "Halves":
         outcomes = read_outcomes(network, manifest, split)
+        # By code: images of one code resemble each other, and must not be on both sides.
         certifies = calibration_rows(list(outcomes.codes))
         if certifies.all() or not certifies.any():
             raise DigitwiseError(
@@ -47,6 +49,7 @@ class Halves:
                 "threshold, the others are tested"
             )
         tested = _rows(outcomes, ~certifies)
+        # The order in which thresholds are tried may come from any images but those that certify.
         choosing = read_outcomes(network, manifest, VALIDATION) if manifest.count(VALIDATION) else tested
         return cls(choosing, _rows(outcomes, certifies), tested)
 
@@ -66,7 +69,7 @@ def check_can_certify(split: str) -> None:
 
 def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:
     confidences, is_right, codes = [], [], []
-    for images, label_ids in batches(manifest, split, network.metadata.shape.channels):
+    for images, label_ids in batches(manifest, split, network.metadata.shape):
         outputs = network.run(images)
         confidences.append(np.asarray(outputs.confidences, np.float64))
         is_right.append(_same_rows(outputs.label_ids, label_ids))
@@ -74,11 +77,13 @@ def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:
     return Outcomes(np.concatenate(confidences), np.concatenate(is_right), codes)
 
 
-def batches(manifest: Manifest, split: str, channels: int) -> Iterator[tuple[Pixels, npt.NDArray[np.int32]]]:
-    """(images, label_ids) of a split, in order."""
-    from records.dataset.reader import batch_parser, read_in_order
+def batches(manifest: Manifest, split: str, shape: InputShape) -> Iterator[tuple[Pixels, npt.NDArray[np.int32]]]:
+    """(images, label_ids) of a split, in order, as the network takes them."""
+    from pipeline.model.intake import records_parser
+    from records.dataset.reader import read_in_order
 
-    for images, label_ids in read_in_order(manifest, split).batch(_BATCH_SIZE).map(batch_parser(manifest, channels)):
+    parse = records_parser(manifest, shape.channels, (shape.height, shape.width) if shape.resizing == FIT else None)
+    for images, label_ids in read_in_order(manifest, split).batch(_BATCH_SIZE).map(parse):
         yield images.numpy(), label_ids.numpy()
 
 
@@ -90,7 +95,7 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
     if not manifest.count(VALIDATION):
         return 1.0
     values, labels = [], []
-    for images, label_ids in batches(manifest, VALIDATION, graph.metadata.shape.channels):
+    for images, label_ids in batches(manifest, VALIDATION, graph.metadata.shape):
         values.append(graph.read(images)["log_probabilities"].numpy())
         labels.append(label_ids)
         if len(values) * _BATCH_SIZE >= _MOST_FITTED:
@@ -102,6 +107,7 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
         return float(tf.reduce_mean(graph.readout.loss(logits / temperature, targets)))
 
     found = fit_temperature(loss)
+    # The search may end beside the minimum where confidences are already right.
     return found if loss(found) < loss(1.0) else 1.0
 
 
@@ -130,6 +136,7 @@ def certify_checkpoint(checkpoints: Checkpoints, step: int, manifest: Manifest, 
 
     check_can_certify(split)
     graph = graph_of(checkpoints.load(step), checkpoints.folder)
+    # Without an earlier promise: what is measured here must not depend on it.
     plain = graph.with_metadata(dataclasses.replace(graph.metadata, temperature=1.0, promise=None, reference=None))
     temperature = temperature_of(plain, manifest)
     before = Halves.read(GraphNetwork(plain), manifest, split)

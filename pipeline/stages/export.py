@@ -31,6 +31,7 @@ from records.jsonfile import read_object
 
 _SETTINGS = "settings.json"
 _MODULES = ("tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
+# Everything that this stage writes; a folder with anything else in it is not removed.
 _MADE = frozenset(
     "saved_model model.onnx model.tflite model.tflite.json model-dynamic.tflite model-dynamic.tflite.json "
     "parity.json model-card.md model-card.json settings.json".split()
@@ -51,6 +52,7 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     check_split(manifest, split)
     graph = graph_of(checkpoints.load(step), checkpoints.folder)
     _check_fits(graph.metadata, manifest)
+    # What the checkpoint was certified for is also asked of its exports.
     max_error = config.use.max_error or (graph.metadata.promise.max_error if graph.metadata.promise else None)
     settings = {
         "checkpoint": arrays_sha256(checkpoints.folder, step),
@@ -87,6 +89,7 @@ def _write(
     certify: Certify | None = None
     if max_error is not None:
         check_can_certify(split)
+        # A checkpoint that the test stage certified has its temperature already.
         if graph.metadata.promise is None and graph.metadata.temperature == 1.0:
             temperature = temperature_of(graph, manifest)
             graph = graph.with_metadata(dataclasses.replace(graph.metadata, temperature=temperature))
@@ -96,7 +99,7 @@ def _write(
             found = certification(halves.choosing, halves.calibration, max_error)
             return Certified(found.promise, found.reference)
 
-    images = [image for batch, _ in batches(manifest, split, graph.metadata.shape.channels) for image in batch]
+    images = [image for batch, _ in batches(manifest, split, graph.metadata.shape) for image in batch]
     named = tuple(Fact(name, value) for name, value in facts)
     with _without_notes():
         return write_files(graph, folder, images, facts=named, certify=certify)

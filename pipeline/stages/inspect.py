@@ -37,8 +37,8 @@ from records.images.files import in_mode
 from records.probe.findings import Finding, Question, Reading
 from records.probe.look import Look
 
-_SAMPLES = 24
-_OPTION_SAMPLES = 6
+_SAMPLES = 24  # as many as fit a screen: four rows of six
+_OPTION_SAMPLES = 6  # one row for each option of a question
 _WIDEST, _NARROWEST = 320, 96  # pixels of a sample on the sheet
 _PROBLEMS_SHOWN = 3
 _NO_TEXT = "not found: records without it can be neither trained on nor tested"
@@ -144,6 +144,7 @@ def _draw(look: Look, mapping: SchemaMapping, path: pathlib.Path, count: int) ->
     """Draws samples with their text; the result says what could not be read."""
     problems: list[str] = []
     shown = []
+    # Spread over the sample: records side by side often have the same label.
     step = max(1, len(look.sample) // count)
     for sampled in look.sample[::step][:count]:
         try:
@@ -174,6 +175,7 @@ def _fitted(picture: Image.Image) -> Image.Image:
     if max(picture.size) > _WIDEST:
         picture.thumbnail((_WIDEST, _WIDEST))
     elif picture.width < _NARROWEST:
+        # A whole number of times, without smoothing: the pixels stay visible.
         times = min(-(-_NARROWEST // picture.width), _WIDEST // picture.height)
         return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
     return picture
@@ -184,6 +186,7 @@ def _draw_question(look: Look, question: Question, folder: pathlib.Path, suffix:
     pictures = []
     for value, reading in question.options:
         mapping = _with(look, reading)
+        # A value may hold anything; in a file name it must not be a path, nor too long for the file system.
         name = re.sub(r"[^\w.\-]+", "_", f"{question.flag.strip('-')}-{value}")[:60]
         path = folder / f"question{suffix}-{name}.png"
         if mapping:
@@ -202,7 +205,7 @@ def _with(look: Look, reading: Reading | None) -> SchemaMapping | None:
 
 def _check_all(look: Look) -> None:
     """Reads every record: framing, checksums, the text and the pixels."""
-    if look.mapping is None or look.questions:
+    if look.mapping is None or look.questions:  # with open questions it is not clear what to check
         return
     source = ForeignSource((Entry(look.listing.files, look.mapping),), unpacked="")
     total, _ = count_records(look.listing)

@@ -25,6 +25,8 @@ def open_network(given: str, workdir: Workdir) -> Network:
     """`given` is a workdir, a folder of checkpoints or of an export, or an exported file; empty: the workdir."""
     path = pathlib.Path(given) if given else workdir.root
     try:
+        # By name alone: an exported file is read without TensorFlow, so nothing of it may be imported before this is
+        # known.
         if path.suffix == ONNX or (path / EXPORTED).is_file():
             return OnnxNetwork(path if path.suffix == ONNX else path / EXPORTED)
         if path.suffix == LITERT or (path / _SAVED_MODEL).is_file():

@@ -41,11 +41,13 @@ _FULL_BELOW = 1 << 16  # free bytes, below which a failed write of any library i
 def run_stages(config: RunConfig) -> int:
     """Runs the stages that the settings name; the result is the exit code."""
     workdir = Workdir(config.workdir)
+    # Before anything imports Keras or Matplotlib, and inherited by child processes.
     own_environment(workdir.cache)
     if "check" in config.ordered_stages:
         from pipeline.stages.check import check
 
         code = check(config, workdir)
+        # Nothing runs where something is missing: a failure after an hour of generating would be worse.
         if code or config.ordered_stages == ("check",):
             return code
     if config.ordered_stages == ("predict",):
@@ -107,6 +109,7 @@ def _full_disk_named(stage: str, workdir: Workdir) -> Iterator[None]:
         where = error.filename if isinstance(error, OSError) and error.filename else workdir.root
         if isinstance(error, OSError) and error.errno in _FULL_DISK:
             reason = error.strerror
+        # Libraries in C++ report a full disk as anything, even as a damaged file.
         elif shutil.disk_usage(workdir.root).free < _FULL_BELOW:
             reason = "No space left on device"
         else:

@@ -18,6 +18,7 @@ def told_of_lost_peers(cluster: Cluster | None, checkpoints: Checkpoints) -> Ite
     except tf.errors.OpError as error:
         if cluster is None:
             raise
+        # Asked now, as TensorFlow's error does not say reliably which worker has gone.
         lost = cluster.silent_peers()
         steps = checkpoints.steps()
         raise DigitwiseError(

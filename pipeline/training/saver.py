@@ -57,9 +57,11 @@ class Saver:
         state = dataclasses.replace(state, seconds=round(self._saved - self._began, 3))
         if self._writes:
             arrays = {**self._arrays(), **calibrated}
+            # Before the files are written: the checkpoint before it must stay the newest one.
             _check_finite(step, arrays)
             self._checkpoints.save(step, arrays, state, state.best.step if state.best else None)
             self._save_seconds = self._clock() - self._saved
+            # The pause begins after the save, or a slow disk would make it due again at once.
             self._saved += self._save_seconds
         return state
 

@@ -24,7 +24,7 @@ FORMAT_VERSION = 1
 IMAGE_FORMS = ("encoded", "pixels")
 TEXT_FORMS = ("string", "ids", "one_hot", "number", "file_name", "folder")
 ENCODINGS = ("utf-8", "latin-1")
-_MOST_VIEWS = 64
+_MOST_VIEWS = 64  # as --views allows
 _MOST_DIGITS = 64
 _Reading = TypeVar("_Reading", ImageReading, TextReading)
 
@@ -46,6 +46,7 @@ class SchemaMapping:
         """
         content = {"format": FORMAT, "format_version": FORMAT_VERSION, **self.as_json(), "notes": notes}
         for (part, field), question in (open_fields or {}).items():
+            # In place of the value, so that a file whose questions were not settled cannot be read by mistake.
             if field and isinstance(content[part], dict):
                 content[part][field] = {"open": question}
             else:
@@ -86,6 +87,7 @@ def _as_json(reading: ImageReading | TextReading) -> dict[str, Any]:
     content = {}
     for field in dataclasses.fields(reading):
         value = getattr(reading, field.name)
+        # The order of channels is written even if it is the default: a mistake in it can hardly be seen in a picture.
         is_said = field.default is dataclasses.MISSING or (field.name == "channel_order" and reading.form == "pixels")
         if is_said or value != field.default:
             content[field.name] = charset_as_json(value) if field.name == "charset" else value
@@ -117,12 +119,13 @@ def _refuse_open(value: Any, where: str) -> None:
 def _typed(value: Any, kind: Any, where: str) -> Any:
     _refuse_open(value, where)
     if typing.get_origin(kind) is tuple:
+        # A charset may be written as one string, and a list of one key as that key.
         if isinstance(value, str):
             value = list(value) if where.endswith("charset") else [value]
         if not isinstance(value, list):
             raise ValueError(f"{where} is {value!r}, allowed is a list")
         return tuple(value)
-    allowed = typing.get_args(kind) or kind
+    allowed = typing.get_args(kind) or kind  # of `int | None` both
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where} is {value!r}, which is not of the right kind")
     return value

@@ -21,7 +21,7 @@ from records.images.arrays import TYPES, Layout, picture
 from records.images.files import encode, in_mode, open_image
 from records.tfrecord.example import Array, Record, Value
 
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call the folder of rows without a value
 # Entries of a charset, or of a list of characters, that mark the start, the end or nothing at all.
 BLANK = re.compile(r"<(pad|nul|null|blank|eos|sos|go|end|start|s|/s)>|\[(pad|blank|eos|sos|cls|sep)\]", re.IGNORECASE)
 _MOST_NUMBERS = 4096  # bytes of numbers in writing
@@ -47,6 +47,7 @@ class ImageReading:
         """The bytes of an image file; ValueError says what the record has instead."""
         if self.form == "encoded":
             data = single(self._value(record))
+            # Copied as it is: decoding and encoding would change the pixels of a JPEG.
             if self.views == 1 and not self.value_range and self.channel_order == "rgb":
                 return data
         return encode(self.picture(record), "png")
@@ -95,7 +96,7 @@ class ImageReading:
         else:
             listed = self.shape or values.shape
         sizes = tuple(int(size) for size in listed)
-        while len(sizes) > len(self.axes) and sizes[0] == 1:
+        while len(sizes) > len(self.axes) and sizes[0] == 1:  # an axis for the batch, of one image
             sizes = sizes[1:]
         if len(sizes) != len(self.axes):
             raise ValueError(f"its shape {sizes} does not fit the axes {self.axes}")
@@ -107,6 +108,7 @@ class ImageReading:
             image.load()
         except (DigitwiseError, OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"key {quoted(self.key)}: {error}") from None
+        # 16 bits, of which a picture may use only a part, such as 10.
         if self.value_range and image.mode.startswith("I"):
             values = np.asarray(image)
             return picture(values, Layout(values.shape, "HW"), "rgb", self.value_range)
@@ -161,11 +163,13 @@ class TextReading:
             text = self._from_name(self._strings(record)[0])
         else:
             text = "".join(self._character(number) for number in self.ids(record))
+        # As in labels.csv and in alphabets: é is one character, however it was written.
         return unicodedata.normalize("NFC", text)
 
     def ids(self, record: Record) -> list[int]:
         """The ids of the code's characters."""
         ids = [int(number) for key in self.keys for number in self._numbers(record, key)]
+        # First of all: lengths and padding count from the end of the list in reading order.
         if self.order_key:
             ids = _sorted_by(ids, _value_of(record, self.order_key), self.order_key)
         if self.length_key:
@@ -251,7 +255,7 @@ def folder_values(path: str) -> dict[str, str]:
     for part in pathlib.PurePath(path).parts[:-1]:
         key, equals, value = part.partition("=")
         if equals and key and value and value != NO_VALUE:
-            found[key] = urllib.parse.unquote(value)
+            found[key] = urllib.parse.unquote(value)  # Spark escapes / and other characters of a value as %2F
     return found
 
 
@@ -292,6 +296,7 @@ def _hot_places(value: Value, num_classes: int, key: str) -> Array:
     if value.size % num_classes:
         raise ValueError(f"key {quoted(key)}: its {value.size} numbers do not make groups of {num_classes}")
     groups = value.reshape(-1, num_classes)
+    # Zeros at the end fill up; a group of zeros between others is an error, and found below.
     used = len(groups)
     while used and not groups[used - 1].any():
         used -= 1
@@ -305,4 +310,5 @@ def _hot_places(value: Value, num_classes: int, key: str) -> Array:
 def _sorted_by(values: Sequence[_Item], places: Value, key: str) -> list[_Item]:
     if isinstance(places, list) or len(places) != len(values):
         raise ValueError(f"key {quoted(key)}: it has {len(places)} places for {len(values)} characters")
+    # Stable, so that boxes at the same place keep the order in which they were written, on every machine.
     return [values[number] for number in np.argsort(places, kind="stable")]

@@ -23,6 +23,7 @@ AXES = ("HW", "HWC", "CHW")
 CHANNEL_ORDERS = ("rgb", "bgr")
 CHANNEL_COUNTS: tuple[int, ...] = tuple(MODES)
 LEAST_SIDE, MOST_SIDE = 8, 4096
+# Width to height. Codes are lines of text; four times as high as wide is more than any.
 _WIDEST, _NARROWEST = 16, 1 / 4
 _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
 # How many numbers of an image, and how many of its rows and columns, tell what it looks like: a larger one would take
@@ -49,7 +50,7 @@ class Layout:
     def of(cls, sizes: Iterable[int]) -> Self:
         """By where the channels stand; ValueError where three sizes have no channels, or two places for them."""
         sizes = tuple(sizes)
-        while len(sizes) > 3 and sizes[0] == 1:
+        while len(sizes) > 3 and sizes[0] == 1:  # an axis for the batch, of one image
             sizes = sizes[1:]
         if len(sizes) == 2:
             return cls(sizes, "HW").checked()
@@ -99,6 +100,7 @@ def picture(values: Array, layout: Layout, channel_order: str, value_range: Rang
     """A Pillow image; ValueError where a value is beyond the range."""
     pixels = layout.rows_first(as_bytes(values, value_range))
     if channel_order == "bgr" and layout.channels >= 3:
+        # The first three channels reversed; a fourth is transparency in either order.
         pixels = np.concatenate([pixels[:, :, 2::-1], pixels[:, :, 3:]], axis=2)
     if layout.channels == 1:
         return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]))
@@ -114,6 +116,7 @@ def as_bytes(values: Array, value_range: Range) -> Array:
     if not (least >= low and most <= high):  # so that NaN is refused too
         raise ValueError(f"its values run from {least:g} to {most:g}, {low:g} to {high:g} was expected")
     if (low, high) == _WORDS:
+        # The upper byte, as image viewers show 16 bits: 65535 becomes 255, and no value is rounded up out of its range.
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
     if (low, high) == _BYTES and values.dtype.kind in "iu":
         return values.astype(np.uint8)
@@ -125,10 +128,13 @@ def item_types(data: Sequence[bytes], size: int | None = None) -> list[str]:
 
     `size` is the size of an item where that is known.
     """
+    # Zeros fit every type alike, and every type shows the same black.
     if all(not any(item) for item in data):
         return ["uint8"] if size in (None, 1) else []
     sizes = [len(item) for item in data]
     data = [item[:_HEAD] for item in data]
+    # The widest first: bytes that make sensible numbers of eight bytes seldom do so by chance, while any bytes are
+    # uint8.
     for width, names in ((8, ("int64", "float64")), (4, ("int32", "float32"))):
         if size in (None, width) and not any(count % width for count in sizes):
             fitting = [name for name in names if _looks_like(name, data)]
@@ -149,6 +155,7 @@ def _single_bytes(data: Sequence[bytes]) -> list[str]:
     signed = np.mean(
         [np.abs(np.diff(np.frombuffer(item, "i1").astype(np.int16))).mean() for item in data if len(item) > 1]
     )
+    # A picture around zero read without the sign alternates between about 0 and about 255.
     return ["int8", "uint8"] if plain > 1.3 * signed else ["uint8"]
 
 
@@ -172,6 +179,7 @@ def _sane(values: Array) -> bool:
     if not np.isfinite(values).all():
         return False
     sizes = np.abs(values[values != 0])
+    # 65535 and a margin above. Bytes of another type read as floats have exponents all over the range.
     return not len(sizes) or (sizes.max() <= 70000 and float(np.quantile(sizes, 0.02)) >= 1e-6)
 
 
@@ -185,6 +193,7 @@ def _words(data: Sequence[bytes], size: int | None) -> list[str]:
     signed = ["int16"] if any((values >= 1 << 15).any() for values in words) else []
     if size == 2:
         return ["uint16", *signed, *floats]
+    # In true words the lower bytes of neighbouring pixels differ like noise, and the upper bytes hardly at all.
     low, high = (
         np.mean([np.abs(np.diff(np.frombuffer(item, "u1")[first::2].astype(np.int16))).mean() for item in data])
         for first in (0, 1)
@@ -200,11 +209,13 @@ def value_ranges(values: Sequence[Array], is_byte: bool) -> list[Range]:
         return []
     whole = all(item.dtype.kind in "iub" for item in values)
     seen = (least, most) if most > least else (least, least + 1)
+    # Not clear where all is dark: bytes of 0 and 1 alone, or a float picture in which nothing is bright.
     if least >= 0 and most <= 1:
         return [(0.0, 1.0)] if most > 0.5 else [(0.0, 1.0), _BYTES]
     if least >= 0 and most <= 255:
         return [_BYTES] if is_byte or most > 64 else [_BYTES, (0.0, most)]
     if least >= 0 and most <= 65535 and whole:
+        # Cameras with 10, 12 or 14 bits leave the upper bits of each word at 0.
         return [_WORDS] if most >= 1 << 15 else [(0.0, 2.0 ** int(most).bit_length() - 1), _WORDS]
     if least >= -1 and most <= 1:
         return [(-1.0, 1.0)] if least < -0.9 and most > 0.9 else [(-1.0, 1.0), seen]
@@ -230,6 +241,7 @@ def possible_layouts(counts: Sequence[int]) -> list[Layout]:
                 found.append(Layout((height, width), "HW"))
             else:
                 found.append(Layout((height, width, channels), "HWC"))
+            # Planes of three channels only: RGBA is hardly ever stored so, and every further layout may fit by chance.
             if channels == 3:
                 found.append(Layout((channels, height, width), "CHW"))
     return sorted(found, key=_rarity)
@@ -241,6 +253,7 @@ def _rarity(layout: Layout) -> tuple[int, float, str]:
     round_sizes = sum(
         side in (28, 32, 48, 50, 60, 64, 80, 100, 128, 160, 200, 224, 256, 299) for side in (height, width)
     )
+    # np.log(2): codes are about twice as wide as high, such as 60x28 or 100x50.
     return (width != height) - round_sizes, abs(np.log(max(width, 1) / height) - np.log(2)), layout.axes
 
 
@@ -274,7 +287,8 @@ def _by_channels(images: Sequence[Array], layouts: list[Layout]) -> list[Layout]
     marks = {layout: _marks(images, layout) for layout in layouts if layout.axes != "HW"}
     clear = [layout for layout, mark in marks.items() if mark == "yes"]
     flat = [layout for layout in layouts if layout.axes == "HW"]
-    if clear:  # several where what repeats every third number also repeats every twelfth
+    # Several are clear where what repeats every third number also repeats every twelfth.
+    if clear:
         return clear
     return flat + [layout for layout, mark in marks.items() if mark == "perhaps"] if flat else layouts
 
@@ -286,7 +300,7 @@ def _marks(images: Sequence[Array], layout: Layout) -> str:
     correlations = []
     for image in images:
         planes = image.reshape(layout.channels, -1)[:3, :_HEAD].astype(np.float32)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # a plane of one colour has no correlation
             matrix: Array = np.asarray(np.corrcoef(planes))
             correlations.append(np.abs(matrix[np.triu_indices(len(planes), 1)]).mean())
     alike = float(np.nan_to_num(np.mean(correlations), nan=_ALIKE - 0.01))
@@ -302,6 +316,8 @@ def _beat(images: Sequence[Array], channels: int) -> str:
         beats += steps.reshape(-1, channels).mean(axis=0)
         next_steps += float(steps.mean())
         far_steps += float(np.abs(pixels[channels:] - pixels[:-channels]).mean())
+    # A place in the beat after which the number hardly changes. In grey stored as RGB those are red to green and green
+    # to blue, but not blue to the red of the next pixel.
     still = beats < 0.05 * beats.max()
     grey = still[:2].all() and not still[2:].any()
     if grey or far_steps < _NEARER * next_steps:

@@ -22,11 +22,12 @@ from records.probe.values import with_range
 from records.tfrecord.example import Array
 
 ImageFinding = Finding[ImageReading]
-_LEAST_NUMBERS = 64
+_LEAST_NUMBERS = 64  # 8 x 8, the smallest image
 _LOOKED_AT = 24
 _ENCODED_SHARE = 0.9  # of the values: a few may be damaged
-_MOST_VIEWS, _USUAL_VIEWS = 8, 4
+_MOST_VIEWS, _USUAL_VIEWS = 8, 4  # four is what FSNS has, the best known such records
 _DEEP_LOOKED_AT = 8
+# How image files begin. WebP begins as any RIFF file does, so its name follows only at byte 8.
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
@@ -37,6 +38,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
     if not candidates:
         return finding
     best = [c for c in candidates if c.rank == candidates[0].rank]
+    # Keys with another kind of image count only if they are called so: raw bytes may be anything.
     rivals = [c for c in candidates if c.rank != best[0].rank and set(words_of(c.key)) & NAMES_OF_IMAGES]
     plausible = best + rivals
     for other in candidates:
@@ -44,6 +46,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
             finding.reject(other.key, f"{other.what}, and {quoted(best[0].key)} is {best[0].what}")
     readings = []
     for candidate in plausible:
+        # What is found out about rivals is not evidence for the best, so it goes into a finding that nobody reads.
         reading = _read(candidate, keys, features, answers, finding if candidate is best[0] else ImageFinding())
         if reading:
             readings.append((candidate.key, reading))
@@ -75,6 +78,8 @@ def _candidates(keys: Keys, answers: Answers, finding: ImageFinding) -> list[Can
         candidate = _candidate(key, keys, finding)
         if candidate is None:
             continue
+        # Half is enough: a sample may come from files of two kinds, and reading names the first record that lacks the
+        # key.
         if len(keys.values(key, _LOOKED_AT)) < min(len(keys.sample), _LOOKED_AT) / 2:
             finding.reject(key, "most records lack it")
             continue
@@ -137,6 +142,7 @@ def _is_text(data: bytes) -> bool:
 
 def _is_one_hot(values: Sequence[Array]) -> bool:
     """Whether there are so few ones that they are the marks of classes and no picture in two colours."""
+    # A fifth: a one-hot vector over digits has a tenth of ones, and codes in black cover more of a picture.
     few = all(((value == 0) | (value == 1)).all() and value.sum() <= max(1, value.size // 5) for value in values)
     return few and len({int(value.sum()) for value in values}) == 1
 
@@ -206,6 +212,7 @@ def _with_views(
         values = [s.record.values.get(key) for s in sample]
         widths = {int(value[0]) for value in values if isinstance(value, np.ndarray) and len(value) == 1}
         if len(whole) == 1 and widths and max(widths) <= min(whole) and min(widths) > 0:
+            # Views have one width, which divides that of the whole; the original widths are those before padding.
             step = int(np.gcd.reduce([*widths, *whole]))
             count = min(whole) // step if 1 < min(whole) // step <= _MOST_VIEWS else _USUAL_VIEWS
             if min(whole) % count == 0:

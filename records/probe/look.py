@@ -24,7 +24,7 @@ from records.probe.strings import TextFinding
 from records.probe.tables import find_tables, read_features
 from records.probe.text import find_text
 
-_ALIKE_SHARE = 0.9
+_ALIKE_SHARE = 0.9  # of the sample: fewer are not a few odd records, but records of several kinds
 _NO_ANSWERS = Answers()
 
 
@@ -62,6 +62,7 @@ def look_at(entry: str, answers: Answers = _NO_ANSWERS, mapping: SchemaMapping |
     """The Look of a path, folder or glob; a mapping that is given is taken as it is."""
     listing = list_records(entry)
     sample = take_sample(listing)
+    # Our own records need no probe; other records beside a manifest that is damaged do.
     mapping = mapping or own_mapping(entry)
     if mapping:
         given = ["it is given by the mapping"]
@@ -69,6 +70,7 @@ def look_at(entry: str, answers: Answers = _NO_ANSWERS, mapping: SchemaMapping |
     features, tables = read_features(listing.folders), find_tables(listing.folders)
     alike = _alike(sample)
     keys = Keys(alike)
+    # The image first: the keys of its height and width would otherwise be candidates for a text of digits.
     image = find_image(keys, features, answers)
     text = find_text(keys, tables, answers, taken=shape_keys_of(image.reading))
     if len(alike) < len(sample):

@@ -18,7 +18,7 @@ from records.probe.keys import Keys
 from records.probe.strings import MAX_LENGTH, TextFinding, find_strings, why_no_text
 from records.probe.tables import Table
 
-_CODE_FIRST = r"^([^_]+)(?:_.*)?$"
+_CODE_FIRST = r"^([^_]+)(?:_.*)?$"  # as records.images.folder reads names
 _WHOLE = r"^(.+)$"
 
 
@@ -37,6 +37,7 @@ def find_text(keys: Keys, tables: Sequence[Table], answers: Answers, taken: Coll
         plausible = _folders(keys.sample) or _named(names, finding)
     if not plausible:
         return finding
+    # Only what is asked about the likeliest matters; about the others nobody needs to know.
     finding.drop_questions(*(question.about for question in finding.questions if question.about != plausible[0].name))
     first = with_characters(plausible[0], tables, answers, finding)
     finding.reading = first
@@ -62,6 +63,7 @@ def _is_doubtful(candidate: TextCandidate) -> bool:
     """Whether it is the only one left, but called otherwise; a folder must be called as text is."""
     if candidate.reading.form == "file_name":
         return False
+    # Paths have key=value folders for dates and shards too.
     return name_speaks(candidate.name) < (1 if candidate.reading.form == "folder" else 0)
 
 
@@ -170,6 +172,7 @@ def _same_text(texts: Sequence[str], ids: Sequence[Sequence[int]]) -> bool:
             pairs |= set(zip(text, numbers, strict=False))
         else:
             return False
+    # One to one, and at least one pair seen twice: if every character occurred once, any numbers would match.
     return len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs) < sum(map(len, texts))
 
 

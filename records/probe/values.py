@@ -24,6 +24,7 @@ def with_range(
     ranges = value_ranges(values, is_byte=values[0].dtype == np.uint8)
     if not ranges:
         finding.reject(reading.key, "its numbers are not all finite")
+        # Any range: reading will stop at the first such number.
         return dataclasses.replace(reading, value_range=(0.0, 1.0))
     readings = [dataclasses.replace(reading, value_range=pair) for pair in ranges]
     least, most = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
@@ -43,6 +44,7 @@ def with_order(
 ) -> ImageReading:
     if answers.channel_order:
         return dataclasses.replace(reading, channel_order=answers.channel_order)
+    # What needs no question is not asked: grey, or colour planes that are equal.
     if all(reading.numbers(record)[1].channels < 3 for record in records):
         return reading
     if all(_is_grey(*reading.numbers(record)) for record in records):
@@ -52,6 +54,7 @@ def with_order(
     if told:
         finding.evidence.append(f"{told[1]} says {told[0]}")
         return dataclasses.replace(reading, channel_order=told[0])
+    # Not guessed from the pictures: codes may be of any colour, so red for blue looks just as natural.
     options = [(order, dataclasses.replace(reading, channel_order=order)) for order in CHANNEL_ORDERS]
     text = f"nothing tells whether the colours of {quoted(reading.key)} are red first or blue first"
     finding.ask("--channel_order", reading.key, text, options)

@@ -90,7 +90,9 @@ def main():
         lab.close()
         if not asked.keep:
             shutil.rmtree(folder, ignore_errors=True)
-    print(f"python -m tests.faults --minutes={asked.minutes:g} --seed={asked.seed}, Python {platform.python_version()},")
+    print(
+        f"python -m tests.faults --minutes={asked.minutes:g} --seed={asked.seed}, Python {platform.python_version()},"
+    )
     print(f"{os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}\n")
     print("\n".join(table(tried)))
     for name, key, _ in failures:

@@ -1,9 +1,9 @@
 """Where faults are tried: work folders to copy, commands to run, and what it takes to hold.
 
-    lab = Lab(folder)
-    work = lab.copy("train")                    # of a folder in which these stages have finished
-    result = lab.call(["--stage=test"], work)   # in a process that runs many commands
-    hold(result, codes=(0, 1))
+lab = Lab(folder)
+work = lab.copy("train")                    # of a folder in which these stages have finished
+result = lab.call(["--stage=test"], work)   # in a process that runs many commands
+hold(result, codes=(0, 1))
 """
 
 import contextlib

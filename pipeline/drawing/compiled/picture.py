@@ -115,6 +115,7 @@ def _filled_rows(column):
 @compiled
 def _paste_bent(canvas, columns, is_straight, size, bend, box, at, opaque):
     """Resizes `columns` in y where the bend looks, takes the nearest pixels, pastes them through their brightness."""
+    # The last pass of the resize is made only for the pixels that the bend asks for.
     first, count, weights = weights_of(columns.shape[1], size[1])
     filled = np.empty((columns.shape[0], 2), np.int64)
     for x in range(columns.shape[0]):
@@ -136,6 +137,7 @@ def _paste_bent(canvas, columns, is_straight, size, bend, box, at, opaque):
                 continue
             value = columns[column, low]
             unlike = np.uint32(0)
+            # Where all pixels under the filter are equal, so is the result: most of a character is of one colour.
             for k in range(low + 1, low + number):
                 unlike |= columns[column, k] ^ value
             if unlike != 0 or value != last:
@@ -170,7 +172,7 @@ def _draws_of(state, glyphs, look, character, drawn):
     angle = look.rotation[0] + unit(state) * (look.rotation[1] - look.rotation[0])
     corners = _corners(state, look, width, height)
     drawn[0], drawn[1], drawn[2] = glyphs.picture[font, character, dx, dy], width, height
-    drawn[3] = angle % 360.0
+    drawn[3] = angle % 360.0  # as Image.rotate does first
     for place in range(4):
         drawn[4 + place] = corners[place]
 
@@ -185,6 +187,7 @@ def _paste_character(canvas, glyphs, look, drawn, left, color, inks):
     size = box[0] + abs(corners[0]) + abs(corners[2]), box[1] + abs(corners[1]) + abs(corners[3])
     glyph_width, glyph_height = glyphs.widths[picture], glyphs.heights[picture]
     angle = drawn[3]
+    # Image.rotate transposes for these, without any filter.
     if angle == 0.0 or angle == 90.0 or angle == 180.0 or angle == 270.0:
         quarters = int(angle) // 90
         turned_size = (glyph_width, glyph_height) if quarters % 2 == 0 else (glyph_height, glyph_width)

@@ -13,7 +13,7 @@ def _rounded_to_15_places(value):
     """Python's round(value, 15): the product with 1e15 is taken exactly, in two parts."""
     power = 1e15
     product = value * power
-    split = 134217729.0  # 2**27 + 1
+    split = 134217729.0  # 2**27 + 1: Dekker's product, which also gives the rounding error of a multiplication
     high = value * split
     high = high - (high - value)
     power_high = power * split
@@ -36,6 +36,7 @@ def matrix_of(angle, width, height):
     a, b = _rounded_to_15_places(math.cos(radians)), _rounded_to_15_places(math.sin(radians))
     d, e = _rounded_to_15_places(-math.sin(radians)), _rounded_to_15_places(math.cos(radians))
     x, y = -width / 2, -height / 2
+    # In the order of Pillow's Python code, + 0.0 included: sums of floats depend on it.
     c = (a * x + b * y + 0.0) + width / 2
     f = (d * x + e * y + 0.0) + height / 2
     least_x, most_x = min(c, a * width + b * 0 + c), max(c, a * width + b * 0 + c)
