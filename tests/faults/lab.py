@@ -141,7 +141,11 @@ class Lab:
             return folder
         partial = folder.with_name(folder.name + "~")
         shutil.rmtree(partial, ignore_errors=True)
-        if name == "strange":
+        if name == "everything":
+            from tests.faults.damage import write_everything
+
+            write_everything(self, partial)
+        elif name == "strange":
             partial.mkdir(parents=True)
             write_strange(partial / "strange")
         else:

@@ -12,7 +12,6 @@ if __name__ == "__main__":
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[2])
 
 import main
-from tests import tiny_network
 
 
 def die_at(number):
@@ -36,7 +35,10 @@ def die_at(number):
 
 
 if __name__ == "__main__":
-    if any("train" in argument or "test" in argument for argument in sys.argv):
+    stages = next((argument for argument in reversed(sys.argv) if argument.startswith("--stage=")), "")
+    if "train" in stages or "test" in stages:
+        from tests import tiny_network  # imports TensorFlow
+
         tiny_network.install()
     if os.environ.get("FAULT_DIE_AT"):
         die_at(int(os.environ["FAULT_DIE_AT"]))
