@@ -99,6 +99,8 @@ def run() -> None:
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         sys.exit(130)  # 128 + SIGINT, as shells report it
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python itself would be killed by it while it ends
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 What does not depend on the process is tried ten times as often like this.
 """
 
+import concurrent.futures
+import contextlib
 import errno
 import json
 import os
@@ -20,6 +22,8 @@ from absl.testing import flagsaver
 
 import main
 from flags import options  # noqa: F401  defines the flags
+from pipeline.drawing import stream
+from pipeline.machine import workers
 
 _REAL = {"time": time.time, "monotonic": time.monotonic}
 
@@ -44,7 +48,7 @@ def full_disk_at(number):
             nonlocal calls
             calls += 1
             if calls >= number:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), *_path(arguments))
             return function(*arguments, **given)
 
         return call
@@ -52,6 +56,11 @@ def full_disk_at(number):
     for name, function in before.items():
         setattr(os, name, full(function))
     return lambda: [setattr(os, name, function) for name, function in before.items()]
+
+
+def _path(arguments):
+    """The path as the system has it: a call with a number of an open file knows none."""
+    return [] if isinstance(arguments[0], int) else [str(arguments[0])]
 
 
 def jumping_clock(seed):
@@ -103,10 +112,29 @@ def call(asked):
     return {"code": code, "seconds": seconds, "cpu": time.process_time() - cpu, "peak": peak(), **texts}
 
 
+class Inline(concurrent.futures.Executor):
+    """Does each piece of work at once, in this process."""
+
+    def submit(self, function, *arguments, **given):
+        future = concurrent.futures.Future()
+        try:
+            future.set_result(function(*arguments, **given))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextlib.contextmanager
+def no_processes(_):
+    yield Inline()
+
+
 def serve(answers):
+    # Starting worker processes takes longer than all that they do here.
+    workers.worker_pool = stream.worker_pool = no_processes
     flags.FLAGS.mark_as_parsed()
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(errors="backslashreplace")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         answers.write(json.dumps(call(json.loads(line))) + "\n")

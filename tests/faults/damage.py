@@ -6,7 +6,7 @@ import shutil
 
 from tests.faults.lab import NotHeld, digest, hold, outcome
 
-_SAVED = "predict --images"
+_MAPPING = "w/inspect/mapping.json"
 # What reads a kind of file: {pattern: (arguments, kind of process)}. Folders in front are removed first, so that the
 # stage has something to do.
 READERS = (
@@ -26,7 +26,7 @@ READERS = (
     ("w/logs/history.jsonl", (), ("--stage=test",), "tensorflow"),
     ("w/report/*", (), ("--stage=test",), "tensorflow"),
     ("w/seconds.json", (), ("--stage=test",), "tensorflow"),
-    ("w/inspect/mapping.json", ("records",), ("--stage=records", "--records=strange", "--mapping=w/inspect/mapping.json"), "plain"),
+    (_MAPPING, ("records",), ("--stage=records", "--records=strange", f"--mapping={_MAPPING}"), "plain"),
     ("strange", ("records",), ("--stage=records", "--records=strange", "--answers=likely"), "plain"),
 )  # fmt: skip
 # A changed label is another label, and a changed report is written again: nobody could tell.
@@ -117,7 +117,9 @@ def _nothing_was_taken_for_whole(lab, result, path, folder):
     wanted = outcome(lab.finished("everything"))
     got = outcome(folder)
     name = str(path.relative_to(folder))
-    differing = [key for key in wanted if got.get(key) != wanted[key] and key != name and not key.startswith("w weights")]
+    differing = [
+        key for key in wanted if got.get(key) != wanted[key] and key != name and not key.startswith("w weights")
+    ]
     is_told = "warning" in result.err + result.out or path.name in result.err + result.out
     if differing and not is_told:
         raise NotHeld(f"{result.command}: {name} is damaged; {differing[0]} differs, and nothing was said")

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from tests import fuzz
-from tests.faults.damage import _VALUES, cut, edited, flipped, overwritten
-from tests.faults.lab import MOST_MEMORY, hold
+from tests.faults.damage import cut, edited, flipped, overwritten
+from tests.faults.lab import MOST_MEMORY, NotHeld, hold
 
 _GROUPS = fuzz.corpus()
 _TEXTS = ("", "12", "=1+1", "a\x00b", "x" * 100_000, "\x1b[31m", "../../etc/passwd", "é", "\ud800", '"', "a,b", "1\n2")
@@ -60,7 +60,9 @@ def _chunk(name, data):
 def _bomb(draw, _):
     """A PNG file of a few kilobytes with far more in it, where pixels or where text is expected."""
     width, height = draw.choice(((4096, 4096), (8000, 8000), (40, 20), (1 << 30, 1)))
-    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, draw.choice((1, 8, 16)), draw.choice((0, 2, 6)), 0, 0, 0))
+    header = _chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, draw.choice((1, 8, 16)), draw.choice((0, 2, 6)), 0, 0, 0)
+    )
     packed = zlib.compress(bytes(1 << draw.choice((10, 20, 27))), 9)
     text = _chunk(b"zTXt", b"x\0\0" + packed) * draw.choice((0, 1, 20)) + _chunk(b"iCCP", b"x\0\0" + packed)
     return b"\x89PNG\r\n\x1a\n" + header + text + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
@@ -69,7 +71,11 @@ def _bomb(draw, _):
 def _claim(draw, data):
     """Other numbers where sizes are."""
     place = draw.randrange(min(len(data), 64))
-    return data[:place] + struct.pack(draw.choice(("<I", ">I")), draw.choice((0, 1 << 16, (1 << 31) - 1, (1 << 32) - 1))) + data[place + 4 :]
+    return (
+        data[:place]
+        + struct.pack(draw.choice(("<I", ">I")), draw.choice((0, 1 << 16, (1 << 31) - 1, (1 << 32) - 1)))
+        + data[place + 4 :]
+    )
 
 
 def labels(lab, draw):
@@ -159,11 +165,6 @@ def _hostile_arrays(draw, data):
 
 
 def _no_control_characters(result):
-    from tests.faults.lab import NotHeld
-
     text = result.out + result.err
     if "\x1b[3" in text or "\x00" in text or len(text) > 20_000:
         raise NotHeld(f"{result.command}: text of a stranger reaches the terminal as it is")
-
-
-assert _VALUES

@@ -121,7 +121,7 @@ def _signalled(lab, draw, name):
             (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         time.sleep(draw.choice((0.0, 0.01, 0.1, 0.4)))
     result = lab.end(process, _PROMPT)
-    hold(result, codes=(0, 130 if number == signal.SIGINT else 143))
+    hold(result, codes=(0, 130) if number == signal.SIGINT else (0, 143, -signal.SIGTERM))
     if result.code == 130 and "run the same command again to continue" not in result.err + result.out:
         raise NotHeld(f"{result.command}: an interrupted run does not say how to continue")
     left = list(folder.rglob(".partial-*"))

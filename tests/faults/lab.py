@@ -115,6 +115,7 @@ class Lab:
         self._callers = {kind: Caller(kind) for kind in ("plain", "tensorflow")}
         self._expected = {}
         self._number = 0
+        self.setup_seconds = 0.0  # spent on what trials begin with
 
     def close(self):
         for caller in self._callers.values():
@@ -139,6 +140,7 @@ class Lab:
         folder = self.folder / f"finished-{name.replace(' ', '-')}"
         if folder.exists():
             return folder
+        began, inner = time.monotonic(), self.setup_seconds
         partial = folder.with_name(folder.name + "~")
         shutil.rmtree(partial, ignore_errors=True)
         if name == "everything":
@@ -158,6 +160,7 @@ class Lab:
             hold(result, codes=(0,))
             self._expected[name] = outcome(partial), result.seconds
         partial.rename(folder)
+        self.setup_seconds = inner + time.monotonic() - began
         return folder
 
     def expected(self, name):

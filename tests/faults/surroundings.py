@@ -2,10 +2,9 @@
 
 import os
 import signal
-import sys
 import time
 
-from tests.faults.lab import FLAGS, TASKS, NotHeld, hold, kill, outcome, same
+from tests.faults.lab import TASKS, NotHeld, hold, kill, outcome, same
 
 _TRIED = ("generate", "records", "records of a folder", "records drawn", "train", "test")
 _ENVIRONMENTS = (
@@ -120,6 +119,3 @@ def _wait_for_a_save(folder, processes, count):
         if len(list((folder / "w/checkpoints").glob("step-*.json"))) >= count:
             return
         time.sleep(0.01)
-
-
-assert FLAGS and sys
