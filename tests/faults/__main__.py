@@ -73,11 +73,12 @@ def main():
     parser.add_argument("--classes", default="", help="parts of names, with commas between")
     parser.add_argument("--repeat", default="", help="CLASS:KEY of a trial that failed")
     parser.add_argument("--keep", action="store_true", help="leave the folders of trials that failed")
+    parser.add_argument("--bases", help="a folder for what trials begin with, to be used again")
     asked = parser.parse_args()
     parts = asked.classes.split(",")
     names = [name for name in CLASSES if any(part in name for part in parts)]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="digitwise-faults-"))
-    lab = Lab(folder)
+    lab = Lab(folder, asked.bases or folder)
     try:
         if asked.repeat:
             name, _, key = asked.repeat.rpartition(":")

@@ -6,6 +6,7 @@ import shutil
 
 from tests.faults.lab import NotHeld, digest, hold, outcome
 
+_TEST = ("--stage=test", "--max_error=0.9")
 _MAPPING = "w/inspect/mapping.json"
 # What reads a kind of file: {pattern: (arguments, kind of process)}. Folders in front are removed first, so that the
 # stage has something to do.
@@ -15,17 +16,17 @@ READERS = (
     ("w/images/settings.json", ("records",), ("--stage=records",), "plain"),
     ("w/images/settings.json", (), ("--stage=generate",), "plain"),
     ("w/records/*.tfrecord-*", (), ("--stage=check", "--full_check"), "plain"),
-    ("w/records/*test.tfrecord-*", (), ("--stage=test",), "tensorflow"),
+    ("w/records/*test.tfrecord-*", (), _TEST, "tensorflow"),
     ("w/records/*train.tfrecord-*", ("checkpoints",), ("--stage=train",), "tensorflow"),
     ("w/records/manifest.json", (), ("--stage=records",), "plain"),
-    ("w/records/manifest.json", (), ("--stage=test",), "tensorflow"),
-    ("w/records/*.json", (), ("--stage=test",), "tensorflow"),
-    ("w/checkpoints/*", (), ("--stage=test",), "tensorflow"),
+    ("w/records/manifest.json", (), _TEST, "tensorflow"),
+    ("w/records/*.json", (), _TEST, "tensorflow"),
+    ("w/checkpoints/*", (), _TEST, "tensorflow"),
     ("w/checkpoints/step*", (), ("--stage=train",), "tensorflow"),
     ("w/checkpoints/*", (), ("--stage=predict", "--images=w/images/00000", "--max_error=0.9"), "tensorflow"),
-    ("w/logs/history.jsonl", (), ("--stage=test",), "tensorflow"),
-    ("w/report/*", (), ("--stage=test",), "tensorflow"),
-    ("w/seconds.json", (), ("--stage=test",), "tensorflow"),
+    ("w/logs/history.jsonl", (), _TEST, "tensorflow"),
+    ("w/report/*", (), _TEST, "tensorflow"),
+    ("w/seconds.json", (), _TEST, "tensorflow"),
     (_MAPPING, ("records",), ("--stage=records", "--records=strange", f"--mapping={_MAPPING}"), "plain"),
     ("strange", ("records",), ("--stage=records", "--records=strange", "--answers=likely"), "plain"),
 )  # fmt: skip

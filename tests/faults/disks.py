@@ -20,9 +20,8 @@ def full_disk(lab, draw):
     """A tmpfs with a little room; the same command continues when there is more."""
     task = TASKS[draw.choice(_TRIED)]
     lab.expected(task.name)
-    wanted = lab.folder / f"finished-{task.name.replace(' ', '-')}"
     before = 0 if task.before == "nothing" else _size(lab.finished(task.before))
-    room = before + draw.randint(8 << 10, max(16 << 10, _size(wanted) - before))
+    room = before + draw.randint(8 << 10, max(16 << 10, _size(lab.finished(task.name)) - before))
     with _small_disk(lab, room) as folder:
         if task.before != "nothing":
             with contextlib.suppress(shutil.Error, OSError):

@@ -1,5 +1,6 @@
 """Files that somebody made to mislead, or to fill the memory."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -45,7 +46,7 @@ def hostile_image(draw):
     file = io.BytesIO()
     try:
         Image.new(mode, size).save(file, kind)
-    except (OSError, KeyError):
+    except (OSError, KeyError, ValueError):
         file = io.BytesIO()
         Image.new("RGB", size).save(file, kind)
     data = file.getvalue()
@@ -155,12 +156,13 @@ def _hostile_arrays(draw, data):
     elif change == 6:
         save, arrays["bomb"] = np.savez_compressed, np.zeros(1 << 27, np.uint8)
     elif change == 7:
-        arrays[draw.choice(_TEXTS[:6]) + "/x"] = arrays.pop(name)
+        arrays[draw.choice(_TEXTS)[:9] + "/x"] = arrays.pop(name)
     elif change == 8:
         return draw.choice((flipped, cut, overwritten))(draw, data)
     else:
         arrays = {name: arrays[name] for name in reversed(list(arrays))}
-    save(file, **arrays)
+    with contextlib.suppress(UnicodeEncodeError):
+        save(file, **arrays)
     return file.getvalue()
 
 

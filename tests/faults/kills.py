@@ -56,7 +56,7 @@ def two_runs(lab, draw):
 
 def _killed(lab, draw, name):
     task = TASKS[name]
-    _, seconds = lab.expected(name)
+    seconds = lab.seconds(name)
     folder = lab.copy(task.before)
     before = outcome(folder)
     for _ in range(draw.choice((1, 1, 2, 3))):
@@ -86,7 +86,7 @@ def _killed_in_saves(lab, draw, name, most):
 
 def _nothing_torn(lab, task, folder, before):
     """What has its name is what it was, or what it is to become: never something between."""
-    wanted, _ = lab.expected(task.name)
+    wanted = lab.expected(task.name)
     for key, digest in outcome(folder).items():
         is_growing = "settings.json" in key or "weights" in key or "history" in key or "/." in key
         if not is_growing and digest not in (wanted.get(key), before.get(key)):
@@ -99,7 +99,8 @@ def _old_or_new(folder, before, wanted):
     """A folder that is replaced has a manifest or checkpoint as long as nothing has arrived."""
     for part, sign in (("images", "settings.json"), ("records", "manifest.json")):
         place = folder / "w" / part
-        whole = (place / sign).exists() or any(place.glob(".arriving")) or (folder / "w/.records-unfinished").exists()
+        aside = (place / ".arriving", place / ".unfinished" / sign, folder / "w/.records-unfinished" / sign)
+        whole = any(path.exists() for path in (place / sign, *aside))
         if any(key.startswith(f"w/{part}") for key in before) and not whole:
             raise NotHeld(f"{place}: what is replaced is gone, and its successor is not there")
     if any("weights" in key for key in before) and not list((folder / "w/checkpoints").rglob("step-*.json")):
@@ -108,7 +109,7 @@ def _old_or_new(folder, before, wanted):
 
 def _signalled(lab, draw, name):
     task = TASKS[name]
-    _, seconds = lab.expected(name)
+    seconds = lab.seconds(name)
     folder = lab.copy(task.before)
     process = lab.start(task.arguments, folder)
     while process.poll() is None and not _catches_sigterm(process.pid):
