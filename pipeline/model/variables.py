@@ -38,6 +38,15 @@ def arrays_of(**groups: Group) -> dict[str, np.ndarray]:
 
 def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
     """Gives variables their arrays; nothing is assigned unless every name, shape and dtype of the groups agrees."""
+    pairs = check_forms(arrays, **groups)
+    # All are read, and looked at, before any is assigned: a network half from a checkpoint would still train.
+    for variable, array in [(variable, _finite(arrays, name)) for name, variable in pairs]:
+        variable.assign(array)
+
+
+def check_forms(arrays: Mapping[str, np.ndarray], **groups: Group) -> list[tuple[str, Any]]:
+    """[(name, variable)] of all groups; raises unless the names, shapes and dtypes of the arrays agree with them. The
+    variables need no values for that."""
     pairs: list[tuple[str, Any]] = []
     for group, variables in groups.items():
         named = _named(group, variables)
@@ -55,9 +64,7 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
             raise DigitwiseError(
                 f"the checkpoint's {name} is {dtype} {list(shape)}, the program's is {wanted} {list(needed)}"
             )
-    # All are read, and looked at, before any is assigned: a network half from a checkpoint would still train.
-    for variable, array in [(variable, _finite(arrays, name)) for name, variable in pairs]:
-        variable.assign(array)
+    return pairs
 
 
 def form_of(arrays: Mapping[str, np.ndarray], name: str) -> ArrayForm:
@@ -117,7 +124,8 @@ def _named(group: str, variables: Group) -> dict[str, Any]:
 
 
 def _form(variable: Any) -> ArrayForm:
-    return np.asarray(variable.numpy()).dtype.name, tuple(variable.shape)
+    dtype = variable.dtype
+    return dtype if isinstance(dtype, str) else dtype.name, tuple(variable.shape)
 
 
 def _finite(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:

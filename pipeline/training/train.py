@@ -17,6 +17,7 @@ import os
 from pipeline.config import RunConfig
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import Cluster, make_strategy
+from pipeline.model.recognizer import check_arrays
 from pipeline.model.state import TrainingState
 from pipeline.training import feed
 from pipeline.training.checks import check_replicas, told_of_damage
@@ -48,6 +49,8 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
     if start.found and start.found.state.finished:
         print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")
         return start.found.state
+    if start.found:
+        check_arrays(start.found)
     with told_of_damage(manifest), told_of_lost_peers(cluster, start.checkpoints):
         strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
         check_replicas(asked, start.plan.num_synthetic, strategy)
