@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 
 import pytest
 from PIL import Image
@@ -205,6 +206,7 @@ def test_a_replacement_that_was_killed_is_finished(workdir, tmp_path, make_confi
     with monkeypatch.context() as patch:
         patch.setattr(os, "rename", deadly(os.rename))
         patch.setattr(os, "replace", deadly(os.replace))
+        patch.setattr(shutil, "rmtree", deadly(shutil.rmtree))
         patch.setattr(pathlib.Path, "unlink", deadly(pathlib.Path.unlink))
         with contextlib.suppress(KeyboardInterrupt):
             generate(other, workdir)

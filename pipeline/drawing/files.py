@@ -204,6 +204,7 @@ def _remove_made(root: pathlib.Path) -> None:
     for name in (SETTINGS_FILE, LABELS_FILE, SHEET_FILE):
         (root / name).unlink(missing_ok=True)
     _remove_beyond(root, 0)
+    remove_partial(root)  # folders that a killed run had not removed entirely
 
 
 def _only_count_may_differ(differing: list[tuple[str, Any, Any]], complete: bool) -> bool:

@@ -6,6 +6,7 @@ What does not depend on the process is tried ten times as often like this.
 import concurrent.futures
 import contextlib
 import errno
+import io
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import traceback
 
 from absl import flags
 from absl.testing import flagsaver
+from PIL import Image
 
 import main
 from flags import options  # noqa: F401  defines the flags
@@ -129,6 +131,16 @@ def no_processes(_):
     yield Inline()
 
 
+def without_plots():
+    """Plots take most of the time of a small test."""
+    from pipeline.report import plots
+
+    pixel = io.BytesIO()
+    Image.new("L", (1, 1)).save(pixel, "PNG")
+    for name in ("accuracy_plot", "confusion_plot", "coverage_plot", "training_plot"):
+        setattr(plots, name, lambda *_, **__: pixel.getvalue())
+
+
 def serve(answers):
     # Starting worker processes takes longer than all that they do here.
     workers.worker_pool = stream.worker_pool = no_processes
@@ -150,4 +162,5 @@ if __name__ == "__main__":
         from tests import tiny_network
 
         tiny_network.install()
+        without_plots()
     serve(answers)
