@@ -122,3 +122,13 @@ def test_a_checkpoint_from_before_there_was_cleaning_has_none(manifest):
 
 def test_every_precision_in_the_settings_is_known():
     assert ("auto", *POLICIES) == choices.PRECISIONS
+
+
+@pytest.mark.parametrize("name", ["three_conv", "percent4", "nptu", "vgg", "alexnet_v2"])
+def test_a_network_that_no_memory_holds_is_not_built(tmp_path, monkeypatch, name):
+    state = make_state(1, network=name, image_shape=(4096, 4096, 3))
+    arrays = arrays_of(network=Recognizer(make_state(1, network="three_conv").spec).network.variables)
+    Checkpoints(tmp_path).save(1, arrays, state)
+    monkeypatch.setattr(Recognizer, "__init__", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(DigitwiseError, match="the checkpoint's network"):
+        Recognizer.load(tmp_path)
