@@ -39,8 +39,9 @@ def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
 
 
 def write_text(path: AnyPath, text: str) -> None:
+    """As UTF-8. What is no character, as in names of files that are not UTF-8, becomes the escape that JSON has."""
     with atomic_file(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 @contextlib.contextmanager

@@ -88,6 +88,7 @@ def call(asked):
         for file, number in ((out, 1), (err, 2)):
             os.dup2(file.fileno(), number)
         forget_peak()
+        before = peak()
         try:
             if asked.get("full_at"):
                 undo = full_disk_at(asked["full_at"])
@@ -111,7 +112,8 @@ def call(asked):
             file.seek(0)
             texts[name] = file.read().decode("utf-8", "replace")
     seconds = _REAL["monotonic"]() - began
-    return {"code": code, "seconds": seconds, "cpu": time.process_time() - cpu, "peak": peak(), **texts}
+    used = {"cpu": time.process_time() - cpu, "peak": peak(), "grown": peak() - before}
+    return {"code": code, "seconds": seconds, **used, **texts}
 
 
 class Inline(concurrent.futures.Executor):

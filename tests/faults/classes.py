@@ -1,6 +1,6 @@
 """The classes of faults: {name: what tries it once, given a Lab and a source of random numbers}."""
 
-from tests.faults import damage, disks, hostile, kills, surroundings
+from tests.faults import damage, disks, hostile, kills, services, surroundings
 
 CLASSES = {
     "kill -9 while writing images and records": kills.kill_data,
@@ -25,3 +25,7 @@ CLASSES = {
 }
 if disks.can_mount():
     CLASSES |= {"full disk (tmpfs)": disks.full_disk, "read-only disk": disks.read_only}
+if services.can_serve():
+    CLASSES |= {"kill -9 while labelling": services.labelling}
+if services.can_export():
+    CLASSES |= {"kill -9 while exporting": services.exporting}

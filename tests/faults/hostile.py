@@ -132,7 +132,7 @@ def checkpoints(lab, draw):
     stage = draw.choice(("test", "train", "predict"))
     more = ("--images=w/images/00000",) if stage == "predict" else ()
     result = lab.call((f"--stage={stage}", *more), folder, "tensorflow")
-    hold(result, names=("checkpoint", "different settings", "w/records"))
+    hold(result, names=("checkpoint", "different settings", "w/records"), growth=MOST_MEMORY)
 
 
 def _hostile_arrays(draw, data):

@@ -44,7 +44,8 @@ class Result:
     err: str
     seconds: float = 0.0
     cpu: float = 0.0
-    peak: int = 0  # bytes
+    peak: int = 0  # bytes in memory
+    grown: int = 0  # how much that is more than before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,9 +227,9 @@ def kill(process):
     process.wait()
 
 
-def hold(result, codes=(0, 1), names=(), memory=0):
+def hold(result, codes=(0, 1), names=(), memory=0, growth=0):
     """Raises NotHeld unless the command ended in time with one of the codes; an error is one line, names one of
-    `names`, and took no more than `memory`."""
+    `names`, and took no more than `memory`, or no more than `growth` beside what TensorFlow takes."""
 
     def fail(what):
         tail = "\n".join((result.out + result.err).splitlines()[-12:])
@@ -247,7 +248,9 @@ def hold(result, codes=(0, 1), names=(), memory=0):
         fail(f"the error names none of {', '.join(names)}")
     if memory and result.peak > memory:
         fail(f"{result.peak >> 20} MB of memory")
-    if memory and result.cpu > CPU_SECONDS:
+    if growth and result.grown > growth:
+        fail(f"{result.grown >> 20} MB of memory more than before")
+    if (memory or growth) and result.cpu > CPU_SECONDS:
         fail(f"{result.cpu:.1f} s of processor time")
 
 
