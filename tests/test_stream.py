@@ -201,7 +201,8 @@ def test_how_long_a_training_with_a_planned_end_is(work):
     manifest = Manifest.load(work.records)
 
     def length(num_synthetic=0, num_images=100, **options):
-        return Length.of(TrainConfig(batch_size=8, schedule="one_cycle", **options), manifest, num_synthetic, num_images)
+        asked = TrainConfig(batch_size=8, schedule="one_cycle", **options)
+        return Length.of(asked, manifest, num_synthetic, num_images)
 
     assert steps_per_epoch(manifest, 8) == 6
     assert length(epochs=2) == Length(2, 6, 6)
