@@ -6,7 +6,6 @@ state = dataclasses.replace(state, finished=reason_to_end(state, step, asked, ep
 """
 
 import dataclasses
-import math
 
 from pipeline.config import TrainConfig
 from pipeline.model.pace import Pace
@@ -41,17 +40,7 @@ def paced(
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
     pace = pace_after_validation(rules, before, step, wrong, loss, time_share, guesses)
-    # At full rate a validation may be the best by chance. On the way down a later one is better, unless clearly worse.
-    if before.anneal_step is not None and not is_clearly_worse(result, before.least_wrong):
-        state = dataclasses.replace(state, best=Best(step, result))
     return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
-
-
-def is_clearly_worse(result: ValidationResult, least_wrong: float) -> bool:
-    """Whether more codes are wrong than the share `least_wrong` of them by more than chance: two standard deviations of
-    a count of rare events."""
-    least = least_wrong * result.count
-    return result.count - result.right > least + 2 * math.sqrt(max(1.0, least))
 
 
 def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: int) -> str | None:
