@@ -25,11 +25,8 @@ class Size:
     column: int
 
 
-SIZES = {
-    "small": Size((16, 32, 64, 64, 64), 96),
-    "base": Size((24, 48, 96, 96, 96), 128),
-    "large": Size((32, 96, 192, 192, 192), 256),
-}
+BASE = Size((24, 48, 96, 96, 96), 128)
+LARGE = Size((32, 96, 192, 192, 192), 256)
 
 
 def build(
@@ -37,23 +34,24 @@ def build(
     num_outputs: int,
     num_positions: int | None = None,
     dropout: float = 0.0,
-    size: str = "base",
+    size: Size = BASE,
 ) -> keras.Model:
     """Images of 0..255 to logits [batch, num_positions, num_outputs]; without num_positions a logit vector a column."""
-    check_size("alexnet", image_shape, SMALLEST)
+    name = "alexnet" if size == BASE else "alexnet_large"
+    check_size(name, image_shape, SMALLEST)
     images = keras.Input(image_shape, name="images")
     x = Standardization(name="standardize")(images)
     if num_positions is None:
-        features = _columns(x, SIZES[size], pixels=4)  # each character and each blank between takes a column of its own
+        features = _columns(x, size, pixels=4)  # each character and each blank between takes a column of its own
     else:
         pixels = 8 if image_shape[1] / num_positions >= NARROW else 4
-        columns = _columns(x, SIZES[size], pixels)
+        columns = _columns(x, size, pixels)
         features = CountingAttention(num_positions, name="positions")(columns)
     features = keras.layers.Dropout(dropout, name="dropout")(features)
     # One classifier for all positions: a digit seen at one of them is learned for all.
     # In float32: a softmax in bfloat16 would be coarse.
     logits = keras.layers.Dense(num_outputs, dtype="float32", name="logits")(features)
-    return keras.Model(images, logits, name="alexnet")
+    return keras.Model(images, logits, name=name)
 
 
 def _columns(x: keras.KerasTensor, size: Size, pixels: int) -> keras.KerasTensor:

@@ -60,6 +60,10 @@ class PositionReadout:
             confidence=tf.reduce_prod(tf.where(counts, best, 1.0), axis=1),
         )
 
+    def likelihood(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        """The probability of the codes that `label_ids` [batch, max_length] stand for: float32 [batch]."""
+        return tf.exp(-self.loss(logits, label_ids) * self.max_length)
+
     def check_fits(self, logits_shape: Sequence[int | None]) -> None:
         """ValueError where a network's output cannot be read so."""
         _check_outputs(logits_shape, self.num_outputs)
@@ -135,6 +139,10 @@ class CtcReadout:
             probabilities=tf.reduce_max(tf.where(shows, best[..., None], 0.0), axis=1),
             confidence=tf.where(is_too_long, 0.0, self._likelihood(probabilities, label_ids[:, :-1])),
         )
+
+    def likelihood(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        """The probability of the codes that `label_ids` [batch, max_length] stand for: float32 [batch]."""
+        return self._likelihood(tf.nn.softmax(logits), label_ids)
 
     def check_fits(self, logits_shape: Sequence[int | None]) -> None:
         """ValueError where a network's output cannot be read so."""

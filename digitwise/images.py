@@ -2,7 +2,7 @@
 
 pixels = model_pixels("code.png", InputShape(height=60, width=160, channels=1, stored_channels=1))
 
-Nothing is decoded before its header has been looked at. Turned as the camera says, 16 bits scaled to 8, what is
+Nothing is decoded before its header has been checked. Turned as the camera says, 16 bits scaled to 8, what is
 transparent on white, then resized as the model wants it.
 """
 

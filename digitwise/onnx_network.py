@@ -50,7 +50,7 @@ class OnnxNetwork:
         shape = [metadata.shape.height, metadata.shape.width, metadata.shape.channels]
         inputs = {node.name: (node.type, node.shape[1:]) for node in self._session.get_inputs()}
         if inputs != {INPUT: ("tensor(uint8)", shape)}:
-            raise ReaderError(f"{path} takes {inputs}, but its metadata promise {INPUT!r} as uint8 {shape}")
+            raise ReaderError(f"{path} takes {inputs}, but its metadata say {INPUT!r} as uint8 {shape}")
         names = [node.name for node in self._session.get_outputs()]
         missing = [name for name in OUTPUTS if name not in names]
         if missing:

@@ -7,14 +7,14 @@ import numpy as np
 _STEPS_OF_BISECTION = 60  # each halves the interval, and a float has 53 bits
 
 
-def binomial_cdf(most: int, trials: int, probability: float) -> float:
-    """P(X <= most) for X successes of `trials`, summed term by term."""
-    if most >= trials or probability <= 0:
+def binomial_cdf(maximum: int, trials: int, probability: float) -> float:
+    """P(X <= maximum) for X successes of `trials`, summed term by term."""
+    if maximum >= trials or probability <= 0:
         return 1.0
-    if most < 0 or probability >= 1:
+    if maximum < 0 or probability >= 1:
         return 0.0
     # In logarithms: the first terms may be too small for a float where the sum is not.
-    successes = np.arange(most)
+    successes = np.arange(maximum)
     log_odds = math.log(probability) - math.log1p(-probability)
     steps = np.log((trials - successes) / (successes + 1)) + log_odds
     log_terms = trials * math.log1p(-probability) + np.append(0.0, np.cumsum(steps))
@@ -56,10 +56,10 @@ def least_trials(errors: int, max_error: float, confidence: float) -> int:
     return high
 
 
-def two_sided(successes: int, trials: int, least: float, most: float) -> float:
-    """The p-value of so many successes where the true rate lies between `least` and `most`."""
-    too_few = binomial_cdf(successes, trials, least)
-    too_many = binomial_cdf(trials - successes, trials, 1 - most)  # P(X >= successes), by counting failures
+def two_sided(successes: int, trials: int, minimum: float, maximum: float) -> float:
+    """The p-value of so many successes where the true rate lies between `minimum` and `maximum`."""
+    too_few = binomial_cdf(successes, trials, minimum)
+    too_many = binomial_cdf(trials - successes, trials, 1 - maximum)  # P(X >= successes), by counting failures
     return min(1.0, 2 * min(too_few, too_many))
 
 

@@ -78,6 +78,7 @@ TEXT_FORMS: dict[str, TextForm] = {
     "background": TextForm(values.parse_color, values.format_color),
     "channels": TextForm(values.parse_whole_number),
     "first_id": TextForm(values.parse_whole_number),
+    "patience": TextForm(values.parse_whole_number),
     "padding": TextForm(values.parse_padding),
     "image_shape": TextForm(values.parse_shape, values.format_size),
     "image_range": TextForm(values.parse_black_and_white, values.format_black_and_white),
@@ -135,7 +136,7 @@ GROUPS: tuple[Group, ...] = (
             "noise_curves": "number of curves over each image",
             "foreground": "colour of characters and noise, such as #406080. Default: random",
             "background": "background colour, such as #ffffff. Default: a random light colour",
-            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast draws the same "
+            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast renders the same "
             "pixels several times faster, and faster still if numba is installed",
         },
     ),
@@ -191,7 +192,7 @@ GROUPS: tuple[Group, ...] = (
         "train: train the network",
         TrainConfig,
         {
-            "network": f"{', '.join(NETWORKS)}",
+            "network": f"{', '.join(NETWORKS)}; alexnet_large: for many characters in many fonts, given time",
             "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or "
             "columns from left to right (CTC)",
             "channels": "1: the network gets grey images, 3: colour images. Default: 3 if some images lose contrast "
@@ -202,13 +203,15 @@ GROUPS: tuple[Group, ...] = (
             "0: none, 1: normal, up to 3. Default: 1 below 10,000 training images, otherwise 0",
             "dropout": "fraction of features dropped in training. Default: depends on the network",
             "batch_size": "images per step over all devices together",
-            "epochs": "passes over the train split; 0: at least 3, and more with few images, so that the number of "
-            "training steps stays about the same",
+            "epochs": "passes over the train split; 0: as many as the schedule finds to help",
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",
             "initialize_from": "checkpoint folder or workdir to take initial weights from, as far as they fit",
             "optimizer": f"{' or '.join(OPTIMIZERS)}",
-            "schedule": f"{' or '.join(SCHEDULES)}: learning-rate schedule",
+            "schedule": f"{', '.join(SCHEDULES)}: learning-rate schedule; auto: full rate while validation improves, "
+            "then down to 0, and the training ends (with --epochs: one_cycle)",
+            "max_minutes": "with --schedule=auto: about how long training may take at most, all runs of it together; "
+            "0: no limit",
             "learning_rate": "highest learning rate of the schedule",
             "weight_decay": "weight decay: each step shrinks weights by this times the learning rate",
             "averaging": "share of the running average of the weights that each step keeps; codes are read with that "
@@ -217,8 +220,10 @@ GROUPS: tuple[Group, ...] = (
             "supports it, otherwise float32",
             "xla": "compile training steps with XLA",
             "train_seed": "random seed for initial weights, image order, augmentation and dropout",
-            "validation_steps": "steps between validations; 0: one epoch, or more if epochs are short",
-            "patience": "stop after this many validations without improvement; 0: never",
+            "validation_steps": "steps between validations, with --schedule=auto to begin with; 0: so many that "
+            "validation takes little of the time",
+            "patience": "stop after this many validations without improvement (with --schedule=auto: after the "
+            "learning rate has come down); 0: never. Default: 10, or 2 with --schedule=auto",
             "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
             "checkpoint_seconds": "seconds between checkpoints",
             "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "

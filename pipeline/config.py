@@ -261,7 +261,7 @@ class TrainConfig:
     synthetic_share: float | None = None
     initialize_from: str = ""
     optimizer: choices.Optimizer = "adamw"
-    schedule: choices.Schedule = "one_cycle"
+    schedule: choices.Schedule = "auto"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
     averaging: float = 0.98  # an average over about the last 1 / (1 - 0.98) = 50 steps
@@ -269,7 +269,8 @@ class TrainConfig:
     xla: bool = False
     train_seed: int = 0
     validation_steps: int = 0
-    patience: int = 10
+    patience: int | None = None
+    max_minutes: float = 20.0
     target_accuracy: float | None = None
     checkpoint_seconds: float = 30.0
     strategy: choices.Strategy = "auto"
@@ -308,7 +309,9 @@ class TrainConfig:
         check_number("--averaging", self.averaging, 0, 0.9999)  # at 1 the average would stay at the initial weights
         check_number("--train_seed", self.train_seed, 0, 2**32 - 1)  # NumPy takes no larger seed
         check_number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
-        check_number("--patience", self.patience, 0, 1_000_000)
+        if self.patience is not None:
+            check_number("--patience", self.patience, 0, 1_000_000)
+        check_number("--max_minutes", self.max_minutes, 0, 1_000_000)
         if self.target_accuracy is not None:
             check_number("--target_accuracy", self.target_accuracy, 0, 1)
         check_number("--checkpoint_seconds", self.checkpoint_seconds, 0, 1_000_000)
@@ -318,7 +321,9 @@ class TrainConfig:
     @property
     def result_settings(self) -> dict[str, Any]:
         """The settings that decide the trained weights; the others say where training runs and what it logs."""
-        others = ("checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile")
+        others = (
+            "max_minutes", "checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile"
+        )  # fmt: skip
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
 
 

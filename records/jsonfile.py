@@ -118,7 +118,7 @@ def check_version(content: Any, newest: int, where: str) -> int:
 
 
 def check_kind(content: Any, kind: type, where: str = "") -> None:
-    """As JSON knows types: a boolean is no number, and a whole number is a float too."""
+    """As JSON knows types: a boolean is not a number, and a whole number is a float too."""
     allowed = (int, float) if kind is float else kind
     if not isinstance(content, allowed) or (isinstance(content, bool) and kind is not bool):
         got = f"{where} is {_shown(content)}, expected {_NAMES[kind]}"

@@ -22,10 +22,12 @@ import main
 from flags import options  # defines the flags
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig
 from pipeline.machine import workers
+from pipeline.machine.startup import fast_kernels
 from pipeline.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 flags.FLAGS.mark_as_parsed()
+fast_kernels()  # before any test imports TensorFlow
 # Matplotlib lists the fonts of the machine once, not once for each workdir of a test.
 os.environ["MPLCONFIGDIR"] = str(pathlib.Path(tempfile.gettempdir()) / f"digitwise-tests-matplotlib-{os.getuid()}")
 

@@ -145,7 +145,7 @@ def test_limits_change_what_is_read(call_main, trained, images, tmp_path):
         (["--images=images", "--checkpoint=nowhere"], "--checkpoint=nowhere: there is no such file or folder"),
         (["--images=images", "--checkpoint=empty"], "--checkpoint=empty: it holds no checkpoint and no exported model"),
         (["--images=images", "--checkpoint=gone.onnx"], "gone.onnx is not a file"),
-        (["--images=images", "--check=luhm"], "the check 'luhm' is none of luhn"),
+        (["--images=images", "--check=luhm"], "the check 'luhm' is not one of luhn"),
         (["--images=images", "--pattern=["], "'['"),
         (["--images=images", "--output_format=xml"], "--output_format=xml: expected one of table, jsonl, csv"),
         (["--images=images", "--max_error=1"], "--max_error=1.0: expected a share between 0 and 1"),

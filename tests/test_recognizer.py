@@ -60,7 +60,9 @@ def test_each_example_is_read_once(manifest, recognizer, batch_size):
     strategy = tf.distribute.get_strategy()
     batches = evaluation_batches(manifest, "test", batch_size, 1)
     results = list(predict_batches(strategy, recognizer, batches, images=True))
-    indices, label_ids, decoded_ids, probabilities, confidence, images = map(np.concatenate, zip(*results))
+    indices, label_ids, decoded_ids, probabilities, confidence, images = map(
+        np.concatenate, zip(*(result[:6] for result in results))
+    )
     assert indices.tolist() == list(range(7))
     expected = recognizer.predict(images)
     assert np.array_equal(decoded_ids, expected.label_ids)

@@ -45,7 +45,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.check_digit and self.check_digit not in CHECK_DIGITS:
-            raise ReaderError(f"the check digit {self.check_digit!r} is none of {', '.join(CHECK_DIGITS)}")
+            raise ReaderError(f"the check digit {self.check_digit!r} is not one of {', '.join(CHECK_DIGITS)}")
         if self.budget < 1:
             raise ReaderError(f"a search takes at least 1 step, not {self.budget}")
 
@@ -152,8 +152,8 @@ def _fit(label_ids: tuple[int, ...], log_probability: float, log_total: float, i
     return Fit(label_ids, math.exp(log_probability), among, is_exact)
 
 
-def _lengths(least: int, most: int) -> str:
-    return f"{least} characters" if least == most else f"{least} to {most} characters"
+def _lengths(minimum: int, maximum: int) -> str:
+    return f"{minimum} characters" if minimum == maximum else f"{minimum} to {maximum} characters"
 
 
 def _check_known(characters: Sequence[str], alphabet: str) -> None:

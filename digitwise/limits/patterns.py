@@ -150,11 +150,11 @@ class _Builder:
         return end
 
     def _repeat(self, repeat: tuple[int, Any, Sequence[Part]], begin: int) -> int:
-        least, most, inside = repeat
-        unlimited = most is sre.MAXREPEAT
-        if least > MAX_REPEAT or (not unlimited and most > MAX_REPEAT):
+        minimum, maximum, inside = repeat
+        unlimited = maximum is sre.MAXREPEAT
+        if minimum > MAX_REPEAT or (not unlimited and maximum > MAX_REPEAT):
             raise self._refused(f"more than {MAX_REPEAT:,} repeats")
-        for _ in range(least):
+        for _ in range(minimum):
             begin = self._sequence(inside, begin)
         end = self.nfa.new_state()
         if unlimited:
@@ -163,14 +163,14 @@ class _Builder:
             self.nfa.silent[self._sequence(inside, again)].append(again)
             self.nfa.silent[again].append(end)
             return end
-        for _ in range(most - least):
+        for _ in range(maximum - minimum):
             self.nfa.silent[begin].append(end)
             begin = self._sequence(inside, begin)
         self.nfa.silent[begin].append(end)
         return end
 
     def _refused(self, what: str) -> ReaderError:
-        return ReaderError(f"the pattern {self.pattern!r} has {what}, which a limit cannot have; a function can")
+        return ReaderError(f"the pattern {self.pattern!r} has {what}, which limits do not support; use a function")
 
 
 def _matches(test: Part, cases: set[str], flags: int) -> bool:

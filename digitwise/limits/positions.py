@@ -58,8 +58,8 @@ def _backwards(log_probabilities: FloatArray, automaton: Automaton) -> tuple[Flo
         if position < len(log_probabilities):
             shown, after = log_probabilities[position, : automaton.num_classes], automaton.transitions[states]
             best[states] = np.maximum(ends, (shown + best[after]).max(axis=1))
-            going_on = np.logaddexp.reduce(shown + total[after], axis=1)
-            total[states] = np.logaddexp(ends, going_on)
+            continuing = np.logaddexp.reduce(shown + total[after], axis=1)
+            total[states] = np.logaddexp(ends, continuing)
     return best, float(total[0])
 
 

@@ -102,7 +102,7 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
     if not workdir.records.exists() or not any(workdir.records.iterdir()):
         return False
     if not (workdir.records / FILE_NAME).exists():
-        raise DigitwiseError(f"{workdir.records} holds files that were not made here: choose another --workdir")
+        raise DigitwiseError(f"{workdir.records} holds files that digitwise did not write: choose another --workdir")
     manifest = Manifest.load(workdir.records)
     standing = dict(manifest.settings)
     if manifest.sizes is None and settings["alphabet"] is None and standing.get("alphabet") == CodeConfig().characters:
@@ -113,7 +113,7 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
     differing = differing_settings(standing, settings)
     if not differing:
         counts = ", ".join(f"{split} {manifest.count(split):,}" for split in SPLITS)
-        print(f"records: the records of these settings are in {workdir.records} ({counts})")
+        print(f"records: nothing to do, {workdir.records} has the records of these settings ({counts})")
         return True
     if not overwrite:
         refuse_other_settings(str(workdir.records), differing)
@@ -191,6 +191,6 @@ def _check_removable(folder: pathlib.Path) -> None:
     strangers = [path.name for path in folder.iterdir() if path.name not in made and not is_shard_name(path.name)]
     if strangers:
         raise DigitwiseError(
-            f"{folder} also holds {printable(', '.join(sorted(strangers)[:3]))}, which was not made here: "
+            f"{folder} also holds {printable(', '.join(sorted(strangers)[:3]))}, which digitwise did not write: "
             "move it away first"
         )

@@ -91,7 +91,7 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
     if not stored:
         raise DigitwiseError(
             f"{workdir.images} has no images: run --stage=generate first, "
-            "give a folder of your own with --images, or draw straight into records with --source=synthetic"
+            "give a folder of your own with --images, or render images directly into records with --source=synthetic"
         )
     if not stored["complete"]:
         raise DigitwiseError(f"{workdir.images} is not finished: run --stage=generate again to continue")

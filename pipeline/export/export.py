@@ -120,8 +120,8 @@ def _certified(graph: ReadingGraph, network: Network, certify: Certify | None) -
 def _too_different(name: str, kind: Format, changed: Sequence[int], num_images: int) -> str:
     allowed = int(kind.allowed_changes * num_images)
     return (
-        f"the exported {name} reads {len(changed)} of {num_images} images unlike the checkpoint, such as image "
-        f"{changed[0]}; {allowed} may differ"
+        f"the exported {name} reads {len(changed)} of {num_images} images differently from the checkpoint, such as "
+        f"image {changed[0]}; {allowed} may differ"
     )
 
 

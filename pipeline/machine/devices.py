@@ -5,7 +5,7 @@
     with strategy.scope():
         ...
 
-TensorFlow is imported only where it is used, so that a cluster can be looked at before.
+TensorFlow is imported only where it is used, so that a cluster can be checked before.
 """
 
 import contextlib
@@ -211,7 +211,7 @@ def _set_up(logical_devices: int) -> None:
     except RuntimeError:
         if len(tf.config.list_logical_devices("CPU")) != logical_devices:
             raise DigitwiseError(
-                f"--logical_devices={logical_devices} comes too late: TensorFlow already uses the CPU in this process"
+                f"--logical_devices={logical_devices} cannot be set any more: TensorFlow already uses the CPU here"
             ) from None
 
 
@@ -262,7 +262,7 @@ def _cross_device_ops(names: Sequence[str]) -> "tf.distribute.CrossDeviceOps | N
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"{address} is no host:port")
+        raise ValueError(f"{address} is not host:port")
     return host.strip("[]"), int(port)  # [::1]:port
 
 

@@ -56,7 +56,7 @@ def _child(sender: Connection, parent: int, function: Callable[..., Any], *argum
     end_with_parent(parent)
     try:
         sender.send(("result", function(*arguments)))
-    # As text: some exceptions cannot be pickled. Anything else prints its traceback in the child, as it is our mistake.
+    # As text: not every exception can be pickled. Anything else is the program's mistake: the child prints a traceback.
     except (DigitwiseError, SettingError, OSError) as error:
         sender.send(("error", str(error)))
     except KeyboardInterrupt:

@@ -51,6 +51,15 @@ def safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
+def fast_kernels() -> None:
+    """Lets TensorFlow compute with oneDNN, if it is not imported yet and the user does not say otherwise.
+
+    TensorFlow does so by itself only on processors with instructions for neural networks. On one with AVX2 alone,
+    oneDNN makes a training step twice as fast. Where there is no such library the variable has no effect.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow and initializes its devices, without the page of notes that it prints on machines without a
     GPU; its notes are shown only if there is a GPU that it did not find, or if the import fails."""
@@ -58,6 +67,7 @@ def import_tensorflow() -> None:
         return
     # Warnings of C++ are off from here on; what is printed before TensorFlow reads this is what _errors_into catches.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    fast_kernels()
     with tempfile.TemporaryFile() as notes:
         try:
             with _errors_into(notes):

@@ -162,7 +162,7 @@ def _told_of_damage(path: pathlib.Path) -> Iterator[None]:
 
 
 def remove_all_but(folder: pathlib.Path, steps: Collection[int | None]) -> None:
-    # The JSON goes first: arrays without it are no checkpoint, while it without arrays would be a damaged one.
+    # The JSON goes first: arrays without it are not a checkpoint, but it without arrays would be a damaged one.
     for step, kind in sorted(_files(folder), key=lambda file: file[1]):
         if step not in steps:
             path_of(folder, step, kind).unlink(missing_ok=True)

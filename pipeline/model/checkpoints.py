@@ -115,7 +115,7 @@ class Checkpoints:
                 best = _state(self.folder, step, files.read_content(self.folder, step)).best
                 return best.step if best else step  # without a validation split the newest counts as the best
             except DamagedCheckpoint as error:
-                warn(f"warning: {error}; the checkpoint before it tells which is best")
+                warn(f"warning: {error}; the checkpoint before it says which is best")
         raise DamagedCheckpoint(f"{self.folder}: all checkpoints there are damaged; train again with --overwrite")
 
     def best_state(self, warn: Warn = warn_on_stderr) -> TrainingState:

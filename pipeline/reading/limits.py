@@ -48,7 +48,7 @@ def _function(text: str) -> Callable[[str], bool]:
     path, _, name = text.rpartition(":")
     if not path.endswith(".py"):
         raise DigitwiseError(
-            f"the check {text!r} is none of {', '.join(CHECK_DIGITS)}, nor FILE.py:FUNCTION for one of your own"
+            f"the check {text!r} is not one of {', '.join(CHECK_DIGITS)}, nor FILE.py:FUNCTION for one of your own"
         )
     if not pathlib.Path(path).is_file():
         raise DigitwiseError(f"the check {text!r}: there is no file {path}")

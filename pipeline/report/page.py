@@ -42,6 +42,7 @@ def page(summary: Summary, examples: Examples, pictures: Mapping[str, tuple[byte
         _cleanings_section(summary.cleanings),
         _details_section(summary),
     ]
+    # A Template, not format(): the braces of CSS stay as they are.
     return string.Template(_resource("page.html")).substitute(
         title=text(f"{right_of(whole)} codes read right"),
         style=_resource("page.css"),

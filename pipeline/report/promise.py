@@ -39,9 +39,8 @@ class PromiseFigures:
         """Sentences, the promise first."""
         if self.threshold is None:
             yield (
-                f"NOT CERTIFIED: that at most {self.max_error:g} of accepted codes are wrong takes "
-                f"{self.missing_codes:,} more codes to certify it on, if none of them is read wrong; "
-                f"there are {self.codes:,}"
+                f"NOT CERTIFIED: {self.missing_codes:,} more codes are needed, if none of them is read wrong, to "
+                f"certify that at most {self.max_error:g} of accepted codes are wrong; there are {self.codes:,}"
             )
             offer = _rounded_up(self.offered_error)
             yield f"the smallest error that these codes can certify is about {offer:g}: --max_error={offer:g}"

@@ -50,7 +50,7 @@ class Chance:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusedPair:
-    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None is no character."""
+    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None: no character."""
 
     code: str | None
     read: str | None
@@ -313,7 +313,7 @@ def load_summary(path: pathlib.Path) -> Summary:
     except OSError as error:
         raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError, DigitwiseError) as error:
-        raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
+        raise DigitwiseError(f"{path} is not a digitwise report: {error}") from None
 
 
 def summary_text(summary: Summary) -> str:

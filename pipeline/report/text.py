@@ -32,7 +32,7 @@ _IMAGES_A_CODE = 10  # from here on images of one code decide the figure more th
 
 
 def print_summary(summary: Summary, table: Sequence[Example]) -> None:
-    """A character that the terminal has none for is printed as its number: a code may be of any alphabet."""
+    """A character that the terminal cannot show is printed as its number: a code may be of any alphabet."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for line in summary_lines(summary, table):
         print(line.encode(encoding, "backslashreplace").decode(encoding))

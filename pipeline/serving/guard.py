@@ -1,4 +1,4 @@
-"""What every request passes before anything looks at it: who may ask, how often, and what a browser may do.
+"""What every request passes before anything else: who may ask, how often, and what a browser may do.
 
 app = Guard(app, Access(host="127.0.0.1", port=8000, token=""), RateLimit(100), metrics)
 """
@@ -51,7 +51,7 @@ class Access:
         address, with localhost, or with the names of this machine."""
         name = _host_name(header)
         if not (_is_address(name) or name in self._names):
-            raise Refused(421, f"this server is not called {name[:100]!r}: use its address, or localhost")
+            raise Refused(421, f"this server is not called {name[:100]!r}: use its IP address, or localhost")
 
     @property
     def _names(self) -> set[str]:
@@ -68,13 +68,13 @@ class Access:
 
 class Guard:
     def __init__(
-        self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, most: int = MAX_REQUESTS
+        self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, max_requests: int = MAX_REQUESTS
     ) -> None:
         self._app = app
         self._access = access
         self._rate = rate
         self._metrics = metrics
-        self._most = most
+        self._max_requests = max_requests
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,8 +113,8 @@ class Guard:
             self._access.check_host(headers.get("host", ""))
             # Before the token: guessing it must be slow as well.
             self._rate.take((scope.get("client") or ("unknown",))[0])
-            if self.running > self._most:
-                raise Refused(429, f"{self._most} requests are being answered already", retry_seconds=1)
+            if self.running > self._max_requests:
+                raise Refused(429, f"{self._max_requests} requests are being answered already", retry_seconds=1)
             _check_origin(scope, headers)
             given = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if self._access.token and given and scope["method"] == "GET" and self._access.is_token(given):
@@ -158,7 +158,7 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         return
     host = headers.get("host", "").lower()
     if origin.lower() not in (f"http://{host}", f"https://{host}"):
-        raise Refused(403, f"the page {origin[:100]!r} may not ask this server")
+        raise Refused(403, f"the page {origin[:100]!r} may not send requests to this server")
 
 
 def _host_name(header: str) -> str:
@@ -177,12 +177,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def _drain(receive: Receive, most: int = 1 << 25, seconds: float = 2.0) -> None:
+async def _drain(receive: Receive, max_bytes: int = 1 << 25, seconds: float = 2.0) -> None:
     """What is left of a small body, so that the client hears the answer before the connection ends."""
     size = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while size < most:
+            while size < max_bytes:
                 message = await receive()
                 size += len(message.get("body", b""))
                 if message["type"] != "http.request" or not message.get("more_body"):

@@ -27,7 +27,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON ({str(error)[:100] or type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise Refused(400, f"the body is {_kind(content)}, where an object belongs")
+        raise Refused(400, f"the body is {_kind(content)}, expected an object")
     return content
 
 

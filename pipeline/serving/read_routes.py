@@ -3,7 +3,7 @@
 POST /read            an image file as the body, or {"images": [{"b64": ...}, ...]}
 POST /read?show=1     with the picture that the network was given, and where it looked
 GET  /examples        some images of the test split, read
-POST /promise/resume  accept again, once somebody has looked why the watch suspended the promise
+POST /promise/resume  accept again, once somebody has found out why the watch suspended the promise
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class ReadRoutes:
         return reading_json(reading)
 
     async def _show(self, body: bytes) -> dict[str, Any]:
-        """For the page, a file that is no image is an answer too: browsers log a status of 422 as an error."""
+        """For the page, a file that is not an image is an answer too: browsers log a status of 422 as an error."""
         shown = await self._model.show(body)
         self._count(shown.reading)
         return shown_json(shown)

@@ -73,6 +73,7 @@ class TensorFlowServingRoutes:
         definitions = {
             name: {"inputs": given, "outputs": outputs, "method_name": method} for name, given in inputs.items()
         }
+        # Twice signature_def: the response has a message of this name, and its only field is called so too.
         return JSONResponse(
             {
                 "model_spec": {"name": MODEL_NAME, "signature_name": "", "version": VERSION},

@@ -27,7 +27,7 @@ from records.split import TEST, VALIDATION
 
 _BATCH_SIZE = 64
 # More change the one number that is fitted hardly at all.
-_MOST_FITTED = 5_000  # images that the temperature is fitted to
+_MAX_FITTED = 5_000  # images that the temperature is fitted to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Made:
 
 def check_can_certify(split: str) -> None:
     if split != TEST:
-        raise DigitwiseError(f"--split={split}: a promise is certified on the test split, which chose nothing")
+        raise DigitwiseError(f"--split={split}: a promise can only be certified on the test split")
 
 
 def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:
@@ -98,7 +98,7 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
     for images, label_ids in batches(manifest, VALIDATION, graph.metadata.shape):
         values.append(graph.read(images)["log_probabilities"].numpy())
         labels.append(label_ids)
-        if len(values) * _BATCH_SIZE >= _MOST_FITTED:
+        if len(values) * _BATCH_SIZE >= _MAX_FITTED:
             break
     # Log-probabilities are logits, too. Classes that were ruled out must not become infinite when divided.
     logits, targets = tf.constant(np.maximum(np.concatenate(values), -1e30)), tf.constant(np.concatenate(labels))

@@ -232,7 +232,7 @@ def _existing(path: pathlib.Path) -> pathlib.Path:
 
 def _start_tensorflow() -> TensorFlowProcess:
     """Lists TensorFlow's devices in another process: the import takes seconds and can crash the process that tries."""
-    # -P: a tensorflow.py or json.py in the current directory is not ours to run.
+    # -P: a tensorflow.py or json.py in the current directory must not be run.
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _LIST_DEVICES], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )

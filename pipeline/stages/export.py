@@ -128,7 +128,7 @@ def card_lines(card: Any, folder: pathlib.Path) -> list[str]:
         )
     lines += [f"export: warning: {path} was left out: {reason}" for path, reason in card.left_out]
     if all(file.promise is None for file in card.files):
-        lines.append("export: no threshold is certified; --max_error=0.01 asks for one")
+        lines.append("export: no threshold is certified; --max_error=0.01 certifies one")
     return lines
 
 

@@ -49,7 +49,7 @@ def _of_training(path: pathlib.Path, given: str, workdir: Workdir) -> Network:
     if not any(steps_in(folder) for folder in (path, path / workdir.checkpoints.name)):
         problem = "it holds no checkpoint and no exported model" if path.is_dir() else "there is no such file or folder"
         flag = f"--checkpoint={path}" if given else f"--workdir={path}"
-        raise DigitwiseError(f"{flag}: {problem}; --stage=train makes one")
+        raise DigitwiseError(f"{flag}: {problem}; train one with --stage=train")
     import_tensorflow()
     from pipeline.export.checkpoint import graph_of
     from pipeline.export.networks import GraphNetwork

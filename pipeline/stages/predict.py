@@ -129,7 +129,7 @@ def _read(reader: Reader, images: Images, output_format: str, stdout: TextIO) ->
     for line in tally.lines():
         print(line)
     if reader.alarm:
-        print(f"predict: warning: {reader.alarm}; from there on nothing was accepted", file=sys.stderr)
+        print(f"predict: warning: {reader.alarm}; nothing was accepted after that", file=sys.stderr)
         return SUSPENDED
     return UNREAD if tally.unread else 0
 

@@ -43,7 +43,7 @@ class Learner:
     def __init__(self, plan: Plan, strategy: tf.distribute.Strategy) -> None:
         asked, spec = plan.asked, plan.spec
         self.strategy = strategy
-        # The first weights and dropout are drawn from here on, so nothing may be drawn in between.
+        # The initial weights and dropout are sampled from here on, so nothing else may be sampled in between.
         keras.utils.set_random_seed(asked.train_seed)
         with strategy.scope():
             self.recognizer = Recognizer(spec, provenance=plan.provenance)

@@ -39,7 +39,7 @@ class Logs:
         self._profiling = False
 
     def scalars(self, part: str, step: int, **values: float) -> None:
-        """`part` is train or validation; TensorBoard draws what has the same name in one picture."""
+        """`part` is train or validation; TensorBoard shows what has the same name in one picture."""
         with self._writer(part).as_default(step):
             for name, value in values.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_metadata("scalars", "SCALAR"))

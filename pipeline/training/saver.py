@@ -43,6 +43,11 @@ class Saver:
         self._saved = self._clock()
         self._began = self._saved - state.seconds
 
+    @property
+    def seconds(self) -> float:
+        """Of all runs of this training."""
+        return self._clock() - self._began
+
     def due(self) -> bool:
         """Whether it is time, by the clock; without a pause asked for, always."""
         pause = max(self._every_seconds, _SAVE_PAUSE * self._save_seconds) if self._every_seconds else 0

@@ -89,8 +89,7 @@ def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
         )
     if not promise.min_length <= len(text) <= promise.max_length:
         raise DamagedRecords(
-            f"its text {quoted(text)} has {len(text)} characters, "
-            f"{promise.min_length} to {promise.max_length} were promised"
+            f"its text {quoted(text)} has {len(text)} characters, expected {promise.min_length} to {promise.max_length}"
         )
     check_stored(image, promise.image_shape, promise.encoding)
 

@@ -74,7 +74,7 @@ def list_records(entry: str) -> Listing:
             head = file.read(16)
         if not compression and not is_header(head):
             raise DamagedRecords(
-                f"{path}: record 0 at byte 0: it does not begin as TFRecord files do, nor gzip, nor zlib; "
+                f"{path}: record 0 at byte 0: it begins neither like a TFRecord file nor like gzip or zlib; "
                 "if it is something else, name the files with a glob that leaves it out"
             )
         files.append(RecordFile(path, os.path.relpath(path, root), os.path.getsize(path), compression))
@@ -127,7 +127,7 @@ def _no_records(path: str) -> str | None:
     """Why a file is skipped, or None."""
     name = os.path.basename(path)
     if not os.path.isfile(path):
-        return "it is no plain file"
+        return "it is not a regular file"
     if name.startswith((".", "_")):  # such as _SUCCESS, which Spark leaves
         return "its name begins with . or _"
     if os.path.getsize(path) == 0:

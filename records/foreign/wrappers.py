@@ -21,7 +21,7 @@ from records.tfrecord.example import Array, Value
 MAX_BYTES = 1 << 25  # that one value may unwrap to
 MAX_WRAPPERS = 3  # such as base64 of zlib of numpy.save
 _MAX_PARTS = 1 << 19  # numbers or strings of a tensor that are not packed: each takes a hundred bytes of memory
-_LEAST_BYTES = 64  # shorter strings of letters are words, which may be base64 by accident
+_MIN_BYTES = 64  # shorter strings of letters are words, which may be base64 by accident
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
 _HEX = re.compile(rb"[0-9a-fA-F]+")
@@ -63,9 +63,9 @@ _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "int", 10: "int", 11: "int", 16: "int", 
 class Budget:
     """How many bytes may still be unwrapped: one for all keys of a probe, as small records can hold gigabytes."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.left = most
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.left = limit
 
     def take(self, value: Value) -> None:
         self.left -= value.nbytes if isinstance(value, np.ndarray) else sum(map(len, value)) + 60 * len(value)
@@ -123,7 +123,7 @@ def unread_format(data: Sequence[bytes]) -> str | None:
 def single(value: Value) -> bytes:
     """The bytes of a value that is one string."""
     if not isinstance(value, list) or len(value) != 1:
-        raise ValueError(f"it is {describe(value)} where one string belongs")
+        raise ValueError(f"it is {describe(value)}, expected one string")
     return value[0]
 
 
@@ -140,7 +140,7 @@ def _suspected(name: str, values: Sequence[Value]) -> bool:
     """A quick check that keeps ordinary strings from being taken for wrapped ones."""
     if name == "joined":
         return all(
-            isinstance(value, list) and len(value) >= _LEAST_BYTES and all(len(item) == 1 for item in value)
+            isinstance(value, list) and len(value) >= _MIN_BYTES and all(len(item) == 1 for item in value)
             for value in values
         )
     data = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
@@ -156,7 +156,7 @@ def _suspected(name: str, values: Sequence[Value]) -> bool:
     if all(_DATA_URL.match(item) for item in data):
         return True
     # Digests in hexadecimal consist of base64's letters too.
-    return all(len(item) >= _LEAST_BYTES and _BASE64.fullmatch(item) and not _HEX.fullmatch(item) for item in data)
+    return all(len(item) >= _MIN_BYTES and _BASE64.fullmatch(item) and not _HEX.fullmatch(item) for item in data)
 
 
 def _from_base64(value: Value) -> Value:
@@ -264,16 +264,14 @@ def _filled(arrays: Sequence[Array], kind: str, count: int) -> Array:
         raise ValueError("it is not a serialized tensor of numbers or strings")
     values = np.concatenate(arrays)
     if not 0 < len(values) <= max(count, 1):
-        raise ValueError(f"its tensor has {len(values)} values where its shape asks for {count}")
+        raise ValueError(f"its tensor has {len(values)} values, its shape needs {count}")
     # As TensorFlow writes a tensor of ones: a shape, and 1 once.
     return np.concatenate([values, np.repeat(values[-1:], count - len(values))]).astype(kind)
 
 
 def _shaped(content: bytes, kind: "np.dtype[Any]", shape: tuple[int, ...], order: Literal["C", "F"]) -> Array:
     if len(content) != _count(shape) * kind.itemsize:
-        raise ValueError(
-            f"it has {len(content)} bytes where its shape {shape} asks for {_count(shape) * kind.itemsize}"
-        )
+        raise ValueError(f"it has {len(content)} bytes, its shape {shape} needs {_count(shape) * kind.itemsize}")
     return np.frombuffer(content, kind).reshape(shape, order=order)
 
 

@@ -22,7 +22,7 @@ TYPES: dict[str, str] = {
 AXES = ("HW", "HWC", "CHW")
 CHANNEL_ORDERS = ("rgb", "bgr")
 CHANNEL_COUNTS: tuple[int, ...] = tuple(MODES)
-LEAST_SIDE, MOST_SIDE = 8, 4096
+MIN_SIDE, MAX_SIDE = 8, 4096
 # Width to height. Codes are lines of text; four times as high as wide is more than any.
 _WIDEST, _NARROWEST = 16, 1 / 4
 _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
@@ -54,9 +54,9 @@ class Layout:
             sizes = sizes[1:]
         if len(sizes) == 2:
             return cls(sizes, "HW").checked()
-        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= LEAST_SIDE:
+        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= MIN_SIDE:
             return cls(sizes, "HWC").checked()
-        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= LEAST_SIDE:
+        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= MIN_SIDE:
             return cls(sizes, "CHW").checked()
         raise ValueError(f"{shown(sizes)} is not the shape of an image")
 
@@ -112,9 +112,9 @@ def as_bytes(values: Array, value_range: Range) -> Array:
     low, high = value_range
     if values.dtype == np.uint8 and (low, high) == _BYTES:
         return values
-    least, most = values.min(), values.max()
-    if not (least >= low and most <= high):  # so that NaN is refused too
-        raise ValueError(f"its values run from {least:g} to {most:g}, {low:g} to {high:g} was expected")
+    minimum, maximum = values.min(), values.max()
+    if not (minimum >= low and maximum <= high):  # so that NaN is refused too
+        raise ValueError(f"its values run from {minimum:g} to {maximum:g}, expected {low:g} to {high:g}")
     if (low, high) == _WORDS:
         # The upper byte, as image viewers show 16 bits: 65535 becomes 255, and no value is rounded up out of its range.
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
@@ -203,23 +203,23 @@ def _words(data: Sequence[bytes], size: int | None) -> list[str]:
 
 def value_ranges(values: Sequence[Array], is_byte: bool) -> list[Range]:
     """The ranges that sampled numbers can be meant to have, the likeliest first; one where it is clear."""
-    least = min(float(item.min()) for item in values)
-    most = max(float(item.max()) for item in values)
-    if not np.isfinite((least, most)).all():
+    minimum = min(float(item.min()) for item in values)
+    maximum = max(float(item.max()) for item in values)
+    if not np.isfinite((minimum, maximum)).all():
         return []
     whole = all(item.dtype.kind in "iub" for item in values)
-    seen = (least, most) if most > least else (least, least + 1)
+    seen = (minimum, maximum) if maximum > minimum else (minimum, minimum + 1)
     # Not clear where all is dark: bytes of 0 and 1 alone, or a float picture in which nothing is bright.
-    if least >= 0 and most <= 1:
-        return [(0.0, 1.0)] if most > 0.5 else [(0.0, 1.0), _BYTES]
-    if least >= 0 and most <= 255:
-        return [_BYTES] if is_byte or most > 64 else [_BYTES, (0.0, most)]
-    if least >= 0 and most <= 65535 and whole:
+    if minimum >= 0 and maximum <= 1:
+        return [(0.0, 1.0)] if maximum > 0.5 else [(0.0, 1.0), _BYTES]
+    if minimum >= 0 and maximum <= 255:
+        return [_BYTES] if is_byte or maximum > 64 else [_BYTES, (0.0, maximum)]
+    if minimum >= 0 and maximum <= 65535 and whole:
         # Cameras with 10, 12 or 14 bits leave the upper bits of each word at 0.
-        return [_WORDS] if most >= 1 << 15 else [(0.0, 2.0 ** int(most).bit_length() - 1), _WORDS]
-    if least >= -1 and most <= 1:
-        return [(-1.0, 1.0)] if least < -0.9 and most > 0.9 else [(-1.0, 1.0), seen]
-    other = (-128.0, 127.0) if least >= -128 and most <= 127 else (-max(most, -least), max(most, -least))
+        return [_WORDS] if maximum >= 1 << 15 else [(0.0, 2.0 ** int(maximum).bit_length() - 1), _WORDS]
+    if minimum >= -1 and maximum <= 1:
+        return [(-1.0, 1.0)] if minimum < -0.9 and maximum > 0.9 else [(-1.0, 1.0), seen]
+    other = (-128.0, 127.0) if minimum >= -128 and maximum <= 127 else (-max(maximum, -minimum), max(maximum, -minimum))
     return list(dict.fromkeys([seen, other]))
 
 
@@ -233,9 +233,9 @@ def possible_layouts(counts: Sequence[int]) -> list[Layout]:
         pixels = count // channels
         if count % channels or pixels > MAX_PIXELS:
             continue
-        for height in range(LEAST_SIDE, min(MOST_SIDE, pixels // LEAST_SIDE) + 1):
+        for height in range(MIN_SIDE, min(MAX_SIDE, pixels // MIN_SIDE) + 1):
             width = pixels // height
-            if pixels % height or width > MOST_SIDE or not _NARROWEST <= width / height <= _WIDEST:
+            if pixels % height or width > MAX_SIDE or not _NARROWEST <= width / height <= _WIDEST:
                 continue
             if channels == 1:
                 found.append(Layout((height, width), "HW"))
@@ -274,10 +274,10 @@ def likely_layouts(images: Sequence[Array], layouts: Sequence[Layout]) -> list[L
     for layout in layouts:
         strides.setdefault(layout.width * (layout.channels if layout.axes == "HWC" else 1), []).append(layout)
     steps = {stride: np.mean([np.abs(head[stride:] - head[:-stride]).mean() for head in heads]) for stride in strides}
-    least = min(steps.values(), default=0)
-    near = [stride for stride, step in steps.items() if step <= _CLEAR * least]
-    if not least > 0 or len(near) > 1:
-        kept = near if least > 0 else list(strides)
+    minimum = min(steps.values(), default=0)
+    near = [stride for stride, step in steps.items() if step <= _CLEAR * minimum]
+    if not minimum > 0 or len(near) > 1:
+        kept = near if minimum > 0 else list(strides)
         return [layout for layout in layouts if any(layout in strides[stride] for stride in kept)]
     return _by_channels(images, strides[near[0]])
 

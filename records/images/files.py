@@ -129,7 +129,7 @@ def stored_bytes(data: bytes, name: str, form: StoredForm) -> bytes:
     image = open_image(data, name)
     if form.channels == 1 and not form.convert_colors and not _is_grey(image):
         raise DigitwiseError(
-            f"{name} is in colour where the first image is grey: --colors=grey or --colors=rgb makes all alike"
+            f"{name} is in colour where the first image is grey: --colors=grey or --colors=rgb converts all of them"
         )
     turned = _is_turned(image)
     if form.has_size(image.size) and not turned and _is_stored_as_it_is(image, form):
@@ -196,9 +196,7 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     height, width, channels = shape
     if encoding == RAW:
         if height is None or width is None or len(data) != height * width * channels:
-            raise DamagedRecords(
-                f"its image has {len(data)} bytes of raw pixels, {width}x{height}x{channels} was promised"
-            )
+            raise DamagedRecords(f"its image has {len(data)} bytes of raw pixels, expected {width}x{height}x{channels}")
         return
     try:
         plain = png.plain_shape(data)
@@ -215,7 +213,7 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     promised = "any size" if height is None or width is None else f"{width}x{height}"
     raise DamagedRecords(
         f"its image is {image.size[0]}x{image.size[1]} in mode {image.mode}, "
-        f"{promised} in mode {MODES[channels]} was promised"
+        f"expected {promised} in mode {MODES[channels]}"
     )
 
 

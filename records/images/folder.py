@@ -57,7 +57,7 @@ class LabeledFolder:
 
     def name(self, key: str) -> str:
         """What the user calls the image."""
-        return printable(os.path.join(self.root, key), most=4096)
+        return printable(os.path.join(self.root, key), limit=4096)
 
     def identity(self) -> dict[str, int | str]:
         """{count, sha256 of every name, text, size and time}: what tells this folder from a changed one."""
@@ -80,7 +80,7 @@ class LabeledFolder:
             elif kind == _OUTPUT:
                 left_out.setdefault("folders or files of digitwise's own output", []).append(key)
             elif kind == _OTHER and key != LABELS_FILE:
-                left_out.setdefault("files that are no images", []).append(key)
+                left_out.setdefault("files that are not images", []).append(key)
         return [_counted(what, names) for what, names in left_out.items()]
 
     @property

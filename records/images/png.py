@@ -21,8 +21,8 @@ _LAST_FILTER = 4  # Paeth
 def encode(pixels: np.ndarray) -> bytes:
     """A PNG of uint8 [height, width] or [height, width, 3], its rows stored as they are.
 
-    Rows of drawn codes are mostly one colour: the filters that PNG has for photographs make such files 3 % larger, and
-    trying all of them for each row takes longer than the compression.
+    Rows of rendered codes are mostly one colour: the filters that PNG has for photographs make such files 3 % larger,
+    and trying all of them for each row takes longer than the compression.
     """
     height, width = pixels.shape[:2]
     rows = np.zeros((height, 1 + pixels[0].size), np.uint8)
@@ -78,7 +78,7 @@ def check(data: bytes) -> None:
     except zlib.error as error:
         raise ValueError(f"its pixels cannot be unpacked: {error}") from None
     if len(rows) != height * row or not stream.eof:
-        raise ValueError(f"it has {len(rows)} bytes of pixels where {height * row} belong")
+        raise ValueError(f"it has {len(rows)} bytes of pixels, expected {height * row}")
     if max(rows[::row]) > _LAST_FILTER:
         raise ValueError("a row has an unknown filter")
 

@@ -40,18 +40,18 @@ def with_characters(
         return dataclasses.replace(reading, charset=fitting[0].charset, first_id=fitting[0].first_id)
     if fitting:
         options = [(t.path, dataclasses.replace(reading, charset=t.charset, first_id=t.first_id)) for t in fitting]
-        text = f"several tables give characters to the ids of {quoted(candidate.name)}"
+        text = f"several tables have characters for the ids of {quoted(candidate.name)}"
         finding.ask("--charset", candidate.name, text, options)
         return options[0][1]
     if _are_digits(candidate, seen):
         finding.evidence.append(
-            f"all ids of {quoted(candidate.name)} are 0 to 9, and no table is there: they are read as digits"
+            f"all ids of {quoted(candidate.name)} are 0 to 9, and there is no table: they are read as digits"
         )
         return dataclasses.replace(reading, charset=_DIGITS)
     if _are_codes(candidate, seen):
         finding.evidence.append(f"all ids of {quoted(candidate.name)} are ASCII codes of letters and digits")
         return dataclasses.replace(reading, charset=_ASCII, first_id=32)
-    # One number a record with more than ten values is no digit: it may be a whole code, such as 4071, or a class.
+    # One number a record with more than ten values is not a digit: it may be a whole code, such as 4071, or a class.
     if max(map(len, rows)) == 1 and len(seen) > 10 and reading.form == "ids":
         return _ask_for_number(candidate, seen, finding)
     guesses = [
@@ -59,7 +59,7 @@ def with_characters(
         for characters, first in _guesses(seen, reading)
     ]
     span = f"{seen[0]} to {seen[-1]}" if seen else "nothing"
-    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table gives them characters"
+    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table has characters for them"
     finding.ask("--charset", candidate.name, text, guesses)
     return guesses[0][1] if guesses else None
 
@@ -139,7 +139,7 @@ def _are_digits(candidate: TextCandidate, seen: Sequence[int]) -> bool:
         return candidate.reading.num_classes == 10
     rows = candidate.ids or []
     count = sum(map(len, rows))
-    # Of a hundred random digits one is missing only once in 3,800 samples (10 * 0.9^100), so fewer kinds are no digits.
+    # Among 100 random digits one is missing only once in 3,800 samples (10 * 0.9^100): fewer kinds are not digits.
     if max(map(len, rows)) == 1 or count >= 100:
         return len(seen) == 10
     return count >= 8  # too few to ask for all ten

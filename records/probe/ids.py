@@ -15,12 +15,12 @@ from records.probe.keys import Keys, counts_up, order_of_boxes, runs_of_keys
 from records.probe.strings import MAX_LENGTH, TextFinding, encoding_of
 from records.tfrecord.example import Array
 
-_MOST_ID = 100_000  # more characters than any script has; larger numbers are measurements or times
-_MOST_NUMBER = 10**12  # one number may be a whole code
-_MOST_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
+_MAX_ID = 100_000  # more characters than any script has; larger numbers are measurements or times
+_MAX_NUMBER = 10**12  # one number may be a whole code
+_MAX_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
 # Types of labels in raw bytes, the widest first: bytes that fit a wide type fit all narrower ones.
 _LABEL_TYPES = ("float64", "int64", "float32", "int32", "uint8")
-_MOST_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
+_MAX_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
 
 
 class _Numbers(NamedTuple):
@@ -43,7 +43,7 @@ def find_ids(keys: Keys, finding: TextFinding, taken: Collection[str], answers: 
             wrappers, item_type, _ = values[run[0]]
             reading = TextReading("ids", tuple(run), wrappers, item_type=item_type)
             found.append(TextCandidate(run[0], tuple(run), reading, f"an id in each of {len(run)} keys", ids=ids))
-            for key in run:  # a key of a run is no text by itself
+            for key in run:  # a key of a run is not a text by itself
                 del values[key]
     for key, numbers in values.items():
         candidate = _of_numbers(keys, key, numbers, finding, key == answers.text_key)
@@ -63,7 +63,7 @@ def _as_numbers(key: str, keys: Keys, finding: TextFinding) -> _Numbers | None:
     if len(arrays) == len(values):
         return _Numbers(wrappers, "", arrays)
     data = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
-    if len(data) < len(values) or max(map(len, data)) > _MOST_BYTES:
+    if len(data) < len(values) or max(map(len, data)) > _MAX_BYTES:
         return None
     other = unread_format(data)
     if other:
@@ -86,12 +86,12 @@ def _from_bytes(wrappers: tuple[str, ...], data: Sequence[bytes]) -> _Numbers | 
     return None
 
 
-def _are_ids(arrays: Sequence[Array], most: int = _MOST_ID) -> bool:
+def _are_ids(arrays: Sequence[Array], max_id: int = _MAX_ID) -> bool:
     """Whole numbers that can be places in a table of characters, or -1 to fill up."""
     for values in arrays:
         if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
             return False
-        if values.size and (values.min() < -1 or values.max() > most):
+        if values.size and (values.min() < -1 or values.max() > max_id):
             return False
     return True
 
@@ -142,9 +142,9 @@ def _of_numbers(keys: Keys, key: str, numbers: _Numbers, finding: TextFinding, i
 
 def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | None:
     longest = max(array.size for array in arrays)
-    if not _are_ids(arrays, _MOST_NUMBER if longest == 1 else _MOST_ID):
-        return "its numbers are no ids"
-    if longest > _MOST_LISTED:
+    if not _are_ids(arrays, _MAX_NUMBER if longest == 1 else _MAX_ID):
+        return "its numbers are not ids"
+    if longest > _MAX_LISTED:
         return f"its lists have up to {longest} numbers"
     if is_wanted:
         return None
@@ -152,11 +152,11 @@ def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | Non
         return f"it is {', '.join(f'{n:g}' for n in arrays[0][:4].tolist())} in every record"
     words = set(words_of(key))
     if words & NAMES_OF_OTHERS and not words & NAMES_OF_TEXT:
-        return "it is named as what stands beside a text"
+        return "its name says that it is not the text"
     is_text = bool(words & NAMES_OF_TEXT)
     # Codes in alphabetical order may count up too, but then their key is called label or text.
     if longest == 1 and not is_text and counts_up([int(array[0]) for array in arrays if array.size]):
-        return "its numbers count the records"
+        return "it numbers the records"
     return None
 
 
@@ -213,7 +213,7 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
         if value in (0, max(others)) or value > max(others):
             cut = _cut(candidate, value)
             name = quoted(candidate.name)
-            text = f"id {value} is only at the end of the lists of {name}: it fills them up or is a character"
+            text = f"id {value} is only at the end of the lists of {name}: it is padding or a character"
             finding.ask("--padding", candidate.name, text, [(value, cut.reading), ("none", candidate.reading)])
             return cut
     return candidate
@@ -222,7 +222,7 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
 def _cut(candidate: TextCandidate, padding: int) -> TextCandidate:
     reading = dataclasses.replace(candidate.reading, padding=padding)
     ids = [_stripped(row, padding) for row in candidate.ids or []]
-    return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, filled up with {padding}")
+    return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, padded with {padding}")
 
 
 def _stripped(ids: list[int], value: int) -> list[int]:

@@ -14,7 +14,7 @@ from records.errors import DigitwiseError, quoted
 from records.foreign.readings import ImageReading
 from records.images.arrays import (
     CHANNEL_COUNTS,
-    LEAST_SIDE,
+    MIN_SIDE,
     TYPES,
     Layout,
     item_types,
@@ -30,10 +30,10 @@ from records.probe.values import with_order, with_range
 from records.tfrecord.example import Array, Record
 
 ImageFinding = Finding[ImageReading]
-_SAME_LOOK = 1.15  # readings whose roughness is within this factor of the least look equally likely
+_SAME_LOOK = 1.15  # readings whose roughness is within this factor of the lowest look equally likely
 _ROUGHER = 1.3  # a shape that another key gives is doubted where the picture is so much rougher than when turned
-_MOST_OPTIONS = 6
-_MOST_SCALARS = 12  # keys that are tried in pairs as height and width
+_MAX_OPTIONS = 6
+_MAX_SCALARS = 12  # keys that are tried in pairs as height and width
 SIDES = {
     "H": {"height", "h", "rows", "row", "ny"},
     "W": {"width", "w", "cols", "col", "columns", "nx"},
@@ -53,7 +53,7 @@ def read_pixels(
         differ = len(set(shapes)) > 1
         values = shapes if differ else [option.item_type for option in options]
         text = f"the {_size(candidate)} of {quoted(candidate.key)} can be read as several pictures"
-        chosen = list(zip(values, options, strict=True))[:_MOST_OPTIONS]
+        chosen = list(zip(values, options, strict=True))[:_MAX_OPTIONS]
         finished = [(value, _finish(option, records, answers, ImageFinding())) for value, option in chosen]
         finding.ask("--image_shape" if differ else "--image_type", candidate.key, text, finished)
     return _finish(options[0], records, answers, finding)
@@ -246,8 +246,8 @@ def _by_scalars(
             return found
     # No key is named as a side: any two whose product is the length. Both orders, of which the look of the pictures
     # chooses.
-    for first, second in itertools.permutations(list(scalars)[:_MOST_SCALARS], 2):
-        if min(*scalars[first], *scalars[second]) >= LEAST_SIDE:
+    for first, second in itertools.permutations(list(scalars)[:_MAX_SCALARS], 2):
+        if min(*scalars[first], *scalars[second]) >= MIN_SIDE:
             found += _with_sides(candidate, reading, records, {"H": first, "W": second}, scalars, answers)
     if found:
         finding.evidence.append("the product of two keys is its length")
@@ -308,12 +308,12 @@ def _by_look(options: list[ImageReading], records: Sequence[Record], finding: Im
     if len(options) < 2:
         return options
     rough = [_roughness(option, records) for option in options]
-    least = min(rough)
-    near = [option for option, value in zip(options, rough, strict=True) if value <= _SAME_LOOK * least]
+    lowest = min(rough)
+    near = [option for option, value in zip(options, rough, strict=True) if value <= _SAME_LOOK * lowest]
     if len(near) == 1:
         best = near[0]
         finding.evidence.append(
-            f"neighbouring pixels are alike as {best.axes}: {least:.3g}, else {sorted(rough)[1]:.3g}"
+            f"neighbouring pixels are alike as {best.axes}: {lowest:.3g}, else {sorted(rough)[1]:.3g}"
         )
     return near
 
@@ -352,7 +352,7 @@ def _finish(reading: ImageReading, records: Sequence[Record], answers: Answers, 
 
 
 def _extremes(values: Array) -> Array:
-    """The least and the largest value, in the values' own type."""
+    """The smallest and the largest value, in the values' own type."""
     return np.array([values.min(), values.max()], values.dtype)
 
 

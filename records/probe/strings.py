@@ -125,7 +125,7 @@ def why_no_text(texts: Sequence[str], is_called_text: bool = False) -> str | Non
     if all(text.lower().endswith(_ENDINGS) or "/" in text or "\\" in text for text in texts):
         return "names of files"
     if all(text.lower().lstrip(".") in _FORMATS for text in texts):
-        return "it names formats"
+        return "it names image formats"
     if max(map(len, texts)) > MAX_LENGTH:
         return f"its strings have up to {max(map(len, texts))} characters"
     if all(_PARTED_NUMBERS.fullmatch(text) or text.isdigit() for text in texts) and any(
@@ -140,12 +140,12 @@ def why_no_text(texts: Sequence[str], is_called_text: bool = False) -> str | Non
         return "it holds dates"
     numbered = not is_called_text and all(re.fullmatch(r"\D*\d+\D*", text) for text in texts)
     if numbered and counts_up([int(re.sub(r"\D", "", text)) for text in texts]):
-        return "its numbers count the records"
+        return "it numbers the records"
     return None
 
 
 def _listed(keys: Keys, reading: TextReading, texts: list[list[str]], finding: TextFinding) -> TextCandidate | None:
-    """Lists of characters, in their order or in that of boxes; tokens such as <S> and </S> are no characters."""
+    """Lists of characters, in their order or in that of boxes; tokens such as <S> and </S> are not characters."""
     (key,) = reading.keys
     tokens = sorted({item for text in texts for item in text if BLANK.fullmatch(item)})
     texts = [[item for item in text if item not in tokens] for text in texts]

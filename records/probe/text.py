@@ -45,7 +45,7 @@ def find_text(keys: Keys, tables: Sequence[Table], answers: Answers, taken: Coll
         others = [with_characters(c, tables, answers, TextFinding()) for c in plausible[1:]]
         options = list(zip([c.name for c in plausible], [first, *others], strict=True))
         listed = " and ".join(f"{quoted(c.name)} ({c.what})" for c in plausible)
-        _ask_first(finding, plausible[0].name, f"{listed} can each be the text", options)
+        _ask_first(finding, plausible[0].name, f"{listed} could each be the text", options)
     elif _is_doubtful(plausible[0]):
         name, what = plausible[0].name, plausible[0].what
         text = f"only {quoted(name)} ({what}) could be the text, and its name does not say that it is"
@@ -114,7 +114,7 @@ def _best(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[Tex
     other = [c for c in candidates if name_speaks(c.name) < 0]
     plausible = [*called, *neutral] or other
     for candidate in other if plausible is not other else ():
-        finding.reject(candidate.name, f"{candidate.what}, but named as what stands beside a text")
+        finding.reject(candidate.name, f"{candidate.what}, but its name says that it is not the text")
     return plausible
 
 
@@ -190,7 +190,7 @@ def _folders(sample: Sequence[Sampled]) -> list[TextCandidate]:
 
 
 def _named(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[TextCandidate]:
-    """A text in the names of files, where their stems are no counters: `4071.png`, or `4071_anything.png`."""
+    """A text in the names of files, where their stems are not counters: `4071.png`, or `4071_anything.png`."""
     found = []
     for candidate in candidates:
         stems = [re.sub(r"\.[^.]*$", "", re.split(r"[/\\]", text)[-1]) for text in candidate.texts or []]
@@ -207,7 +207,7 @@ def _named(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[Te
             (p, dataclasses.replace(reading, pattern=p)) for p in dict.fromkeys((reading.pattern, whole.pattern))
         ]
         # A name such as 0759.png may be a code as well as a number: only the user knows.
-        question = f"only the names of files in {quoted(candidate.name)} can hold the text"
+        question = f"only the names of files in {quoted(candidate.name)} could hold the text"
         finding.ask("--label_pattern", candidate.name, question, options)
     return found[:1]
 

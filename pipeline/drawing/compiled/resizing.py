@@ -100,7 +100,7 @@ def _resized_in_y(columns, new):
 
 @compiled
 def resized_first(columns, size):
-    """The pass or passes that Pillow makes before the last one in y, which is only made where it is looked at.
+    """The pass or passes that Pillow makes before the last one in y, which is only made where its pixels are used.
 
     In y before x where the height shrinks more than twice as much as the width (Resample.c, horizontal_first).
     """
