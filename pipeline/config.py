@@ -11,12 +11,14 @@ from typing import Any, Literal
 from pipeline import choices
 from pipeline.use_config import ServeConfig, UseConfig
 from pipeline.values import (
+    LOCAL,
     MAX_FONT_SIZE,
     MIN_FONT_SIZE,
     Color,
     SettingError,
     check_alphabet,
     check_choice,
+    check_cluster,
     check_contrast,
     check_degrees,
     check_entries,
@@ -330,6 +332,7 @@ class RunConfig:
     workdir: str = "workdir"
     overwrite: bool = False
     workers: int = 0
+    cluster: str = LOCAL
     code: CodeConfig = CodeConfig()
     generate: GenerateConfig = GenerateConfig()
     foreign: ForeignConfig = ForeignConfig()
@@ -347,6 +350,7 @@ class RunConfig:
         if not self.stages:
             raise SettingError(f"--stage is empty: expected one or more of {', '.join(allowed)}")
         check_number("--workers", self.workers, 0, 1024)
+        check_cluster("--cluster", self.cluster)
         if not self.workdir:
             raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
@@ -365,6 +369,11 @@ class RunConfig:
                 f"--stage={single[0]} does not work with --strategy=multi_worker: run it once without it, then run "
                 "--stage=train,test with it on every worker"
             )
+
+    @property
+    def uses_cluster(self) -> bool:
+        """Whether the nodes of a cluster do the work, not this machine alone."""
+        return self.cluster != LOCAL
 
     @property
     def synthetic_share(self) -> float:

@@ -1,6 +1,7 @@
 """The generate stage: synthetic images as files with a labels.csv, unless the run reads other images."""
 
 from pipeline.config import RunConfig
+from pipeline.stages.engines import opened_engine
 from pipeline.workdir import Workdir
 
 
@@ -12,7 +13,8 @@ def generate(config: RunConfig, workdir: Workdir, _probes: object = None) -> boo
         return False
     from pipeline.drawing import files
 
-    return files.generate(config, workdir)
+    with opened_engine(config, workdir) as engine:
+        return files.generate(config, workdir, engine)
 
 
 def _not_needed(config: RunConfig) -> str:

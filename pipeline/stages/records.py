@@ -5,6 +5,7 @@ import dataclasses
 from pipeline.config import RunConfig
 from pipeline.conversion.convert import convert, split_rule
 from pipeline.conversion.foreign import Probes
+from pipeline.stages.engines import opened_engine
 from pipeline.stages.inputs import draws_all
 from pipeline.workdir import Workdir
 
@@ -13,4 +14,5 @@ def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -
     """Whether there was anything to do. A training that draws all its images only needs those that test it."""
     held_out_only = draws_all(config) and "train" in config.ordered_stages
     rule = dataclasses.replace(split_rule(config.records), held_out_only=held_out_only)
-    return convert(config, workdir, rule, probes=probes)
+    with opened_engine(config, workdir) as engine:
+        return convert(config, workdir, rule, probes=probes, engine=engine)
