@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
-from pipeline.cluster.ray_cluster import Node, RayCluster, Ticket, connected
+from pipeline.cluster.ray_cluster import LostWork, Node, RayCluster, Ticket, connected
 from pipeline.cluster.requirements import Requirements, copy_code, remove_proofs, temporary_code
 from pipeline.cluster.work import Order, Outcome, carry_out, result_of
 from records.errors import DigitwiseError, printable
@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 _AHEAD = 2  # pieces submitted per core: one in work, one that waits so that no core does
 _LOOK_SECONDS = 3.0  # between looks at the nodes
-_CHECK_SECONDS = 120.0  # for a node to start its first worker
+_CHECK_SECONDS = 20.0  # for a node to start its first worker
 _HEAD_LOOKS = 4  # without an answer, after which the head is taken for gone
 
 
@@ -39,23 +39,29 @@ def cluster_engine(address: str, requirements: Requirements, workers: int = 0) -
         requirements.proof_path.unlink(missing_ok=True)
 
 
-def check_nodes(cluster: RayCluster, requirements: Requirements) -> None:
-    """Raises where a node differs from this machine."""
-    nodes = cluster.nodes()
-    if not sum(node.cpus for node in nodes):
-        raise DigitwiseError(f"none of the {len(nodes)} nodes of the cluster offers a CPU: start nodes that do")
-    asked = {cluster.submit(carry_out, Order(requirements), node): node for node in nodes}
-    lines = []
-    end = time.monotonic() + _CHECK_SECONDS
+def check_nodes(cluster: RayCluster, requirements: Requirements, seconds: float = _CHECK_SECONDS) -> None:
+    """Raises where a node differs from this machine. One that does not answer is left to Ray: it may be lost already,
+    and if it comes back it is checked before it works."""
+    asked = {cluster.submit(carry_out, Order(requirements), node): node for node in cluster.nodes()}
+    if not sum(node.cpus for node in asked.values()):
+        raise DigitwiseError(f"none of the {len(asked)} nodes of the cluster offers a CPU: start nodes that do")
+    refused, silent = [], []
+    end = time.monotonic() + seconds
     while asked and time.monotonic() < end:
         for ticket in cluster.wait(asked, _LOOK_SECONDS):
             node = asked.pop(ticket)
-            outcome: Outcome = cluster.outcome(ticket)
-            _raise_error(outcome, node.name)
-            lines += [refusal(node.name, outcome)] if outcome.unmet else []
-    lines += [f"node {node.name} did not answer within {_CHECK_SECONDS:.0f} s" for node in asked.values()]
-    if lines:
-        raise DigitwiseError("\n".join(sorted(lines)))
+            try:
+                outcome: Outcome = cluster.outcome(ticket)
+            except LostWork:
+                silent.append(node)
+                continue
+            raise_error(outcome, node.name)
+            refused += [refusal(node.name, outcome)] if outcome.unmet else []
+    if refused:
+        raise DigitwiseError("\n".join(sorted(refused)))
+    for node in (*silent, *asked.values()):
+        print(f"cluster: node {printable(node.name)} does not answer; the work begins without it", flush=True)
+    cluster.cancel(list(asked))
 
 
 def refusal(name: str, outcome: Outcome) -> str:
@@ -110,7 +116,7 @@ class ClusterEngine:
             outcome: Outcome = self._cluster.outcome(ticket)
             if outcome.unmet:  # a node that joined after the others were checked
                 raise DigitwiseError(refusal(outcome.host, outcome))
-            _raise_error(outcome, outcome.host)
+            raise_error(outcome, outcome.host)
             yield submitted.pop(ticket), result_of(outcome)
 
 
@@ -142,7 +148,7 @@ class NodeWatch:
                 print(f"cluster: node {printable(node.name)} joined", flush=True)
 
 
-def _raise_error(outcome: Outcome, name: str) -> None:
+def raise_error(outcome: Outcome, name: str) -> None:
     """Raises what a piece raised: in one line what users can fix, with the node's traceback what they cannot."""
     error = outcome.error
     if error is None:

@@ -37,6 +37,10 @@ class Node:
 Ticket = Any
 
 
+class LostWork(DigitwiseError):
+    """A call that did not come back, whatever its node did with it."""
+
+
 class RayCluster:
     """The cluster that this process is connected to."""
 
@@ -85,11 +89,11 @@ class RayCluster:
         return self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if done else []
 
     def outcome(self, ticket: Ticket) -> Any:
-        """What the function returned; raises DigitwiseError where Ray gave up."""
+        """What the function returned; raises LostWork where Ray gave up."""
         try:
             return self._ray.get(ticket)
         except self._ray.exceptions.RayError as error:
-            raise DigitwiseError(f"a piece of work was lost on the cluster ({_first_line(error)})") from error
+            raise LostWork(f"a piece of work was lost on the cluster ({_first_line(error)})") from error
 
     def cancel(self, tickets: Sequence[Ticket]) -> None:
         """Ends calls that nobody waits for any more; returns when they write nothing more, or after a while."""
@@ -142,6 +146,8 @@ def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
     finally:
         for number, handler in handlers.items():  # Ray replaces that of SIGTERM
             signal.signal(number, handler)
+    # Ray prints paragraphs about each lost node and each retry, and has no setting for that; ours are a line each.
+    module._private.worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _head_address(module: Any) -> tuple[str, int] | None:
