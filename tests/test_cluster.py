@@ -1,0 +1,216 @@
+"""The engine of a cluster, over a cluster that is only made up: what a real one does is in test_ray.py."""
+
+import dataclasses
+import importlib.metadata
+import pickle
+
+import pytest
+
+from pipeline.cluster import work
+from pipeline.cluster.engine import ClusterEngine, NodeWatch, check_nodes
+from pipeline.cluster.ray_cluster import LostWork, Node
+from pipeline.cluster.requirements import PACKAGES, Requirements, copy_code, remove_proofs
+from pipeline.cluster.work import Order, carry_out
+from pipeline.values import SettingError, check_cluster
+from records.errors import DigitwiseError
+
+
+class MadeUpCluster:
+    """Calls run when they are waited for, one at a time, the last one first."""
+
+    def __init__(self, *cpus):
+        self.all = [Node(str(number), f"node-{number}", count) for number, count in enumerate(cpus)]
+        self.is_reachable = True
+        self.lost = set()  # ids of nodes on which calls get lost
+        self.calls, self.cancelled = {}, []
+        self.most = self.count = 0
+
+    def nodes(self):
+        return list(self.all)
+
+    def head_answers(self):
+        return self.is_reachable
+
+    def submit(self, function, argument, node=None):
+        self.count += 1
+        self.calls[self.count] = function, argument, node
+        self.most = max(self.most, len(self.calls))
+        return self.count
+
+    def wait(self, tickets, seconds):
+        return [max(tickets)]
+
+    def outcome(self, ticket):
+        function, argument, node = self.calls.pop(ticket)
+        if node is not None and node.id in self.lost:
+            raise LostWork("lost")
+        return function(pickle.loads(pickle.dumps(argument)))
+
+    def cancel(self, tickets):
+        self.cancelled += tickets
+
+
+@pytest.fixture
+def requirements(tmp_path):
+    found = Requirements.of(tmp_path)
+    found.proof_path.touch()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def checks_again():
+    yield
+    work._unmet.cache_clear()
+
+
+def double(number):
+    return 2 * number
+
+
+def fail(number):
+    raise DigitwiseError(f"piece {number} is damaged")
+
+
+def break_down(number):
+    raise ZeroDivisionError("a bug")
+
+
+def test_every_piece_is_done_once_and_few_wait(requirements):
+    cluster = MadeUpCluster(1, 2)
+    engine = ClusterEngine(cluster, requirements)
+    assert engine.place == " on 2 nodes"
+    assert sorted(engine.run_pieces(double, iter(range(100)))) == [(n, 2 * n) for n in range(100)]
+    assert (cluster.most, cluster.count) == (6, 100)
+
+
+def test_workers_limits_the_pieces_at_one_time(requirements):
+    cluster = MadeUpCluster(16)
+    list(ClusterEngine(cluster, requirements, workers=3).run_pieces(double, range(20)))
+    assert cluster.most == 3
+
+
+def test_a_piece_that_fails_ends_the_run_with_its_line(requirements):
+    cluster = MadeUpCluster(1)
+    with pytest.raises(DigitwiseError, match=r"^piece 1 is damaged \(on node .+\)$"):
+        list(ClusterEngine(cluster, requirements).run_pieces(fail, range(9)))
+    assert cluster.cancelled
+
+
+def test_a_mistake_of_ours_shows_where_it_was_made(requirements):
+    with pytest.raises(ZeroDivisionError, match="a bug") as caught:
+        list(ClusterEngine(MadeUpCluster(1), requirements).run_pieces(break_down, [0]))
+    assert "in break_down" in caught.value.__notes__[0]
+
+
+def test_results_that_nobody_wants_are_cancelled(requirements):
+    cluster = MadeUpCluster(2)
+    results = ClusterEngine(cluster, requirements).run_pieces(double, range(20))
+    next(results)
+    results.close()
+    assert len(cluster.cancelled) == 3
+
+
+def test_nodes_like_this_machine_may_take_part(requirements, capsys):
+    check_nodes(MadeUpCluster(1, 1), requirements)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_node_with_another_pillow_is_refused_by_name(requirements):
+    versions = tuple((name, "0.9" if name == "pillow" else version) for name, version in requirements.versions)
+    other = dataclasses.replace(requirements, versions=versions)
+    here = importlib.metadata.version("pillow")
+    for run in (
+        lambda: check_nodes(MadeUpCluster(1), other),
+        lambda: list(ClusterEngine(MadeUpCluster(1), other).run_pieces(double, [1])),  # one that joined later
+    ):
+        with pytest.raises(DigitwiseError, match=f"^node .+ may not take part.*it has pillow {here}, this machine 0.9"):
+            run()
+
+
+def test_a_node_lost_meanwhile_is_left_out(requirements, capsys):
+    cluster = MadeUpCluster(1, 1)
+    cluster.lost = {"1"}
+    check_nodes(cluster, requirements)
+    assert capsys.readouterr().out == "cluster: node node-1 does not answer; the work begins without it\n"
+
+
+def test_a_cluster_without_cpus_is_refused(requirements):
+    with pytest.raises(DigitwiseError, match="none of the 2 nodes of the cluster offers a CPU"):
+        check_nodes(MadeUpCluster(0, 0), requirements)
+
+
+def test_what_a_node_may_lack(requirements, tmp_path):
+    font = tmp_path / "a.ttf"
+    font.write_bytes(b"a")
+    asked = Requirements.of(tmp_path, inputs=[str(tmp_path)], fonts=[str(font)], packages=["tensorflow"])
+    assert "tensorflow" in dict(asked.versions)
+    assert asked.unmet() == [
+        f"it does not see the work folder {tmp_path}, which must be on a file system that all nodes share"
+    ]
+    asked.proof_path.touch()
+    assert asked.unmet() == []
+    font.write_bytes(b"b")
+    assert asked.unmet() == [f"its font {font} is another"]
+    font.unlink()
+    assert asked.unmet() == [f"it does not have the font {font}"]
+    other = dataclasses.replace(asked, fonts=(), inputs=(str(tmp_path / "no"),), code="another")
+    assert other.unmet() == [f"it does not see {tmp_path / 'no'}", "its code of digitwise is another"]
+    remove_proofs(tmp_path)
+    assert not asked.proof_path.exists() and not requirements.proof_path.exists()
+
+
+def test_the_code_that_nodes_run_is_all_of_it(tmp_path):
+    copy_code(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(PACKAGES)
+    assert (tmp_path / "pipeline" / "cluster" / "work.py").exists()
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_an_order_without_a_call_only_checks(requirements):
+    outcome = carry_out(Order(requirements))
+    assert outcome.unmet == () and outcome.error is None and outcome.result == b""
+
+
+def test_nodes_that_come_and_go_are_told(capsys):
+    cluster, now = MadeUpCluster(1, 1), [0.0]
+    watch = NodeWatch(cluster, lambda: now[0])
+    gone = cluster.all.pop()
+    watch.look()
+    assert capsys.readouterr().out == ""  # too early to look
+    now[0] += 5
+    watch.look()
+    cluster.all.append(gone)
+    now[0] += 5
+    watch.look()
+    assert capsys.readouterr().out == (
+        "cluster: lost node node-1; its pieces are done again elsewhere\ncluster: node node-1 joined\n"
+    )
+
+
+def test_a_head_that_is_gone_ends_the_run():
+    cluster, now = MadeUpCluster(1), [0.0]
+    watch = NodeWatch(cluster, lambda: now[0])
+    cluster.is_reachable = False
+    with pytest.raises(DigitwiseError, match="the head of the cluster is gone: start it, then run the same command"):
+        for _ in range(10):
+            now[0] += 5
+            watch.look()
+    assert now[0] == 20
+
+
+@pytest.mark.parametrize("value", ["local", "auto", "ray://head:10001", "10.0.0.1:6379", "[::1]:6379"])
+def test_clusters_that_can_be_named(value):
+    check_cluster("--cluster", value)
+
+
+@pytest.mark.parametrize("value", ["", "ray", "ray://head", "spark://head:7077", "a b:1"])
+def test_clusters_that_cannot_be_named(value):
+    with pytest.raises(SettingError, match="^--cluster=.*: expected local, auto, ray://HOST:PORT or HOST:PORT$"):
+        check_cluster("--cluster", value)
+
+
+def test_without_ray_the_remedy_is_told(call_main, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    result = call_main("--stage=generate", "--num_images=5", "--workdir=w", "--cluster=auto")
+    assert result.returncode == 1
+    assert result.stderr == "error: --cluster needs the package ray: pip install -e '.[cluster]'\n"
