@@ -21,7 +21,7 @@ class RayNode:
 
     def __init__(self, folder, head=None, cpus=1, **environment):
         self.port = head or free_port()
-        self._log = open(pathlib.Path(folder) / f"node-{time.monotonic_ns()}.log", "w+")
+        self._log = open(pathlib.Path(folder) / f"node-{time.monotonic_ns()}.log", "w+")  # noqa: SIM115  until it is killed
         role = [f"--address={_HOST}:{self.port}"]
         if head is None:
             role = ["--head", f"--port={self.port}", f"--temp-dir={folder}", "--include-dashboard=false"]

@@ -7,7 +7,8 @@ import pickle
 import pytest
 
 from pipeline.cluster import work
-from pipeline.cluster.engine import ClusterEngine, NodeWatch, check_nodes
+from pipeline.cluster.engine import ClusterEngine
+from pipeline.cluster.nodes import Nodes
 from pipeline.cluster.ray_cluster import LostWork, Node
 from pipeline.cluster.requirements import PACKAGES, Requirements, copy_code, remove_proofs
 from pipeline.cluster.work import Order, carry_out
@@ -16,13 +17,14 @@ from records.errors import DigitwiseError
 
 
 class MadeUpCluster:
-    """Calls run when they are waited for, one at a time, the last one first."""
+    """Calls run when they are waited for, one at a time, the last one first; checks are answered at once."""
 
     def __init__(self, *cpus):
-        self.all = [Node(str(number), f"node-{number}", count) for number, count in enumerate(cpus)]
+        self.all = [Node(str(number), f"node-{number}", f"10.0.0.{number}", count) for number, count in enumerate(cpus)]
         self.is_reachable = True
         self.lost = set()  # ids of nodes on which calls get lost
-        self.calls, self.cancelled = {}, []
+        self.silent = set()  # ids of nodes from which nothing comes back
+        self.calls, self.placed, self.cancelled = {}, {}, []
         self.most = self.count = 0
 
     def nodes(self):
@@ -31,23 +33,42 @@ class MadeUpCluster:
     def head_answers(self):
         return self.is_reachable
 
-    def submit(self, function, argument, node=None):
+    def submit(self, function, argument, node):
         self.count += 1
+        self.placed[self.count] = node.id
         self.calls[self.count] = function, argument, node
-        self.most = max(self.most, len(self.calls))
+        self.most = max(self.most, sum(bool(argument.call) for _, argument, _ in self.calls.values()))
         return self.count
 
+    submit_check = submit
+
     def wait(self, tickets, seconds):
-        return [max(tickets)]
+        able = [ticket for ticket in tickets if self.calls[ticket][2].id not in self.silent]
+        return able if seconds == 0 else able[-1:]
 
     def outcome(self, ticket):
         function, argument, node = self.calls.pop(ticket)
-        if node is not None and node.id in self.lost:
+        if node.id in self.lost:
             raise LostWork("lost")
         return function(pickle.loads(pickle.dumps(argument)))
 
     def cancel(self, tickets):
         self.cancelled += tickets
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 0.5
+        return self.now
+
+
+def engine_on(cluster, requirements, workers=0):
+    nodes = Nodes(cluster, requirements, Clock())
+    nodes.check()
+    return ClusterEngine(cluster, requirements, nodes, workers)
 
 
 @pytest.fixture
@@ -77,41 +98,80 @@ def break_down(number):
 
 def test_every_piece_is_done_once_and_few_wait(requirements):
     cluster = MadeUpCluster(1, 2)
-    engine = ClusterEngine(cluster, requirements)
+    engine = engine_on(cluster, requirements)
     assert engine.place == " on 2 nodes"
     assert sorted(engine.run_pieces(double, iter(range(100)))) == [(n, 2 * n) for n in range(100)]
-    assert (cluster.most, cluster.count) == (6, 100)
+    assert cluster.most == 6
 
 
 def test_workers_limits_the_pieces_at_one_time(requirements):
     cluster = MadeUpCluster(16)
-    list(ClusterEngine(cluster, requirements, workers=3).run_pieces(double, range(20)))
+    list(engine_on(cluster, requirements, workers=3).run_pieces(double, range(20)))
     assert cluster.most == 3
 
 
 def test_a_piece_that_fails_ends_the_run_with_its_line(requirements):
     cluster = MadeUpCluster(1)
-    with pytest.raises(DigitwiseError, match=r"^piece 1 is damaged \(on node .+\)$"):
-        list(ClusterEngine(cluster, requirements).run_pieces(fail, range(9)))
+    with pytest.raises(DigitwiseError, match=r"^piece 1 is damaged \(on node node-0\)$"):
+        list(engine_on(cluster, requirements).run_pieces(fail, range(9)))
     assert cluster.cancelled
 
 
 def test_a_mistake_of_ours_shows_where_it_was_made(requirements):
     with pytest.raises(ZeroDivisionError, match="a bug") as caught:
-        list(ClusterEngine(MadeUpCluster(1), requirements).run_pieces(break_down, [0]))
+        list(engine_on(MadeUpCluster(1), requirements).run_pieces(break_down, [0]))
     assert "in break_down" in caught.value.__notes__[0]
 
 
 def test_results_that_nobody_wants_are_cancelled(requirements):
     cluster = MadeUpCluster(2)
-    results = ClusterEngine(cluster, requirements).run_pieces(double, range(20))
+    results = engine_on(cluster, requirements).run_pieces(double, range(20))
     next(results)
     results.close()
     assert len(cluster.cancelled) == 3
 
 
+def test_pieces_of_a_dead_node_are_done_on_another(requirements, capsys):
+    cluster = MadeUpCluster(1, 1)
+    results = engine_on(cluster, requirements).run_pieces(double, range(50))
+    found = [next(results)]
+    cluster.lost = {"1"}
+    found += results
+    assert sorted(found) == [(n, 2 * n) for n in range(50)]
+    assert capsys.readouterr().out.count("lost a worker process on node node-1") == 1
+
+
+def test_pieces_of_a_silent_node_are_done_on_another_and_count_once(requirements, capsys):
+    cluster = MadeUpCluster(1, 1)
+    results = engine_on(cluster, requirements).run_pieces(double, range(80))
+    found = [next(results) for _ in range(10)]
+    cluster.silent = {"1"}
+    found += [next(results) for _ in range(60)]
+    assert capsys.readouterr().out == "cluster: lost node node-1; its pieces are done elsewhere\n"
+    cluster.silent = set()  # it was frozen only, and what it was doing is finished now
+    found += results
+    assert sorted(found) == [(n, 2 * n) for n in range(80)]
+
+
+def test_a_piece_that_always_kills_its_process_ends_the_run(requirements):
+    cluster = MadeUpCluster(1)
+    engine = engine_on(cluster, requirements)
+    outcome = cluster.outcome
+
+    def dies(ticket):
+        if cluster.calls[ticket][1].call:
+            raise LostWork("lost")
+        return outcome(ticket)
+
+    cluster.outcome = dies
+    with pytest.raises(
+        DigitwiseError, match="process of one piece died 4 times, the last time on node node-0"
+    ):
+        list(engine.run_pieces(double, [1]))
+
+
 def test_nodes_like_this_machine_may_take_part(requirements, capsys):
-    check_nodes(MadeUpCluster(1, 1), requirements)
+    engine_on(MadeUpCluster(1, 1), requirements)
     assert capsys.readouterr().out == ""
 
 
@@ -119,24 +179,35 @@ def test_a_node_with_another_pillow_is_refused_by_name(requirements):
     versions = tuple((name, "0.9" if name == "pillow" else version) for name, version in requirements.versions)
     other = dataclasses.replace(requirements, versions=versions)
     here = importlib.metadata.version("pillow")
-    for run in (
-        lambda: check_nodes(MadeUpCluster(1), other),
-        lambda: list(ClusterEngine(MadeUpCluster(1), other).run_pieces(double, [1])),  # one that joined later
-    ):
-        with pytest.raises(DigitwiseError, match=f"^node .+ may not take part.*it has pillow {here}, this machine 0.9"):
-            run()
+    refusal = f"^node node-0 may not take part.*it has pillow {here}, this machine 0.9"
+    with pytest.raises(DigitwiseError, match=refusal):
+        engine_on(MadeUpCluster(1), other)
 
 
-def test_a_node_lost_meanwhile_is_left_out(requirements, capsys):
+def test_a_node_that_joins_late_is_checked_too(requirements, capsys):
+    cluster, clock = MadeUpCluster(1), Clock()
+    nodes = Nodes(cluster, requirements, clock)
+    nodes.check()
+    cluster.all.append(Node("9", "late", "10.0.0.9", 4))
+    requirements.proof_path.unlink()
+    work._unmet.cache_clear()
+    nodes._states[cluster.all[0]].is_refused = True  # the first one is no longer asked
+    clock.now += 5
+    nodes.look()
+    assert "cluster: node late may not take part" in capsys.readouterr().out
+    assert cluster.all[1] not in nodes.usable
+
+
+def test_a_node_that_does_not_answer_is_left_out(requirements, capsys):
     cluster = MadeUpCluster(1, 1)
-    cluster.lost = {"1"}
-    check_nodes(cluster, requirements)
+    cluster.silent = {"1"}
+    assert engine_on(cluster, requirements).place == " on 1 node"
     assert capsys.readouterr().out == "cluster: node node-1 does not answer; the work begins without it\n"
 
 
 def test_a_cluster_without_cpus_is_refused(requirements):
-    with pytest.raises(DigitwiseError, match="none of the 2 nodes of the cluster offers a CPU"):
-        check_nodes(MadeUpCluster(0, 0), requirements)
+    with pytest.raises(DigitwiseError, match="none of the 2 nodes of the cluster has a CPU to offer"):
+        engine_on(MadeUpCluster(0, 0), requirements)
 
 
 def test_what_a_node_may_lack(requirements, tmp_path):
@@ -171,31 +242,34 @@ def test_an_order_without_a_call_only_checks(requirements):
     assert outcome.unmet == () and outcome.error is None and outcome.result == b""
 
 
-def test_nodes_that_come_and_go_are_told(capsys):
-    cluster, now = MadeUpCluster(1, 1), [0.0]
-    watch = NodeWatch(cluster, lambda: now[0])
+def test_nodes_that_come_and_go_are_told(requirements, capsys):
+    cluster, clock = MadeUpCluster(1, 1), Clock()
+    nodes = Nodes(cluster, requirements, clock)
+    nodes.check()
     gone = cluster.all.pop()
-    watch.look()
-    assert capsys.readouterr().out == ""  # too early to look
-    now[0] += 5
-    watch.look()
+    assert nodes.look() == []  # too early to look
+    clock.now += 5
+    assert nodes.look() == [gone]
     cluster.all.append(gone)
-    now[0] += 5
-    watch.look()
+    clock.now += 5
+    assert nodes.look() == []
     assert capsys.readouterr().out == (
-        "cluster: lost node node-1; its pieces are done again elsewhere\ncluster: node node-1 joined\n"
+        "cluster: lost node node-1; its pieces are done elsewhere\ncluster: node node-1 joined\n"
     )
+    assert nodes.usable == cluster.all
 
 
-def test_a_head_that_is_gone_ends_the_run():
-    cluster, now = MadeUpCluster(1), [0.0]
-    watch = NodeWatch(cluster, lambda: now[0])
+def test_a_head_that_is_gone_ends_the_run(requirements):
+    cluster, clock = MadeUpCluster(1), Clock()
+    nodes = Nodes(cluster, requirements, clock)
+    nodes.check()
     cluster.is_reachable = False
+    began = clock.now
     with pytest.raises(DigitwiseError, match="the head of the cluster is gone: start it, then run the same command"):
         for _ in range(10):
-            now[0] += 5
-            watch.look()
-    assert now[0] == 20
+            clock.now += 5
+            nodes.look()
+    assert 20 <= clock.now - began < 25
 
 
 @pytest.mark.parametrize("value", ["local", "auto", "ray://head:10001", "10.0.0.1:6379", "[::1]:6379"])

@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.metadata
-import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from tests.ray_fixtures import ray_cluster
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
 
-IMAGES = 2_000
+IMAGES = 1_500
 SETTINGS = ("--stage=generate,records", f"--num_images={IMAGES}", "--images_per_shard=100")
 
 
@@ -142,5 +141,4 @@ def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, har
 def test_a_cluster_that_is_not_there(run_main, tmp_path):
     result = run_main(*SETTINGS, "--workdir=w", "--cluster=127.0.0.1:1")
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("error: --cluster=127.0.0.1:1: no connection (")
-    shutil.rmtree(tmp_path / "w")
+    assert result.stderr.startswith("error: --cluster=127.0.0.1:1: nothing answers there; start one")

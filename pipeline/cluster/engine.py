@@ -4,24 +4,25 @@ with cluster_engine("auto", requirements) as engine:
     for piece, result in engine.run_pieces(function, pieces): ...
 """
 
+import collections
 import contextlib
+import dataclasses
 import pickle
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
+from pipeline.cluster.nodes import Nodes, raise_error
 from pipeline.cluster.ray_cluster import LostWork, Node, RayCluster, Ticket, connected
 from pipeline.cluster.requirements import Requirements, copy_code, remove_proofs, temporary_code
 from pipeline.cluster.work import Order, Outcome, carry_out, result_of
-from records.errors import DigitwiseError, printable
+from records.errors import DigitwiseError
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # pieces submitted per core: one in work, one that waits so that no core does
-_LOOK_SECONDS = 3.0  # between looks at the nodes
-_CHECK_SECONDS = 20.0  # for a node to start its first worker
-_HEAD_LOOKS = 4  # without an answer, after which the head is taken for gone
+_WAIT_SECONDS = 1.0
+_ATTEMPTS = 4  # at a piece whose worker process died
 
 
 @contextlib.contextmanager
@@ -33,127 +34,116 @@ def cluster_engine(address: str, requirements: Requirements, workers: int = 0) -
         with temporary_code() as code:
             copy_code(code)
             with connected(address, code) as cluster:
-                check_nodes(cluster, requirements)
-                yield ClusterEngine(cluster, requirements, workers)
+                nodes = Nodes(cluster, requirements)
+                nodes.check()
+                yield ClusterEngine(cluster, requirements, nodes, workers)
     finally:
         requirements.proof_path.unlink(missing_ok=True)
 
 
-def check_nodes(cluster: RayCluster, requirements: Requirements, seconds: float = _CHECK_SECONDS) -> None:
-    """Raises where a node differs from this machine. One that does not answer is left to Ray: it may be lost already,
-    and if it comes back it is checked before it works."""
-    asked = {cluster.submit(carry_out, Order(requirements), node): node for node in cluster.nodes()}
-    if not sum(node.cpus for node in asked.values()):
-        raise DigitwiseError(f"none of the {len(asked)} nodes of the cluster offers a CPU: start nodes that do")
-    refused, silent = [], []
-    end = time.monotonic() + seconds
-    while asked and time.monotonic() < end:
-        for ticket in cluster.wait(asked, _LOOK_SECONDS):
-            node = asked.pop(ticket)
-            try:
-                outcome: Outcome = cluster.outcome(ticket)
-            except LostWork:
-                silent.append(node)
-                continue
-            raise_error(outcome, node.name)
-            refused += [refusal(node.name, outcome)] if outcome.unmet else []
-    if refused:
-        raise DigitwiseError("\n".join(sorted(refused)))
-    for node in (*silent, *asked.values()):
-        print(f"cluster: node {printable(node.name)} does not answer; the work begins without it", flush=True)
-    cluster.cancel(list(asked))
+@dataclasses.dataclass(frozen=True)
+class _Placed(Generic[Piece]):
+    """A piece that a node works on; `number` tells pieces apart."""
 
-
-def refusal(name: str, outcome: Outcome) -> str:
-    return (
-        f"node {printable(name)} may not take part, because its files could differ: "
-        f"{printable('; '.join(outcome.unmet), 1000)}. Make it like this machine, or take it out of the cluster"
-    )
+    number: int
+    piece: Piece
+    node: Node
 
 
 class ClusterEngine:
-    """Pieces are submitted a few at a time, so the driver's memory does not grow with their number."""
+    """Pieces are submitted a few at a time, so the driver's memory does not grow with their number.
 
-    def __init__(self, cluster: RayCluster, requirements: Requirements, workers: int = 0) -> None:
-        self._cluster = cluster
-        self._requirements = requirements
+    Each is placed on a node by name, not by Ray: so it is known which pieces a silent node had, and they can be done
+    elsewhere at once. Ray itself notices such a node after a minute or more, and its keepalive, which would be
+    quicker, also ends calls that are well but take longer than a few of its periods.
+    """
+
+    def __init__(self, cluster: RayCluster, requirements: Requirements, nodes: Nodes, workers: int = 0) -> None:
+        self.cluster, self.requirements, self.nodes = cluster, requirements, nodes
         self._workers = workers
-        self._watch = NodeWatch(cluster)
 
     @property
     def place(self) -> str:
-        count = len(self._watch.nodes)
+        count = len(self.nodes.usable)
         return f" on {count} node{'' if count == 1 else 's'}"
 
     def run_pieces(
         self, function: Callable[[Piece], Result], pieces: Iterable[Piece]
     ) -> Generator[tuple[Piece, Result], None, None]:
-        """Yields (piece, function(piece)) as they finish. A piece whose node is lost is done again on another."""
-        submitted: dict[Ticket, Piece] = {}
+        """Yields (piece, function(piece)) as they finish. A piece whose node is lost is done again on another; what it
+        still brings about there counts as well, as a piece may be done twice."""
+        waiting = iter(enumerate(pieces))
+        again: collections.deque[tuple[int, Piece]] = collections.deque()
+        running: dict[Ticket, _Placed[Piece]] = {}
+        unfinished: set[int] = set()
+        lost: collections.Counter[int] = collections.Counter()
         try:
-            for piece in pieces:
-                submitted[self._submit(function, piece)] = piece
-                while len(submitted) >= self._most:
-                    yield from self._finished(submitted)
-            while submitted:
-                yield from self._finished(submitted)
+            while True:
+                self._fill(function, again, waiting, running, unfinished)
+                if not unfinished:
+                    return
+                done = self.cluster.wait(running, _WAIT_SECONDS)
+                for node in self.nodes.look():
+                    again.extend((p.number, p.piece) for p in running.values() if p.node == node)
+                for ticket in done:
+                    placed = running.pop(ticket)
+                    if placed.number not in unfinished:
+                        continue
+                    outcome = self._outcome(ticket)
+                    if outcome is None:
+                        self.nodes.doubt(placed.node)
+                        lost[placed.number] += 1
+                        _check_attempts(lost[placed.number], placed.node)
+                        again.append((placed.number, placed.piece))
+                        continue
+                    raise_error(outcome, placed.node.name)
+                    unfinished.discard(placed.number)
+                    yield placed.piece, result_of(outcome)
         finally:
-            self._cluster.cancel(list(submitted))
+            # A call to a node that does not answer cannot be cancelled: trying takes a minute.
+            self.cluster.cancel([ticket for ticket, placed in running.items() if placed.node in self.nodes.usable])
 
-    @property
-    def _most(self) -> int:
-        cores = sum(node.cpus for node in self._watch.nodes)
-        return self._workers or max(1, _AHEAD * cores)
+    def _fill(
+        self,
+        function: Callable[[Piece], Result],
+        again: collections.deque[tuple[int, Piece]],
+        waiting: Iterator[tuple[int, Piece]],
+        running: dict[Ticket, _Placed[Piece]],
+        unfinished: set[int],
+    ) -> None:
+        """Submits pieces until every node has enough of them, those to be done again first."""
+        while node := self._free_node(running):
+            while again and again[0][0] not in unfinished:
+                again.popleft()  # the node that was taken for lost finished it after all
+            found = again.popleft() if again else next(waiting, None)
+            if found is None:
+                return
+            number, piece = found
+            unfinished.add(number)
+            order = Order(self.requirements, pickle.dumps((function, piece)))
+            running[self.cluster.submit(carry_out, order, node)] = _Placed(number, piece, node)
 
-    def _submit(self, function: Callable[[Piece], Result], piece: Piece) -> Ticket:
-        return self._cluster.submit(carry_out, Order(self._requirements, pickle.dumps((function, piece))))
+    def _free_node(self, running: dict[Ticket, _Placed[Piece]]) -> Node | None:
+        """The node with the most room."""
+        taken = collections.Counter(placed.node.id for placed in running.values())
+        usable = self.nodes.usable
+        if self._workers and sum(taken[node.id] for node in usable) >= self._workers:
+            return None
+        free = [(_AHEAD * node.cpus - taken[node.id], node) for node in usable]
+        room, node = max(free, key=lambda pair: pair[0], default=(0, None))
+        return node if room > 0 else None
 
-    def _finished(self, submitted: dict[Ticket, Piece]) -> Iterator[tuple[Piece, Result]]:
-        """Waits for one piece or more, and removes what has finished."""
-        done = self._cluster.wait(submitted, _LOOK_SECONDS)
-        self._watch.look()
-        for ticket in done:
-            outcome: Outcome = self._cluster.outcome(ticket)
-            if outcome.unmet:  # a node that joined after the others were checked
-                raise DigitwiseError(refusal(outcome.host, outcome))
-            raise_error(outcome, outcome.host)
-            yield submitted.pop(ticket), result_of(outcome)
-
-
-class NodeWatch:
-    """The nodes as they come and go, told in a line each; raises where the head has gone."""
-
-    def __init__(self, cluster: RayCluster, clock: Callable[[], float] = time.monotonic) -> None:
-        self._cluster, self._clock = cluster, clock
-        self._looked = clock()
-        self._silent = 0
-        self.nodes: tuple[Node, ...] = tuple(cluster.nodes())
-
-    def look(self) -> None:
-        if self._clock() - self._looked < _LOOK_SECONDS:
-            return
-        self._looked = self._clock()
-        if not self._cluster.head_answers():
-            self._silent += 1
-            if self._silent >= _HEAD_LOOKS:
-                raise DigitwiseError("the head of the cluster is gone: start it, then run the same command to continue")
-            return
-        self._silent = 0
-        before, self.nodes = self.nodes, tuple(self._cluster.nodes())
-        for node in before:
-            if node not in self.nodes:
-                print(f"cluster: lost node {printable(node.name)}; its pieces are done again elsewhere", flush=True)
-        for node in self.nodes:
-            if node not in before:
-                print(f"cluster: node {printable(node.name)} joined", flush=True)
+    def _outcome(self, ticket: Ticket) -> Outcome | None:
+        try:
+            outcome: Outcome = self.cluster.outcome(ticket)
+        except LostWork:
+            return None
+        return outcome
 
 
-def raise_error(outcome: Outcome, name: str) -> None:
-    """Raises what a piece raised: in one line what users can fix, with the node's traceback what they cannot."""
-    error = outcome.error
-    if error is None:
-        return
-    if isinstance(error, DigitwiseError):
-        raise DigitwiseError(f"{error} (on node {printable(name)})")
-    error.add_note(f"on node {printable(name)}:\n{outcome.trace}")
-    raise error
+def _check_attempts(count: int, node: Node) -> None:
+    if count >= _ATTEMPTS:
+        raise DigitwiseError(
+            f"the worker process of one piece died {count} times, the last time on node {node.name} (it may be out of "
+            "memory); run the same command again to continue"
+        )

@@ -11,16 +11,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from records.errors import DigitwiseError, printable
 
-_ATTEMPTS = 4  # of a call whose worker or node was lost
 _CANCEL_SECONDS = 10.0
-_PROBE_SECONDS = 2.0
-# Without these a node whose link is cut, or that is frozen, keeps its calls for minutes. Milliseconds.
-_KEEPALIVE = {"RAY_grpc_client_keepalive_time_ms": "4000", "RAY_grpc_client_keepalive_timeout_ms": "4000"}
+_PROBE_SECONDS = 3.0
 _REMEDY = "start one with `ray start --head`, or give --cluster=ray://HOST:10001"
 
 
@@ -30,7 +29,9 @@ class Node:
 
     id: str
     name: str
+    address: str
     cpus: int
+    gpus: int = 0
 
 
 # What stands for a call that was submitted.
@@ -47,7 +48,7 @@ class RayCluster:
     def __init__(self, module: Any) -> None:
         self._ray = module
         self._head = _head_address(module)
-        self._remote: dict[Callable[..., Any], Any] = {}
+        self._remote: dict[tuple[Callable[..., Any], bool], Any] = {}
 
     def nodes(self) -> list[Node]:
         """Those that are alive, in the order of their names."""
@@ -56,7 +57,9 @@ class RayCluster:
             Node(
                 entry["NodeID"],
                 f"{entry['NodeManagerHostname']} ({entry['NodeManagerAddress']})",
+                entry["NodeManagerAddress"],
                 int(entry["Resources"].get("CPU", 0)),
+                int(entry["Resources"].get("GPU", 0)),
             )
             for entry in alive
         )
@@ -66,25 +69,41 @@ class RayCluster:
         """Whether the head can be reached; without it, calls to Ray wait for a minute and then end the process."""
         if self._head is None:
             return True
-        try:
-            with socket.create_connection(self._head, timeout=_PROBE_SECONDS):
-                return True
-        except OSError:
-            return False
+        return _answers(self._head)
 
-    def submit(self, function: Callable[[Any], Any], argument: object, node: Node | None = None) -> Ticket:
-        """Calls a function on any node, and again elsewhere where its node is lost; or on `node`, beside other work."""
-        remote = self._remote.setdefault(function, self._ray.remote(function))
-        if node is None:
-            return remote.options(num_cpus=1, max_retries=_ATTEMPTS - 1).remote(argument)
+    def submit(self, function: Callable[[Any], Any], argument: object, node: Node) -> Ticket:
+        """Calls a function once, on a core of `node`."""
+        return self._call(function, node, num_cpus=1).remote(argument)
+
+    def submit_check(self, function: Callable[[Any], Any], argument: object, node: Node) -> Ticket:
+        """The same beside other work."""
+        return self._call(function, node, num_cpus=0).remote(argument)
+
+    def submit_alone(self, function: Callable[[Any], Any], argument: object, node: Node) -> Ticket:
+        """The same in a process of its own, with all GPUs of the node."""
+        return self._call(function, node, num_cpus=1, num_gpus=node.gpus, alone=True).remote(argument)
+
+    def _call(self, function: Callable[[Any], Any], node: Node, alone: bool = False, **resources: int) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+        remote = self._remote.get((function, alone))
+        if remote is None:
+            # A process ends after `max_calls` calls; 0 is any number of them.
+            remote = self._remote[function, alone] = self._ray.remote(max_calls=1 if alone else 0)(function)
         here = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        return remote.options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(argument)
+        return remote.options(max_retries=0, scheduling_strategy=here, **resources)
+
+    def interrupt(self, tickets: Iterable[Ticket]) -> None:
+        """As Ctrl-C in each call."""
+        for ticket in tickets:
+            self._ray.cancel(ticket, force=False)
 
     def wait(self, tickets: Iterable[Ticket], seconds: float) -> list[Ticket]:
         """Those that are done, as soon as there is one, or none after `seconds`."""
         waiting = list(tickets)
+        if not waiting:
+            time.sleep(seconds)
+            return []
         done, _ = self._ray.wait(waiting, num_returns=1, timeout=seconds)
         return self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if done else []
 
@@ -95,13 +114,14 @@ class RayCluster:
         except self._ray.exceptions.RayError as error:
             raise LostWork(f"a piece of work was lost on the cluster ({_first_line(error)})") from error
 
-    def cancel(self, tickets: Sequence[Ticket]) -> None:
+    def cancel(self, tickets: Iterable[Ticket]) -> None:
         """Ends calls that nobody waits for any more; returns when they write nothing more, or after a while."""
-        if not tickets or not self.head_answers():
+        ending = list(tickets)
+        if not ending or not self.head_answers():
             return
-        for ticket in tickets:
+        for ticket in ending:
             self._ray.cancel(ticket, force=True)
-        self._ray.wait(list(tickets), num_returns=len(tickets), timeout=_CANCEL_SECONDS)
+        self._ray.wait(ending, num_returns=len(ending), timeout=_CANCEL_SECONDS)
 
 
 @contextlib.contextmanager
@@ -118,9 +138,8 @@ def connected(address: str, code: str | os.PathLike[str]) -> Iterator[RayCluster
 
 
 def _import_ray() -> Any:
-    for name, value in _KEEPALIVE.items():
-        os.environ.setdefault(name, value)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_DEDUP_LOGS"] = "0"  # equal lines of two nodes are two lines
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray will do anyway; else it warns
     try:
         import ray
@@ -130,6 +149,8 @@ def _import_ray() -> Any:
 
 
 def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
+    if address != "auto" and not _answers(_host_and_port(address)):
+        raise DigitwiseError(f"--cluster={address}: nothing answers there; {_REMEDY}")  # Ray would try for minutes
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         module.init(
@@ -138,7 +159,7 @@ def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
             # As the working directory rather than as modules, because then Ray leaves the driver's current directory,
             # which may hold anything, out of the workers' import path.
             runtime_env={"working_dir": os.fspath(code)},
-            log_to_driver=False,
+            log_to_driver=True,
             logging_level=logging.ERROR,
         )
     except Exception as error:  # Ray has no common class for what may be wrong here
@@ -146,16 +167,36 @@ def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
     finally:
         for number, handler in handlers.items():  # Ray replaces that of SIGTERM
             signal.signal(number, handler)
-    # Ray prints paragraphs about each lost node and each retry, and has no setting for that; ours are a line each.
-    module._private.worker.print_to_stdstream = lambda *_, **__: None
+    # There is no setting for how Ray prints.
+    module._private.worker.print_to_stdstream = _print_lines
+
+
+def _print_lines(data: dict[str, Any], **_: object) -> None:
+    """What a worker printed, as it printed it. What Ray says of lost nodes, a paragraph each, is left out: the engine
+    says it in a line."""
+    if data.get("pid") != "raylet":
+        for line in data.get("lines", ()):
+            print(line, file=sys.stderr if data.get("is_err") else sys.stdout, flush=True)
 
 
 def _head_address(module: Any) -> tuple[str, int] | None:
     """Where the head listens; None for a client, whose connection is looked after by Ray."""
     if module.util.client.ray.is_connected():
         return None
-    host, _, port = module.get_runtime_context().gcs_address.rpartition(":")
+    return _host_and_port(module.get_runtime_context().gcs_address)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     return host.strip("[]"), int(port)
+
+
+def _answers(place: tuple[str, int]) -> bool:
+    try:
+        with socket.create_connection(place, timeout=_PROBE_SECONDS):
+            return True
+    except OSError:
+        return False
 
 
 def _first_line(error: BaseException) -> str:

@@ -58,6 +58,10 @@ class Cluster:
             )
         return cls(addresses, index)
 
+    def to_json(self) -> str:
+        """What TF_CONFIG holds."""
+        return json.dumps({"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": self.index}})
+
     @property
     def is_chief(self) -> bool:
         return self.index == 0
@@ -89,6 +93,10 @@ class Cluster:
                         "workers of TF_CONFIG, or give them more time with --peer_seconds"
                     )
                 sleep(_PAUSE_SECONDS)
+
+
+class LostPeers(DigitwiseError):
+    """Other workers of a training have gone; a restart continues."""
 
 
 def is_chief(strategy: str) -> bool:

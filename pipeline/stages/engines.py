@@ -1,6 +1,6 @@
 """Where the pieces of a stage are worked on: in processes of this machine, or on the nodes of --cluster.
 
-with opened_engine(config, workdir) as engine: ...
+with opened_engine(config, workdir, needed=True) as engine: ...
 """
 
 import contextlib
@@ -12,15 +12,16 @@ from pipeline.workdir import Workdir
 
 
 @contextlib.contextmanager
-def opened_engine(config: RunConfig, workdir: Workdir) -> Iterator[Engine]:
-    """For what draws images or reads those that the settings name."""
-    if not config.uses_cluster:
+def opened_engine(config: RunConfig, workdir: Workdir, needed: bool) -> Iterator[Engine]:
+    """One engine for all stages of a run, as connecting takes seconds; that of a cluster only where it is needed."""
+    if not (needed and config.uses_cluster):
         yield LocalPool(config.processes)
         return
     from pipeline.cluster.engine import cluster_engine
     from pipeline.cluster.requirements import Requirements
 
-    requirements = Requirements.of(workdir.root, _inputs(config), _fonts(config))
+    packages = ("tensorflow", "keras") if "train" in config.ordered_stages else ()
+    requirements = Requirements.of(workdir.root, _inputs(config), _fonts(config), packages)
     with cluster_engine(config.cluster, requirements, config.workers) as engine:
         yield engine
 

@@ -5,14 +5,13 @@ import dataclasses
 from pipeline.config import RunConfig
 from pipeline.conversion.convert import convert, split_rule
 from pipeline.conversion.foreign import Probes
-from pipeline.stages.engines import opened_engine
+from pipeline.machine.workers import Engine
 from pipeline.stages.inputs import draws_all
 from pipeline.workdir import Workdir
 
 
-def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
+def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None, engine: Engine | None = None) -> bool:
     """Whether there was anything to do. A training that draws all its images only needs those that test it."""
     held_out_only = draws_all(config) and "train" in config.ordered_stages
     rule = dataclasses.replace(split_rule(config.records), held_out_only=held_out_only)
-    with opened_engine(config, workdir) as engine:
-        return convert(config, workdir, rule, probes=probes, engine=engine)
+    return convert(config, workdir, rule, probes=probes, engine=engine)
