@@ -164,9 +164,7 @@ def test_a_piece_that_always_kills_its_process_ends_the_run(requirements):
         return outcome(ticket)
 
     cluster.outcome = dies
-    with pytest.raises(
-        DigitwiseError, match="process of one piece died 4 times, the last time on node node-0"
-    ):
+    with pytest.raises(DigitwiseError, match="process of one piece died 4 times, the last time on node node-0"):
         list(engine.run_pieces(double, [1]))
 
 

@@ -50,6 +50,49 @@ class _Placed(Generic[Piece]):
     node: Node
 
 
+class _Work(Generic[Piece, Result]):
+    """The state of one run over pieces: which wait, which run where, and which are not finished yet."""
+
+    def __init__(self, function: Callable[[Piece], Result], pieces: Iterable[Piece]) -> None:
+        self.function = function
+        self.running: dict[Ticket, _Placed[Piece]] = {}
+        self.load: collections.Counter[str] = collections.Counter()  # calls by the id of their node
+        self.unfinished: set[int] = set()
+        self._waiting = enumerate(pieces)
+        self._again: collections.deque[_Placed[Piece]] = collections.deque()
+        self._lost: collections.Counter[int] = collections.Counter()
+
+    def next(self) -> tuple[int, Piece] | None:
+        """What to do next, with its number: pieces to be done again come first."""
+        while self._again:
+            placed = self._again.popleft()
+            if placed.number in self.unfinished:  # else the node that was taken for lost finished it after all
+                return placed.number, placed.piece
+        return next(self._waiting, None)
+
+    def add(self, ticket: Ticket, placed: _Placed[Piece]) -> None:
+        self.running[ticket] = placed
+        self.load[placed.node.id] += 1
+        self.unfinished.add(placed.number)
+
+    def take(self, ticket: Ticket) -> _Placed[Piece]:
+        placed = self.running.pop(ticket)
+        self.load[placed.node.id] -= 1
+        return placed
+
+    def do_again(self, placed: _Placed[Piece]) -> None:
+        self._again.append(placed)
+
+    def note_loss(self, placed: _Placed[Piece]) -> None:
+        self._lost[placed.number] += 1
+        if self._lost[placed.number] >= _ATTEMPTS:
+            raise DigitwiseError(
+                f"the worker process of one piece died {_ATTEMPTS} times, the last time on node {placed.node.name} (it "
+                "may be out of memory); run the same command again to continue"
+            )
+        self.do_again(placed)
+
+
 class ClusterEngine:
     """Pieces are submitted a few at a time, so the driver's memory does not grow with their number.
 
@@ -70,80 +113,53 @@ class ClusterEngine:
     def run_pieces(
         self, function: Callable[[Piece], Result], pieces: Iterable[Piece]
     ) -> Generator[tuple[Piece, Result], None, None]:
-        """Yields (piece, function(piece)) as they finish. A piece whose node is lost is done again on another; what it
-        still brings about there counts as well, as a piece may be done twice."""
-        waiting = iter(enumerate(pieces))
-        again: collections.deque[tuple[int, Piece]] = collections.deque()
-        running: dict[Ticket, _Placed[Piece]] = {}
-        unfinished: set[int] = set()
-        lost: collections.Counter[int] = collections.Counter()
+        """Yields (piece, function(piece)) as they finish. A piece whose node is lost is done again on another; where
+        the first one finishes after all, that counts too."""
+        work = _Work(function, pieces)
         try:
-            while True:
-                self._fill(function, again, waiting, running, unfinished)
-                if not unfinished:
-                    return
-                done = self.cluster.wait(running, _WAIT_SECONDS)
+            while self._fill(work):
+                done = self.cluster.wait(work.running, _WAIT_SECONDS)
                 for node in self.nodes.look():
-                    again.extend((p.number, p.piece) for p in running.values() if p.node == node)
+                    for placed in work.running.values():
+                        if placed.node == node:
+                            work.do_again(placed)
                 for ticket in done:
-                    placed = running.pop(ticket)
-                    if placed.number not in unfinished:
+                    placed = work.take(ticket)
+                    if placed.number not in work.unfinished:
                         continue
-                    outcome = self._outcome(ticket)
-                    if outcome is None:
+                    try:
+                        outcome: Outcome = self.cluster.outcome(ticket)
+                    except LostWork:
                         self.nodes.doubt(placed.node)
-                        lost[placed.number] += 1
-                        _check_attempts(lost[placed.number], placed.node)
-                        again.append((placed.number, placed.piece))
+                        work.note_loss(placed)
                         continue
                     raise_error(outcome, placed.node.name)
-                    unfinished.discard(placed.number)
+                    work.unfinished.discard(placed.number)
                     yield placed.piece, result_of(outcome)
         finally:
             # A call to a node that does not answer cannot be cancelled: trying takes a minute.
-            self.cluster.cancel([ticket for ticket, placed in running.items() if placed.node in self.nodes.usable])
+            usable = set(self.nodes.usable)
+            self.cluster.cancel([ticket for ticket, placed in work.running.items() if placed.node in usable])
 
-    def _fill(
-        self,
-        function: Callable[[Piece], Result],
-        again: collections.deque[tuple[int, Piece]],
-        waiting: Iterator[tuple[int, Piece]],
-        running: dict[Ticket, _Placed[Piece]],
-        unfinished: set[int],
-    ) -> None:
-        """Submits pieces until every node has enough of them, those to be done again first."""
-        while node := self._free_node(running):
-            while again and again[0][0] not in unfinished:
-                again.popleft()  # the node that was taken for lost finished it after all
-            found = again.popleft() if again else next(waiting, None)
+    def _fill(self, work: _Work[Piece, Result]) -> bool:
+        """Submits pieces until every node has enough of them; the result is whether any are unfinished."""
+        while node := self._free_node(work.load):
+            found = work.next()
             if found is None:
-                return
+                break
             number, piece = found
-            unfinished.add(number)
-            order = Order(self.requirements, pickle.dumps((function, piece)))
-            running[self.cluster.submit(carry_out, order, node)] = _Placed(number, piece, node)
+            order = Order(self.requirements, pickle.dumps((work.function, piece)))
+            work.add(self.cluster.submit(carry_out, order, node), _Placed(number, piece, node))
+        return bool(work.unfinished)
 
-    def _free_node(self, running: dict[Ticket, _Placed[Piece]]) -> Node | None:
+    def _free_node(self, load: collections.Counter[str]) -> Node | None:
         """The node with the most room."""
-        taken = collections.Counter(placed.node.id for placed in running.values())
         usable = self.nodes.usable
-        if self._workers and sum(taken[node.id] for node in usable) >= self._workers:
+        if self._workers and sum(load[node.id] for node in usable) >= self._workers:
             return None
-        free = [(_AHEAD * node.cpus - taken[node.id], node) for node in usable]
-        room, node = max(free, key=lambda pair: pair[0], default=(0, None))
+        room, node = max(((_AHEAD * n.cpus - load[n.id], n) for n in usable), key=_room, default=(0, None))
         return node if room > 0 else None
 
-    def _outcome(self, ticket: Ticket) -> Outcome | None:
-        try:
-            outcome: Outcome = self.cluster.outcome(ticket)
-        except LostWork:
-            return None
-        return outcome
 
-
-def _check_attempts(count: int, node: Node) -> None:
-    if count >= _ATTEMPTS:
-        raise DigitwiseError(
-            f"the worker process of one piece died {count} times, the last time on node {node.name} (it may be out of "
-            "memory); run the same command again to continue"
-        )
+def _room(pair: tuple[int, Node]) -> int:
+    return pair[0]

@@ -152,6 +152,8 @@ def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
     if address != "auto" and not _answers(_host_and_port(address)):
         raise DigitwiseError(f"--cluster={address}: nothing answers there; {_REMEDY}")  # Ray would try for minutes
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # There is no setting for how Ray prints; it looks this up as it connects.
+    module._private.worker.print_to_stdstream = _print_lines
     try:
         module.init(
             address=address,
@@ -167,14 +169,12 @@ def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
     finally:
         for number, handler in handlers.items():  # Ray replaces that of SIGTERM
             signal.signal(number, handler)
-    # There is no setting for how Ray prints.
-    module._private.worker.print_to_stdstream = _print_lines
 
 
 def _print_lines(data: dict[str, Any], **_: object) -> None:
-    """What a worker printed, as it printed it. What Ray says of lost nodes, a paragraph each, is left out: the engine
-    says it in a line."""
-    if data.get("pid") != "raylet":
+    """What a worker printed, as it printed it. What Ray's own processes say, a paragraph for each lost node, is left
+    out: the engine says it in a line."""
+    if str(data.get("pid")).isdigit():
         for line in data.get("lines", ()):
             print(line, file=sys.stderr if data.get("is_err") else sys.stdout, flush=True)
 
