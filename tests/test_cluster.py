@@ -2,7 +2,11 @@
 
 import dataclasses
 import importlib.metadata
+import os
+import pathlib
 import pickle
+import subprocess
+import sys
 
 import pytest
 
@@ -12,8 +16,11 @@ from pipeline.cluster.nodes import Nodes
 from pipeline.cluster.ray_cluster import LostWork, Node
 from pipeline.cluster.requirements import PACKAGES, Requirements, copy_code, remove_proofs
 from pipeline.cluster.work import Order, carry_out
+from pipeline.conversion.convert import convert
 from pipeline.values import SettingError, check_cluster
+from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
+from tests.conftest import ROOT
 
 
 class MadeUpCluster:
@@ -153,6 +160,25 @@ def test_pieces_of_a_silent_node_are_done_on_another_and_count_once(requirements
     assert sorted(found) == [(n, 2 * n) for n in range(80)]
 
 
+def test_work_waits_for_nodes_that_are_all_silent(requirements, capsys):
+    cluster = MadeUpCluster(1)
+    engine = engine_on(cluster, requirements)
+    cluster.silent, wait = {"0"}, cluster.wait
+    waits = []
+
+    def answers_later(tickets, seconds):
+        waits.append(seconds)
+        if len(waits) == 200:
+            cluster.silent = set()
+        return wait(tickets, seconds)
+
+    cluster.wait = answers_later
+    while engine.nodes.usable:
+        engine.nodes.look()
+    assert sorted(engine.run_pieces(double, range(9))) == [(n, 2 * n) for n in range(9)]
+    assert capsys.readouterr().out.endswith("cluster: node node-0 answers again\n")
+
+
 def test_a_piece_that_always_kills_its_process_ends_the_run(requirements):
     cluster = MadeUpCluster(1)
     engine = engine_on(cluster, requirements)
@@ -282,7 +308,40 @@ def test_clusters_that_cannot_be_named(value):
 
 
 def test_without_ray_the_remedy_is_told(call_main, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     result = call_main("--stage=generate", "--num_images=5", "--workdir=w", "--cluster=auto")
     assert result.returncode == 1
     assert result.stderr == "error: --cluster needs the package ray: pip install -e '.[cluster]'\n"
+
+
+SBATCH = """#!/bin/sh
+for argument in "$@"; do
+    case $argument in
+        --array=0-*) last=${argument#--array=0-} ;;
+        --wrap=*) command=${argument#--wrap=} ;;
+    esac
+done
+for number in $(seq 0 $last); do SLURM_ARRAY_TASK_ID=$number sh -c "$command" || exit 1; done
+"""
+
+
+def test_the_engine_of_the_guide_runs_shards_in_a_queue(tmp_path, workdir, make_config, monkeypatch):
+    """The example of docs/cluster.md, with an sbatch that runs its jobs one after the other."""
+    guide = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    code = guide.split("<!-- batch queue -->\n```python\n")[1].split("```")[0]
+    names = {"pathlib": pathlib, "pickle": pickle, "subprocess": subprocess, "sys": sys}
+    exec(code, names)
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(SBATCH)
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "jobs").mkdir()
+    config = make_config(40, source="synthetic", images_per_shard=20)
+    convert(config, workdir, engine=names["QueueEngine"](tmp_path / "jobs"))
+    here = Workdir(tmp_path / "here")
+    here.create()
+    convert(config, here)
+    for path in here.records.iterdir():
+        assert path.read_bytes() == (workdir.records / path.name).read_bytes()

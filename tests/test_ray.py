@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.conftest import ROOT
 from tests.ray_fixtures import ray_cluster
+from tests.training_fixtures import make_records
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
@@ -136,6 +137,32 @@ def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, har
     assert process.returncode == 0, errors
     assert digests(tmp_path / "w") == expected
     assert_nothing_left(tmp_path / "w")
+
+
+def test_a_signal_ends_the_run_as_it_does_without_a_cluster(start_main, tmp_path, cluster):
+    process = start_main(*SETTINGS, "--workdir=w", f"--cluster={cluster[0][0].address}")
+    wait_for(lambda: begun(tmp_path / "w"), process)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in errors, errors
+    assert_nothing_left(tmp_path / "w")
+
+
+def test_a_training_goes_on_with_the_nodes_that_are_left(start_main, tmp_path, cluster):
+    nodes, _ = cluster
+    make_records(tmp_path / "w" / "records")
+    settings = ("--epochs=40", "--batch_size=8", "--precision=float32", "--augmentation=0", "--checkpoint_seconds=0")
+    flags = ("--stage=train", *settings, "--peer_seconds=0", "--workdir=w", f"--cluster={nodes[0].address}")
+    process = start_main(*flags)
+    wait_for(lambda: list((tmp_path / "w").glob("checkpoints/step-*.json")), process)
+    nodes.pop().kill()
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    lines = [line for line in output.splitlines() if line.startswith(("train: on ", "cluster: ", "train: continuing"))]
+    assert lines[0].startswith("train: on 2 nodes: ")
+    assert lines[1].startswith("cluster: lost node ") and "continues from its last checkpoint" in lines[1]
+    assert lines[2].startswith("train: on 1 node instead of 2, so its result will not be the same to the last bit: ")
+    assert lines[3].startswith("train: continuing from step ")
 
 
 def test_a_cluster_that_is_not_there(run_main, tmp_path):

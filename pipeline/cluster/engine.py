@@ -58,6 +58,7 @@ class _Work(Generic[Piece, Result]):
         self.running: dict[Ticket, _Placed[Piece]] = {}
         self.load: collections.Counter[str] = collections.Counter()  # calls by the id of their node
         self.unfinished: set[int] = set()
+        self.is_all_submitted = False
         self._waiting = enumerate(pieces)
         self._again: collections.deque[_Placed[Piece]] = collections.deque()
         self._lost: collections.Counter[int] = collections.Counter()
@@ -68,7 +69,9 @@ class _Work(Generic[Piece, Result]):
             placed = self._again.popleft()
             if placed.number in self.unfinished:  # else the node that was taken for lost finished it after all
                 return placed.number, placed.piece
-        return next(self._waiting, None)
+        found = next(self._waiting, None)
+        self.is_all_submitted = found is None
+        return found
 
     def add(self, ticket: Ticket, placed: _Placed[Piece]) -> None:
         self.running[ticket] = placed
@@ -142,7 +145,7 @@ class ClusterEngine:
             self.cluster.cancel([ticket for ticket, placed in work.running.items() if placed.node in usable])
 
     def _fill(self, work: _Work[Piece, Result]) -> bool:
-        """Submits pieces until every node has enough of them; the result is whether any are unfinished."""
+        """Submits pieces until every node has enough of them; the result is whether there is more to do."""
         while node := self._free_node(work.load):
             found = work.next()
             if found is None:
@@ -150,7 +153,7 @@ class ClusterEngine:
             number, piece = found
             order = Order(self.requirements, pickle.dumps((work.function, piece)))
             work.add(self.cluster.submit(carry_out, order, node), _Placed(number, piece, node))
-        return bool(work.unfinished)
+        return bool(work.unfinished) or not work.is_all_submitted
 
     def _free_node(self, load: collections.Counter[str]) -> Node | None:
         """The node with the most room."""

@@ -104,13 +104,15 @@ class RayCluster:
         if not waiting:
             time.sleep(seconds)
             return []
-        done, _ = self._ray.wait(waiting, num_returns=1, timeout=seconds)
-        return self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if done else []
+        with _true_exit_code():
+            done, _ = self._ray.wait(waiting, num_returns=1, timeout=seconds)
+            return self._ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if done else []
 
     def outcome(self, ticket: Ticket) -> Any:
         """What the function returned; raises LostWork where Ray gave up."""
         try:
-            return self._ray.get(ticket)
+            with _true_exit_code():
+                return self._ray.get(ticket)
         except self._ray.exceptions.RayError as error:
             raise LostWork(f"a piece of work was lost on the cluster ({_first_line(error)})") from error
 
@@ -169,6 +171,15 @@ def _connect(module: Any, address: str, code: str | os.PathLike[str]) -> None:
     finally:
         for number, handler in handlers.items():  # Ray replaces that of SIGTERM
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _true_exit_code() -> Iterator[None]:
+    """Of a program that SIGTERM ends while it waits for Ray, which makes every exit code 1."""
+    try:
+        yield
+    except SystemExit:
+        raise SystemExit(128 + signal.SIGTERM) from None
 
 
 def _print_lines(data: dict[str, Any], **_: object) -> None:
