@@ -152,7 +152,7 @@ def test_a_training_goes_on_with_the_nodes_that_are_left(start_main, tmp_path, c
     nodes, _ = cluster
     make_records(tmp_path / "w" / "records")
     settings = ("--epochs=40", "--batch_size=8", "--precision=float32", "--augmentation=0", "--checkpoint_seconds=0")
-    flags = ("--stage=train", *settings, "--peer_seconds=0", "--workdir=w", f"--cluster={nodes[0].address}")
+    flags = ("--stage=train", *settings, "--peer_seconds=20", "--workdir=w", f"--cluster={nodes[0].address}")
     process = start_main(*flags)
     wait_for(lambda: list((tmp_path / "w").glob("checkpoints/step-*.json")), process)
     nodes.pop().kill()

@@ -88,7 +88,7 @@ class Cluster:
         with _answering(self.addresses[self.index]):
             while silent := self.silent_peers():
                 if clock() - began >= seconds:
-                    raise DigitwiseError(
+                    raise LostPeers(
                         f"{', '.join(silent)} did not answer {self.name(self.index)} within {seconds:g} s: start all "
                         "workers of TF_CONFIG, or give them more time with --peer_seconds"
                     )
