@@ -30,10 +30,11 @@ def main(argv: list[str]) -> int:
         return _run(options.config_from_flags())
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to continue", file=sys.stderr)
-        return 130
+        return 130  # 128 + SIGINT, as shells report it
     except DigitwiseError as error:
         return _fail(str(error))
     except OSError as error:
+        # Raised by a library with a text alone: this is no matter of disks or files, and its traceback is needed.
         if error.filename is None and error.errno is None:
             raise
         where = f" ({error.filename})" if error.filename else ""
@@ -41,8 +42,10 @@ def main(argv: list[str]) -> int:
 
 
 def _run(config: RunConfig) -> int:
+    # Only once all flags are valid, so that --help and a wrong flag answer at once.
     from pipeline.stages.run import run_stages
 
+    # By default SIGTERM ends Python without `finally`: partial files and child processes would stay.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
         signal.signal(signal.SIGINT, _interrupt_once)
@@ -69,6 +72,7 @@ def parse(arguments: list[str]) -> list[str]:
     if any(argument.split("=")[0] in ("--help", "-help", "-h", "-?") for argument in arguments[1:]):
         with contextlib.suppress(BrokenPipeError):
             print(__doc__ + options.help_text(arguments[0]), flush=True)
+        # Not sys.exit: that flushes stdout again, which fails once more where the reader, such as `head`, has gone.
         os._exit(0)
     try:
         return list(flags.FLAGS(arguments))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class _Networks(Mapping[str, "Callable[..., keras.Model]"]):
-    """{name: build}. A module, and TensorFlow with it, is imported only when its network is looked up."""
+    """{name: build}. A module, and TensorFlow with it, is imported only when its network is asked for."""
 
     def __getitem__(self, name: str) -> "Callable[..., keras.Model]":
         return importlib.import_module(CATALOGUE[name].module).build

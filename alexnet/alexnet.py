@@ -25,11 +25,8 @@ class Size:
     column: int
 
 
-SIZES = {
-    "small": Size((16, 32, 64, 64, 64), 96),
-    "base": Size((24, 48, 96, 96, 96), 128),
-    "large": Size((32, 96, 192, 192, 192), 256),
-}
+BASE = Size((24, 48, 96, 96, 96), 128)
+LARGE = Size((32, 96, 192, 192, 192), 256)
 
 
 def build(
@@ -37,37 +34,43 @@ def build(
     num_outputs: int,
     num_positions: int | None = None,
     dropout: float = 0.0,
-    size: str = "base",
+    size: Size = BASE,
 ) -> keras.Model:
     """Images of 0..255 to logits [batch, num_positions, num_outputs]; without num_positions a logit vector a column."""
-    check_size("alexnet", image_shape, SMALLEST)
+    name = "alexnet" if size == BASE else "alexnet_large"
+    check_size(name, image_shape, SMALLEST)
     images = keras.Input(image_shape, name="images")
     x = Standardization(name="standardize")(images)
     if num_positions is None:
-        features = _columns(x, SIZES[size], pixels=4)  # each character and each blank between takes a column of its own
+        features = _columns(x, size, pixels=4)  # each character and each blank between takes a column of its own
     else:
         pixels = 8 if image_shape[1] / num_positions >= NARROW else 4
-        columns = _columns(x, SIZES[size], pixels)
+        columns = _columns(x, size, pixels)
         features = CountingAttention(num_positions, name="positions")(columns)
     features = keras.layers.Dropout(dropout, name="dropout")(features)
     # One classifier for all positions: a digit seen at one of them is learned for all.
+    # In float32: a softmax in bfloat16 would be coarse.
     logits = keras.layers.Dense(num_outputs, dtype="float32", name="logits")(features)
-    return keras.Model(images, logits, name="alexnet")
+    return keras.Model(images, logits, name=name)
 
 
 def _columns(x: keras.KerasTensor, size: Size, pixels: int) -> keras.KerasTensor:
     """The image as a sequence from left to right: [batch, columns, size.column], a column for every 4 or 8 pixels."""
+    # A stride of 2 at once: at full size the first convolution would take most of the time.
     x = _convolution(x, size.filters[0], 5, strides=2, name="conv1")
     x = _pool(x, (2, 2), name="pool1")
     x = _convolution(x, size.filters[1], 3, name="conv2")
+    # The height is halved here in any case, the width only where characters are wide enough to spare it.
     x = _pool(x, (2, pixels // 4), name="pool2")
     x = _convolution(x, size.filters[2], 3, name="conv3")
+    # Added to their input, so that the deepest layers need not learn to pass on what they get.
     for number in (4, 5):
         x = keras.layers.Add(name=f"sum{number}")(
             [x, _convolution(x, size.filters[number - 1], 3, name=f"conv{number}")]
         )
     x = _pool(x, (2, 1), name="pool5")
     _, height, width, _ = x.shape
+    # As high as what is left: one vector a column, whatever the height of the image.
     x = _convolution(x, size.column, (height, 1), padding="valid", name="columns")
     return keras.layers.Reshape((width, size.column), name="sequence")(x)
 
@@ -81,6 +84,7 @@ def _convolution(
     *,
     name: str,
 ) -> keras.KerasTensor:
+    # The norm adds one.
     x = keras.layers.Conv2D(filters, size, strides=strides, padding=padding, use_bias=False, name=name)(x)
     x = FusedBatchNormalization(name=f"{name}_norm")(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x)

@@ -3,6 +3,8 @@
 import keras
 
 IMAGE_SIZE = (224, 224)
+# The numbers of Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), as TF-Slim has
+# them.
 WIDE = 4096
 FIRST_BIAS = 0.1
 
@@ -17,7 +19,7 @@ def build(
     x = keras.layers.Resizing(*IMAGE_SIZE, name="resize")(images)
     if image_shape[-1] == 3:
         x = keras.ops.image.rgb_to_grayscale(x)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(x)  # 0..255 to -1..1
     x = _features(x)
     x = _wide(x, 5, dropout, name="fc6")
     x = _wide(x, 1, dropout, name="fc7")
@@ -47,7 +49,7 @@ def _wide(x: keras.KerasTensor, size: int, dropout: float, name: str) -> keras.K
 
 
 def _narrow() -> keras.initializers.Initializer:
-    return keras.initializers.TruncatedNormal(stddev=0.005)
+    return keras.initializers.TruncatedNormal(stddev=0.005)  # as in TF-Slim
 
 
 def _convolution(

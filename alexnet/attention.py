@@ -36,9 +36,10 @@ class CountingAttention(keras.layers.Layer):
 
     def build(self, shape: tuple[Any, ...]) -> None:
         num_columns = shape[1]
+        # Together the columns then hold num_positions characters. Below 1, as no sigmoid reaches that.
         share = min(_FULLEST, self.num_positions / num_columns)
         self.measure.build(shape)
-        self.held = self._number(math.log(share / (1.0 - share)), "held")
+        self.held = self._number(math.log(share / (1.0 - share)), "held")  # the inverse of the sigmoid
         self.sharpness = self._number(math.log(_SHARPNESS), "sharpness")
         self.built = True
 
@@ -49,8 +50,11 @@ class CountingAttention(keras.layers.Layer):
         """How much each position looks at each column: float32 [batch, columns, positions], 1 for each position."""
         held, fitness = ops.split(self.measure(columns), 2, axis=-1)  # [batch, columns, 1] each
         held = ops.sigmoid(held + self.held)
+        # At the middle of each column: half of what it holds itself is still to come.
         count = ops.cumsum(held, axis=1) - held / 2
         middles = ops.arange(self.num_positions, dtype="float32") + 0.5
+        # exp keeps the sharpness above 0, whatever is learned. `fitness` lets a column between two characters stand
+        # back.
         scores = fitness - ops.exp(self.sharpness) * ops.square(count - middles)
         return ops.softmax(scores, axis=1)
 

@@ -25,7 +25,7 @@ class Averages:
         floats = {
             number: variable
             for number, variable in enumerate(network.variables)
-            if keras.backend.is_float_dtype(variable.dtype)
+            if keras.backend.is_float_dtype(variable.dtype)  # not the seeds of dropout, which are whole numbers
         }
         self.numbers: list[int] = list(floats)
         self._averaged = [variable.value for variable in floats.values()]
@@ -44,6 +44,8 @@ class Averages:
     def update(self, step: tf.Tensor) -> None:
         """`step` counts from 0. The first ones count for less the more come after, until `decay` is reached."""
         step = tf.cast(step, tf.float32)
+        # As TensorFlow's ExponentialMovingAverage does with num_updates: otherwise the initial weights would stay in
+        # the average for 1 / (1 - decay) steps.
         share = 1.0 - tf.minimum(self._decay, (1.0 + step) / (10.0 + step))
         for average, value in zip(self.variables, self._averaged):
             average.assign_add(share * (value - average))
@@ -56,6 +58,7 @@ class Averages:
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
         """Within it the network has the averages for weights; afterwards its own again."""
+        # Copies: the variables themselves are assigned to.
         own = [value.numpy() for value in self._averaged]
         self._assign([average.numpy() for average in self.variables])
         try:

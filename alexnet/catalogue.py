@@ -9,6 +9,7 @@ A new network is a module with a function `build`, and a line here.
 import dataclasses
 
 POSITIONS, CTC = "positions", "ctc"
+# Spelled here and not in alexnet.readout, which imports TensorFlow.
 READOUTS: tuple[str, ...] = (POSITIONS, CTC)
 
 
@@ -33,6 +34,7 @@ class NetworkEntry:
 
 CATALOGUE: dict[str, NetworkEntry] = {
     "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16, any_size=True),
+    "alexnet_large": NetworkEntry("alexnet.alexnet_large", has_columns=True, smallest=16, any_size=True),
     "alexnet_v2": NetworkEntry("alexnet.alexnet_v2"),  # it resizes every image
     "three_conv": NetworkEntry("alexnet.three_conv", smallest=8),
     "nptu": NetworkEntry("alexnet.nptu", smallest=16),

@@ -31,6 +31,7 @@ def build(
     _, height, width, _ = x.shape
     x = _convolution(x, COLUMN_SIZE, (height, 1), "valid", name="columns")
     x = keras.layers.Reshape((width, COLUMN_SIZE), name="sequence")(x)
+    # use_cudnn=False: one implementation on all devices, so the same weights read alike everywhere, in exports too.
     recurrent = keras.layers.GRU(RECURRENT_SIZE, return_sequences=True, use_cudnn=False)
     x = keras.layers.Bidirectional(recurrent, name="both_ways")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)

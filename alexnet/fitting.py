@@ -14,13 +14,14 @@ def fit(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     pixels = tf.cast(images, tf.float32)
     own_height, own_width = tf.shape(images)[-3], tf.shape(images)[-2]
     wanted = tf.cast(own_width, tf.float32) * height / tf.cast(own_height, tf.float32)
-    inner = tf.clip_by_value(tf.round(wanted), 1.0, float(width))
+    inner = tf.clip_by_value(tf.round(wanted), 1.0, float(width))  # columns that the image itself takes
     rows = _weights(own_height, tf.constant(float(height)), height)
     columns = _weights(own_width, inner, width)
     resized = tf.einsum("yh,...hwc,xw->...yxc", rows, pixels, columns)
     is_inside = tf.cast(tf.range(width), tf.float32)[:, None] < inner
     means = tf.reduce_mean(pixels, axis=(-3, -2), keepdims=True)
     fitted = tf.where(is_inside, resized, means)
+    # + 0.5, because the conversion to whole numbers cuts off.
     fitted = tf.cast(tf.clip_by_value(fitted + 0.5, 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(fitted, [*images.shape[:-3], height, width, images.shape[-1]])
 
@@ -33,5 +34,7 @@ def _weights(size: tf.Tensor, inner: tf.Tensor, places: int) -> tf.Tensor:
     size_of_pixel = tf.cast(size, tf.float32) / inner
     middles = (tf.range(places, dtype=tf.float32) + 0.5) * size_of_pixel - 0.5
     distances = tf.abs(middles[:, None] - tf.cast(tf.range(size), tf.float32)[None, :])
+    # Never narrower than one old pixel, or a new pixel between two old ones would see neither.
     weights = tf.maximum(1.0 - distances / tf.maximum(size_of_pixel, 1.0), 0.0)
+    # At the borders part of the triangle is outside of the image; beyond `inner` all of it may be.
     return weights / tf.maximum(tf.reduce_sum(weights, axis=1, keepdims=True), 1e-6)

@@ -54,6 +54,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             variance=tf.convert_to_tensor(self.moving_variance),
             epsilon=self.epsilon,
             is_training=training,
+            # How far the moving statistics move; 1 where nothing moves.
             exponential_avg_factor=1.0 - self.momentum if training else 1.0,
         )
         if training:
@@ -68,7 +69,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if replicas > 1:
             means = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, means)
         mean, mean_of_squares = means
+        # By the means of squares, as these can be averaged over replicas in one exchange; in float32, as the difference
+        # is small.
         variance = mean_of_squares - tf.square(mean)
+        # All replicas have equal parts of a batch; check_batch_size sees to that.
         count = tf.cast(tf.size(inputs) // inputs.shape[-1] * replicas, tf.float32)
         _move(self.moving_mean, mean, momentum)
         _move(self.moving_variance, variance * count / (count - 1), momentum)  # without bias, as the kernel has it
@@ -99,6 +103,7 @@ class Calibration:
         if not self._layers:
             return
         for number, images in enumerate(batches):
+            # The n-th batch moves the mean 1/n of the way: then all batches count alike.
             self._take(images, tf.constant(1.0 / (number + 1)))
 
     def _take_batch(self, images: tf.Tensor, share: tf.Tensor) -> None:
@@ -108,6 +113,7 @@ class Calibration:
         with contextlib.ExitStack() as stack:
             for layer in self._layers:
                 stack.enter_context(layer.calibrating(share))
+            # Not as in training: dropout would change the statistics of the layers behind it.
             self._network(images, training=False)
 
 
@@ -116,5 +122,5 @@ def _move(moving: keras.Variable, value: tf.Tensor, momentum: float | tf.Tensor)
 
 
 def _num_replicas() -> int:
-    replica = tf.distribute.get_replica_context()
+    replica = tf.distribute.get_replica_context()  # None while Keras builds the network
     return 1 if replica is None else replica.num_replicas_in_sync

@@ -47,6 +47,7 @@ def heads(
             x = keras.layers.Dense(hidden, activation="relu", name=f"hidden{place}")(x)
             x = keras.layers.Dropout(dropout, name=f"hidden{place}_dropout")(x)
         logits.append(keras.layers.Dense(num_outputs, dtype="float32", name=f"head{place}")(x))
+    # Joined and reshaped instead of stacked: one operation that every export format has.
     joined = keras.layers.Concatenate(dtype="float32", name="heads")(logits)
     return keras.layers.Reshape((num_positions, num_outputs), dtype="float32", name="logits")(joined)
 

@@ -39,6 +39,7 @@ class PositionReadout:
         self.check_fits(logits.shape)
         _check_places(label_ids, self.max_length)
         targets = tf.where(label_ids == PADDING, self.num_classes, label_ids) if self.has_end else label_ids
+        # The mean, so that codes of 4 and of 8 characters take the same learning rate.
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits), axis=1)
 
     def log_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
@@ -59,6 +60,10 @@ class PositionReadout:
             confidence=tf.reduce_prod(tf.where(counts, best, 1.0), axis=1),
         )
 
+    def likelihood(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        """The probability of the codes that `label_ids` [batch, max_length] stand for: float32 [batch]."""
+        return tf.exp(-self.loss(logits, label_ids) * self.max_length)
+
     def check_fits(self, logits_shape: Sequence[int | None]) -> None:
         """ValueError where a network's output cannot be read so."""
         _check_outputs(logits_shape, self.num_outputs)
@@ -73,6 +78,7 @@ class PositionReadout:
             return logits
         too_early = tf.range(self.max_length)[:, None] < self.min_length
         is_end = tf.range(self.num_outputs)[None, :] == self.num_classes
+        # The smallest number rather than -inf, which makes NaN of a softmax's gradient.
         return tf.where(too_early & is_end, logits.dtype.min, logits)
 
 
@@ -95,13 +101,14 @@ class CtcReadout:
         lengths = _lengths(label_ids)
         batch_size, num_columns = tf.shape(logits)[0], tf.shape(logits)[1]
         losses = tf.nn.ctc_loss(
-            labels=tf.maximum(label_ids, 0),
+            labels=tf.maximum(label_ids, 0),  # what is behind the length is ignored, but must be a class
             logits=logits,
             label_length=lengths,
             logit_length=tf.fill([batch_size], num_columns),
             logits_time_major=False,
             blank_index=self.blank,
         )
+        # For each character, so that long codes do not decide alone where a step goes.
         return losses / tf.cast(tf.maximum(lengths, 1), tf.float32)
 
     def log_probabilities(self, logits: tf.Tensor) -> tf.Tensor:
@@ -120,6 +127,7 @@ class CtcReadout:
         before = tf.pad(best_ids[:, :-1], [[0, 0], [1, 0]], constant_values=self.blank)
         is_character = best_ids != self.blank
         starts = is_character & (best_ids != before)
+        # Which character of the code a column belongs to, counted from 0.
         ordinals = tf.cumsum(tf.cast(starts, tf.int32), axis=1)[..., None] - 1
         # [batch, columns, places]: does this column show this character? One place more than a code has, so that a
         # reading that is too long is not taken for its beginning.
@@ -131,6 +139,10 @@ class CtcReadout:
             probabilities=tf.reduce_max(tf.where(shows, best[..., None], 0.0), axis=1),
             confidence=tf.where(is_too_long, 0.0, self._likelihood(probabilities, label_ids[:, :-1])),
         )
+
+    def likelihood(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        """The probability of the codes that `label_ids` [batch, max_length] stand for: float32 [batch]."""
+        return self._likelihood(tf.nn.softmax(logits), label_ids)
 
     def check_fits(self, logits_shape: Sequence[int | None]) -> None:
         """ValueError where a network's output cannot be read so."""

@@ -21,6 +21,7 @@ class Standardization(keras.layers.Layer):
     def call(self, images: keras.KerasTensor) -> keras.KerasTensor:
         pixels = ops.cast(images, "float32")
         pixels = pixels - ops.mean(pixels, axis=(1, 2), keepdims=True)
+        # One for all channels: one each would make a faint colour as strong as the ink.
         deviation = ops.sqrt(ops.mean(ops.square(pixels), axis=(1, 2, 3), keepdims=True))
         pixels = pixels / (deviation + _FLAT)
         # Of all 0 the root has no gradient; none is taken today, but the images may be learned some day.

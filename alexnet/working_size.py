@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 PITCH = 32  # pixels from one character to the next: four columns of alexnet
 PITCHES = (28, 36)  # images whose own is between these stay as they are: resampling blurs
-HEIGHTS = (32, 128)
+HEIGHTS = (32, 128)  # below, strokes merge; above, the first layers see parts of strokes
 MULTIPLE = 8  # of the width, which the networks halve three times
-MAX_WIDTH = 1024
+MAX_WIDTH = 1024  # 32 characters at the usual pitch; longer codes are squeezed
 _NARROW = 0.1  # the share of images whose characters may lie closer than what decides
 
 
@@ -29,9 +29,10 @@ def working_size(sizes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Wo
         raise ValueError(f"{len(sizes)} sizes and {len(lengths)} lengths of codes: need one of each for each image.")
     # How many heights of the image lie between two characters.
     pitches = sorted(width / height / max(1, length) for (width, height), length in zip(sizes, lengths))
+    # Not the narrowest of all: one wrong label would make every image large, and training slow.
     pitch = pitches[int(_NARROW * (len(pitches) - 1))]
     heights = sorted(height for _, height in sizes)
-    height = heights[len(heights) // 2]
+    height = heights[len(heights) // 2]  # the median
     if not (PITCHES[0] <= pitch * height <= PITCHES[1] and HEIGHTS[0] <= height <= HEIGHTS[1]):
         height = min(max(round(PITCH / pitch), HEIGHTS[0]), HEIGHTS[1])
     widest = max(width * height / own_height for width, own_height in sizes)

@@ -40,6 +40,7 @@ class Recipe:
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 RECIPES: dict[str, Recipe] = {
     "alexnet": Recipe(160, 60, 1, batch_size=64),
+    "alexnet_large": Recipe(160, 60, 1, batch_size=64),
     "alexnet_v2": Recipe(160, 60, 1, batch_size=10),
     "three_conv": Recipe(160, 60, 3, batch_size=64, alphabet="0123456789" + LETTERS.replace("O", ""), length=5),
     "nptu": Recipe(95, 35, 1, batch_size=10),

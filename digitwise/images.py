@@ -2,7 +2,7 @@
 
 pixels = model_pixels("code.png", InputShape(height=60, width=160, channels=1, stored_channels=1))
 
-Nothing is decoded before its header has been looked at. Turned as the camera says, 16 bits scaled to 8, what is
+Nothing is decoded before its header has been checked. Turned as the camera says, 16 bits scaled to 8, what is
 transparent on white, then resized as the model wants it.
 """
 
@@ -20,8 +20,10 @@ from digitwise.errors import ReaderError
 from digitwise.fitting import fit
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+# The values and functions here repeat records.images.files: this package is installed without the rest of the program.
+# A test compares the two.
 MAX_PIXELS = 1 << 24
-MAX_BYTES = 1 << 26
+MAX_BYTES = 1 << 26  # room for MAX_PIXELS of uncompressed colour
 MAX_SIDE = 4096  # of what a model reads
 STRETCH, FIT = "none", "fit"
 
@@ -157,7 +159,7 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
     try:
         is_turned = image.getexif().get(_ORIENTATION, 1) != 1
-    except Exception:  # a damaged note turns nothing
+    except Exception:  # Pillow raises many kinds; a damaged note turns nothing
         return image
     return ImageOps.exif_transpose(image) if is_turned else image
 

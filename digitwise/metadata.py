@@ -46,7 +46,7 @@ class ModelMetadata:
 
     def __post_init__(self) -> None:
         if self.readout not in READOUTS:
-            raise ReaderError(f"the readout {self.readout!r} is none of {', '.join(READOUTS)}")
+            raise ReaderError(f"the readout {self.readout!r} is not one of {', '.join(READOUTS)}")
         if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
             raise ReaderError(f"the alphabet {self.alphabet!r} is empty, or has a character twice")
         if not 1 <= self.min_length <= self.max_length <= MAX_LENGTH:
@@ -89,20 +89,22 @@ _NUMBERS = {"int": int, "float": (int, float), "str": str}
 def _build(kind: Any, values: Any, name: str) -> Any:
     """A dataclass from a JSON object, with its fields and types checked."""
     if not isinstance(values, dict):
-        raise ReaderError(f"the model's {name} is {values!r:.60}, where fields belong")
+        raise ReaderError(f"the model's {name} is {values!r:.60}, expected fields")
     fields = {field.name: field for field in dataclasses.fields(kind)}
     wrong = [key for key in values if key not in fields]
     missing = [key for key, field in fields.items() if key not in values and field.default is dataclasses.MISSING]
+    # Strict, unlike the program's own JSON: a field that this reader does not know may change how images must be read.
     if wrong or missing:
-        raise ReaderError(f"the model's {name} lacks {missing or 'nothing'}, and has {wrong or 'nothing'} unknown")
+        problems = [f"{key} is missing" for key in missing] + [f"{key} is unknown" for key in wrong]
+        raise ReaderError(f"the model's {name} is damaged: {', '.join(problems)}")
     for key, value in values.items():
         kind_of_field = str(getattr(fields[key].type, "__name__", fields[key].type))
         if kind_of_field in _NUMBERS and (
             not isinstance(value, _NUMBERS[kind_of_field]) or isinstance(value, bool)  # type: ignore[arg-type]
         ):
-            raise ReaderError(f"the model's {name} has {key}={value!r:.60}, where {kind_of_field} belongs")
+            raise ReaderError(f"the model's {name} has {key}={value!r:.60}, expected {kind_of_field}")
         if kind_of_field.startswith("tuple"):
             if not isinstance(value, list) or not all(isinstance(item, (int, float)) for item in value):
-                raise ReaderError(f"the model's {name} has {key}={value!r:.60}, where a list of numbers belongs")
+                raise ReaderError(f"the model's {name} has {key}={value!r:.60}, expected a list of numbers")
             values[key] = tuple(value)
     return kind(**values)

@@ -18,7 +18,7 @@ from digitwise.reader import Outputs
 INPUT = "images"
 LOOKED = "looked"  # an output of networks with an attention
 OUTPUTS = ("label_ids", "probabilities", "confidence", "log_probabilities")
-_ERRORS_ONLY = 3
+_ERRORS_ONLY = 3  # of ONNX Runtime's levels; its warnings are about how the file was optimized
 
 
 class OnnxNetwork:
@@ -35,6 +35,7 @@ class OnnxNetwork:
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
         try:
+            # Readings were certified with this provider; others round differently.
             self._session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has a kind of its own for each cause
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -49,7 +50,7 @@ class OnnxNetwork:
         shape = [metadata.shape.height, metadata.shape.width, metadata.shape.channels]
         inputs = {node.name: (node.type, node.shape[1:]) for node in self._session.get_inputs()}
         if inputs != {INPUT: ("tensor(uint8)", shape)}:
-            raise ReaderError(f"{path} takes {inputs}, but its metadata promise {INPUT!r} as uint8 {shape}")
+            raise ReaderError(f"{path} takes {inputs}, but its metadata say {INPUT!r} as uint8 {shape}")
         names = [node.name for node in self._session.get_outputs()]
         missing = [name for name in OUTPUTS if name not in names]
         if missing:

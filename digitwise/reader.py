@@ -119,6 +119,7 @@ class Reader:
                     raise source
                 batch.append(self.prepare(source))
             except ReaderError as error:
+                # Kept at its place in the batch, so that readings come in the order of the images.
                 batch.append(Reading(name, error=str(error), accepted=False))
             if len(batch) == self.batch_size:
                 yield from self._finish(batch, names)
@@ -134,6 +135,7 @@ class Reader:
         """One batch of what `prepare` gave."""
         outputs = self.network.run(np.stack(images))
         if self._watch:
+            # Before any of the batch is decided: an alarm that it sets off holds for its own images too.
             self._watch.add(outputs.confidences.tolist())
         return [self._reading(outputs, number, name) for number, name in enumerate(names)]
 
@@ -183,6 +185,7 @@ class Reader:
         elif self.metadata.promise is not None:
             accepted = probability >= self.metadata.promise.threshold and self.alarm is None
             if self._limits is not None:
+                # Then it is also what would be read without limits, of which the promise speaks.
                 accepted = accepted and probability > _MAJORITY
         if accepted is not None:
             # A model that never saw codes of another length is often sure of them, and wrong.
@@ -212,7 +215,7 @@ def _compiled(limits: "Limits | None", metadata: ModelMetadata) -> "CompiledLimi
 
 def _is_single(sources: object) -> bool:
     if isinstance(sources, np.ndarray):
-        return sources.ndim < 4
+        return sources.ndim < 4  # an array with one axis more is a batch
     return isinstance(sources, (str, os.PathLike, bytes, Image.Image))
 
 

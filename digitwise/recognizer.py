@@ -16,7 +16,7 @@ from digitwise.errors import ReaderError
 from digitwise.images import Pixels, Source
 from digitwise.reader import Reader, Reading
 
-MAX_WAITING = 1024
+MAX_WAITING = 1024  # about a second of work: a client that waits longer is better told to come back
 
 
 class Busy(ReaderError):
@@ -38,6 +38,8 @@ class Recognizer:
         self._waiting: queue.Queue[_Request | None] = queue.Queue(max_waiting)
         self._lock = threading.Lock()
         self._closed = False
+        # One thread for the network, which uses all cores by itself; images are decoded in the threads of those who
+        # ask.
         self._worker = threading.Thread(target=self._work, name="recognizer", daemon=True)
         self._worker.start()
 
@@ -71,6 +73,8 @@ class Recognizer:
         with self._lock:
             is_first, self._closed = not self._closed, True
         if is_first:
+            # May wait for room in the queue, which the worker makes; nothing is put behind it, as `submit` sees
+            # `_closed`.
             self._waiting.put(None)
         self._worker.join()
 
@@ -94,6 +98,7 @@ class Recognizer:
         return batch, False
 
     def _answer(self, batch: list[_Request]) -> None:
+        # A client that has gone cancels its request: its image need not be read.
         batch = [request for request in batch if request.answer.set_running_or_notify_cancel()]
         if not batch:
             return

@@ -4,17 +4,17 @@ import math
 
 import numpy as np
 
-_STEPS_OF_BISECTION = 60
+_STEPS_OF_BISECTION = 60  # each halves the interval, and a float has 53 bits
 
 
-def binomial_cdf(most: int, trials: int, probability: float) -> float:
-    """P(X <= most) for X successes of `trials`, summed term by term."""
-    if most >= trials or probability <= 0:
+def binomial_cdf(maximum: int, trials: int, probability: float) -> float:
+    """P(X <= maximum) for X successes of `trials`, summed term by term."""
+    if maximum >= trials or probability <= 0:
         return 1.0
-    if most < 0 or probability >= 1:
+    if maximum < 0 or probability >= 1:
         return 0.0
     # In logarithms: the first terms may be too small for a float where the sum is not.
-    successes = np.arange(most)
+    successes = np.arange(maximum)
     log_odds = math.log(probability) - math.log1p(-probability)
     steps = np.log((trials - successes) / (successes + 1)) + log_odds
     log_terms = trials * math.log1p(-probability) + np.append(0.0, np.cumsum(steps))
@@ -28,6 +28,7 @@ def upper_bound(errors: int, trials: int, confidence: float) -> float:
     low, high = errors / trials, 1.0
     for _ in range(_STEPS_OF_BISECTION):
         middle = (low + high) / 2
+        # So few errors would still be probable enough at this rate: the bound is above it.
         if binomial_cdf(errors, trials, middle) > 1 - confidence:
             low = middle
         else:
@@ -43,6 +44,7 @@ def lower_bound(successes: int, trials: int, confidence: float) -> float:
 def least_trials(errors: int, max_error: float, confidence: float) -> int:
     """How many trials with so many errors show, at this confidence, that the error rate is at most `max_error`."""
     low, high = errors, errors + 1
+    # Doubled until enough, then bisected: the number may be in the millions.
     while binomial_cdf(errors, high, max_error) > 1 - confidence:
         low, high = high, 2 * high
     while high - low > 1:
@@ -54,14 +56,15 @@ def least_trials(errors: int, max_error: float, confidence: float) -> int:
     return high
 
 
-def two_sided(successes: int, trials: int, least: float, most: float) -> float:
-    """The p-value of so many successes where the true rate lies between `least` and `most`."""
-    too_few = binomial_cdf(successes, trials, least)
-    too_many = binomial_cdf(trials - successes, trials, 1 - most)
+def two_sided(successes: int, trials: int, minimum: float, maximum: float) -> float:
+    """The p-value of so many successes where the true rate lies between `minimum` and `maximum`."""
+    too_few = binomial_cdf(successes, trials, minimum)
+    too_many = binomial_cdf(trials - successes, trials, 1 - maximum)  # P(X >= successes), by counting failures
     return min(1.0, 2 * min(too_few, too_many))
 
 
 def kolmogorov_smirnov(distance: float, sample: int, reference: int) -> float:
     """An upper bound of the p-value (Dvoretzky, Kiefer, Wolfowitz; Massart), also where values are tied."""
     effective = sample * reference / (sample + reference)
+    # 2 exp(-2 n d^2), where n of two samples is the product of their sizes over the sum.
     return min(1.0, 2 * math.exp(-2 * effective * distance * distance))

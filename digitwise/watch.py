@@ -23,8 +23,8 @@ from digitwise.statistics import kolmogorov_smirnov, lower_bound, two_sided, upp
 IMAGES_PER_FALSE_ALARM = 50_000
 WINDOWS = (50, 500)
 LOOKS = 5
-MAX_POINTS = 100
-LEAST_REFERENCE = 100
+MAX_POINTS = 100  # kept in the model's file; the distance can only be smaller than with all of them
+MIN_REFERENCE = 100  # fewer would hardly tell any difference
 _TESTS = 2
 _SURE = 0.999  # of the bounds on the share that calibration images were accepted
 
@@ -41,8 +41,8 @@ class Reference:
     up_to: tuple[float, ...]  # ... and up to it; they differ where many are equal
 
     def __post_init__(self) -> None:
-        if self.count < LEAST_REFERENCE:
-            raise ReaderError(f"the watch compares with {self.count} images; it takes {LEAST_REFERENCE} or more")
+        if self.count < MIN_REFERENCE:
+            raise ReaderError(f"the watch compares with {self.count} images; it takes {MIN_REFERENCE} or more")
         if not len(self.points) == len(self.below) == len(self.up_to) > 0:
             raise ReaderError("the watch needs as many shares as points")
         if not 0 <= self.accepted <= self.count:
@@ -51,8 +51,8 @@ class Reference:
     @classmethod
     def of(cls, confidences: npt.ArrayLike, threshold: float) -> "Reference":
         values = np.sort(np.asarray(confidences, np.float64))
-        if len(values) < LEAST_REFERENCE:
-            raise ReaderError(f"the watch compares with {len(values)} images; it takes {LEAST_REFERENCE} or more")
+        if len(values) < MIN_REFERENCE:
+            raise ReaderError(f"the watch compares with {len(values)} images; it takes {MIN_REFERENCE} or more")
         points = np.unique(values[np.linspace(0, len(values) - 1, MAX_POINTS).astype(int)])
         return cls(
             count=len(values),
@@ -66,6 +66,7 @@ class Reference:
     def distance(self, confidences: npt.NDArray[np.float64]) -> float:
         """The largest difference between the two distributions, at the points."""
         values, size = np.sort(confidences), len(confidences)
+        # From both sides of each point: where many confidences are equal, such as 1.0, the distributions jump.
         below = np.searchsorted(values, self.points, "left") / size - self.below
         up_to = np.searchsorted(values, self.points, "right") / size - self.up_to
         return float(max(np.abs(below).max(), np.abs(up_to).max()))
@@ -77,16 +78,14 @@ class Alarm:
 
     test: str  # "confidences" or "accepted"
     images: int  # since the watch began
-    window: int  # how many of the last of them were looked at
+    window: int  # how many of the last of them were compared
     accepted: int  # of the window
     expected_accepted: float
     p_value: float
 
     def __str__(self) -> str:
         if self.test == "accepted":
-            seen = (
-                f"{self.accepted} of the last {self.window} were accepted where {self.expected_accepted:.1f} are usual"
-            )
+            seen = f"{self.accepted} of the last {self.window} were accepted; {self.expected_accepted:.1f} are usual"
         else:
             seen = f"the confidences of the last {self.window} are unlike those of the calibration images"
         return f"the promise is suspended after {self.images} images: {seen} (p = {self.p_value:.1g})"
@@ -97,8 +96,8 @@ class Watch:
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
-        self._least = lower_bound(reference.accepted, reference.count, _SURE)
-        self._most = upper_bound(reference.accepted, reference.count, _SURE)
+        self._minimum = lower_bound(reference.accepted, reference.count, _SURE)
+        self._maximum = upper_bound(reference.accepted, reference.count, _SURE)
         self._lock = threading.Lock()
         self._seen: list[float] = []  # the last images, as many as the longest window holds
         self._images = 0
@@ -123,6 +122,7 @@ class Watch:
                 self._images += 1
                 for size in WINDOWS:
                     self._look(size)
+                # Every window size divides the largest, so all of them begin again here.
                 if self._images % max(WINDOWS) == 0:
                     self._seen = []
             return self._alarm
@@ -134,7 +134,7 @@ class Watch:
         window = np.array(self._seen[-filled:])
         accepted = int((window >= self.reference.threshold).sum())
         p_values = {
-            "accepted": two_sided(accepted, filled, self._least, self._most),
+            "accepted": two_sided(accepted, filled, self._minimum, self._maximum),
             "confidences": kolmogorov_smirnov(self.reference.distance(window), filled, self.reference.count),
         }
         test = min(p_values, key=p_values.__getitem__)

@@ -63,7 +63,8 @@ class TextForm:
     format: Callable[[Any], str] = str
 
 
-# The flags whose text stands for something else.
+# The flags whose text stands for something else, or may be empty where the field is a number: absl's own integer flags
+# have no empty value, and None is how a setting says that it is left open.
 TEXT_FORMS: dict[str, TextForm] = {
     "alphabet": TextForm(values.parse_alphabet),
     "code_length": TextForm(values.parse_lengths, values.format_lengths),
@@ -77,11 +78,13 @@ TEXT_FORMS: dict[str, TextForm] = {
     "background": TextForm(values.parse_color, values.format_color),
     "channels": TextForm(values.parse_whole_number),
     "first_id": TextForm(values.parse_whole_number),
+    "patience": TextForm(values.parse_whole_number),
     "padding": TextForm(values.parse_padding),
     "image_shape": TextForm(values.parse_shape, values.format_size),
     "image_range": TextForm(values.parse_black_and_white, values.format_black_and_white),
 }
 
+# In the order of --help. A test compares them with the fields: every setting has a flag.
 GROUPS: tuple[Group, ...] = (
     Group(
         "What to run, and where",
@@ -135,7 +138,7 @@ GROUPS: tuple[Group, ...] = (
             "noise_curves": "number of curves over each image",
             "foreground": "colour of characters and noise, such as #406080. Default: random",
             "background": "background colour, such as #ffffff. Default: a random light colour",
-            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast draws the same "
+            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast renders the same "
             "pixels several times faster, and faster still if numba is installed",
         },
     ),
@@ -191,7 +194,7 @@ GROUPS: tuple[Group, ...] = (
         "train: train the network",
         TrainConfig,
         {
-            "network": f"{', '.join(NETWORKS)}",
+            "network": f"{', '.join(NETWORKS)}; alexnet_large: for many characters in many fonts, given time",
             "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or "
             "columns from left to right (CTC)",
             "channels": "1: the network gets grey images, 3: colour images. Default: 3 if some images lose contrast "
@@ -202,13 +205,15 @@ GROUPS: tuple[Group, ...] = (
             "0: none, 1: normal, up to 3. Default: 1 below 10,000 training images, otherwise 0",
             "dropout": "fraction of features dropped in training. Default: depends on the network",
             "batch_size": "images per step over all devices together",
-            "epochs": "passes over the train split; 0: at least 3, and more with few images, so that the number of "
-            "training steps stays about the same",
+            "epochs": "passes over the train split; 0: as many as the schedule finds to help",
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",
             "initialize_from": "checkpoint folder or workdir to take initial weights from, as far as they fit",
             "optimizer": f"{' or '.join(OPTIMIZERS)}",
-            "schedule": f"{' or '.join(SCHEDULES)}: learning-rate schedule",
+            "schedule": f"{', '.join(SCHEDULES)}: learning-rate schedule; auto: full rate while validation improves, "
+            "then down to 0, and the training ends (with --epochs: one_cycle)",
+            "max_minutes": "with --schedule=auto: about how long training may take at most, all runs of it together; "
+            "0: no limit",
             "learning_rate": "highest learning rate of the schedule",
             "weight_decay": "weight decay: each step shrinks weights by this times the learning rate",
             "averaging": "share of the running average of the weights that each step keeps; codes are read with that "
@@ -217,8 +222,10 @@ GROUPS: tuple[Group, ...] = (
             "supports it, otherwise float32",
             "xla": "compile training steps with XLA",
             "train_seed": "random seed for initial weights, image order, augmentation and dropout",
-            "validation_steps": "steps between validations; 0: one epoch, or more if epochs are short",
-            "patience": "stop after this many validations without improvement; 0: never",
+            "validation_steps": "steps between validations, with --schedule=auto to begin with; 0: so many that "
+            "validation takes little of the time",
+            "patience": "stop after this many validations without improvement (with --schedule=auto: after the "
+            "learning rate has come down); 0: never. Default: 10, or 2 with --schedule=auto",
             "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
             "checkpoint_seconds": "seconds between checkpoints",
             "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "
@@ -311,6 +318,7 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
 
 def value_of_flag(name: str, value: Any) -> Any:
     """What a field holds where its flag has `value`: text, a number, a boolean or a list."""
+    # open() would refuse it too, but much later and without the name of the flag.
     if "\0" in "".join([value] if isinstance(value, str) else value if isinstance(value, list) else []):
         raise SettingError(f"--{name}={value!r}: expected text without NUL")
     if name in TEXT_FORMS:
@@ -335,10 +343,12 @@ def _define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -
     if name in TEXT_FORMS:
         written = TEXT_FORMS[name].format(default) if default not in (None, ()) else ""
         flags.DEFINE_string(name, written, text, flag_values=flag_values)
+    # Before int: bool is a subclass of it.
     elif isinstance(default, bool):
         flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
     elif isinstance(default, int):
         flags.DEFINE_integer(name, default, text, flag_values=flag_values)
+    # The settings that may be None and are not in TEXT_FORMS are all fractions or strengths.
     elif isinstance(default, float) or default is None:
         flags.DEFINE_float(name, default, text, flag_values=flag_values)
     elif isinstance(default, tuple):
@@ -362,5 +372,6 @@ def _help_lines(name: str, default: Any, text: str, width: int = 100) -> list[st
     return [f"{head:<34}{body[0]}", *(" " * 34 + line for line in body[1:])]
 
 
+# On import: absl parses the command line before it calls main, so the flags must exist by then.
 _UNSET = _unset()
 define()

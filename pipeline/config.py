@@ -33,7 +33,7 @@ from pipeline.values import (
     format_range,
 )
 
-STAGES: tuple[str, ...] = tuple(
+STAGES: tuple[str, ...] = tuple(  # in the order in which they run: each reads what earlier ones wrote
     "check inspect generate records train test export predict folds cleanings serve".split()
 )
 ALL_STAGES: tuple[str, ...] = ("check", "generate", "records", "train", "test")  # what `all` stands for
@@ -74,7 +74,7 @@ class CodeConfig:
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of a synthetic image in pixels."""
-        return self.image_size or (160, 60)
+        return self.image_size or (160, 60)  # the captcha package's own default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +83,7 @@ class DrawingConfig:
 
     fonts: tuple[str, ...] = ()
     seed: int = 0
-    distortion: choices.Distortion = "0.7.1"
+    distortion: choices.Distortion = "0.7.1"  # from here to noise_curves: the captcha package's own defaults
     rotation: tuple[float, float] = (-30.0, 30.0)
     warp_x: tuple[float, float] = (0.1, 0.3)
     warp_y: tuple[float, float] = (0.2, 0.3)
@@ -119,10 +119,10 @@ class DrawingConfig:
         """The settings as they are stored beside images and records, where equal JSON means equal images.
 
         Ranges, sizes and colours are text there because they were when the first of these files was written, and
-        images that exist must be recognized. The renderer is left out: every renderer draws the same pixels.
+        images that exist must be recognized.
         """
         settings = dataclasses.asdict(self)
-        del settings["renderer"]
+        del settings["renderer"]  # all of them draw the same pixels, so a set may be continued with another one
         return settings | {
             "fonts": list(self.fonts),
             "rotation": format_degrees(self.rotation),
@@ -139,7 +139,7 @@ class GenerateConfig:
     """Generate synthetic images as files, with a labels.csv."""
 
     drawing: DrawingConfig = DrawingConfig()
-    num_images: int = 25_000
+    num_images: int = 25_000  # with a margin, as many as 99.5 % whole-code accuracy takes
 
     def __post_init__(self) -> None:
         check_number("--num_images", self.num_images, 1, 1_000_000_000)
@@ -153,8 +153,8 @@ class RecordsConfig:
     images: str = ""
     label_pattern: str = ""
     name: str = "codes"
-    validation_fraction: float = 0.04
-    test_fraction: float = 0.1
+    validation_fraction: float = 0.04  # 1,000 of 25,000 images: it is read again and again
+    test_fraction: float = 0.1  # 2,500 of them: it is read once, and gives the figure
     images_per_shard: int = 2_500
     image_format: choices.ImageFormat = "auto"
     colors: choices.Colors = "auto"
@@ -175,7 +175,7 @@ class RecordsConfig:
                 "leave nothing to train on: their sum must be below 1"
             )
         check_number("--images_per_shard", self.images_per_shard, 1, 10_000_000)
-        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):  # as tensorflow-datasets names its sets
             raise SettingError(
                 f"--name={self.name!r}: expected lower-case letters, digits and underscores, starting with a letter"
             )
@@ -263,15 +263,16 @@ class TrainConfig:
     synthetic_share: float | None = None
     initialize_from: str = ""
     optimizer: choices.Optimizer = "adamw"
-    schedule: choices.Schedule = "one_cycle"
+    schedule: choices.Schedule = "auto"
     learning_rate: float = 5e-3
     weight_decay: float = 0.2
-    averaging: float = 0.98
+    averaging: float = 0.98  # an average over about the last 1 / (1 - 0.98) = 50 steps
     precision: choices.Precision = "auto"
     xla: bool = False
     train_seed: int = 0
     validation_steps: int = 0
-    patience: int = 10
+    patience: int | None = None
+    max_minutes: float = 20.0
     target_accuracy: float | None = None
     checkpoint_seconds: float = 30.0
     strategy: choices.Strategy = "auto"
@@ -300,17 +301,19 @@ class TrainConfig:
         if self.augmentation is not None:
             check_number("--augmentation", self.augmentation, 0, 3)
         if self.dropout is not None:
-            check_number("--dropout", self.dropout, 0, 0.95)
+            check_number("--dropout", self.dropout, 0, 0.95)  # at 1 nothing would be left to learn from
         check_number("--batch_size", self.batch_size, 1, 1_000_000)
         check_number("--epochs", self.epochs, 0, 1_000_000)
         if self.synthetic_share is not None:
             check_number("--synthetic_share", self.synthetic_share, 0, 1)
         check_number("--learning_rate", self.learning_rate, 1e-9, 100)
         check_number("--weight_decay", self.weight_decay, 0, 10)
-        check_number("--averaging", self.averaging, 0, 0.9999)
-        check_number("--train_seed", self.train_seed, 0, 2**32 - 1)
+        check_number("--averaging", self.averaging, 0, 0.9999)  # at 1 the average would stay at the initial weights
+        check_number("--train_seed", self.train_seed, 0, 2**32 - 1)  # NumPy takes no larger seed
         check_number("--validation_steps", self.validation_steps, 0, 1_000_000_000)
-        check_number("--patience", self.patience, 0, 1_000_000)
+        if self.patience is not None:
+            check_number("--patience", self.patience, 0, 1_000_000)
+        check_number("--max_minutes", self.max_minutes, 0, 1_000_000)
         if self.target_accuracy is not None:
             check_number("--target_accuracy", self.target_accuracy, 0, 1)
         check_number("--checkpoint_seconds", self.checkpoint_seconds, 0, 1_000_000)
@@ -320,7 +323,9 @@ class TrainConfig:
     @property
     def result_settings(self) -> dict[str, Any]:
         """The settings that decide the trained weights; the others say where training runs and what it logs."""
-        others = ("checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile")
+        others = (
+            "max_minutes", "checkpoint_seconds", "strategy", "devices", "logical_devices", "peer_seconds", "profile"
+        )  # fmt: skip
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
 
 
@@ -371,11 +376,6 @@ class RunConfig:
             )
 
     @property
-    def uses_cluster(self) -> bool:
-        """Whether the nodes of a cluster do the work, not this machine alone."""
-        return self.cluster != LOCAL
-
-    @property
     def synthetic_share(self) -> float:
         """The share of each training batch that is rendered during training."""
         if self.train.synthetic_share is None:
@@ -394,5 +394,5 @@ class RunConfig:
         return self.workers or available_cores()
 
 
-def available_cores() -> int:
+def available_cores() -> int:  # a container or taskset may leave a process fewer than the machine has
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

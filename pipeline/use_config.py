@@ -30,6 +30,7 @@ class UseConfig:
         check_choice("--output_format", self.output_format, OUTPUT_FORMATS)
         if self.allow is not None:
             check_alphabet("--allow", self.allow)
+        # Without the ends: no number of images certifies 0, and 1 promises nothing.
         if self.max_error is not None and not 0 < self.max_error < 1:
             raise SettingError(f"--max_error={self.max_error}: expected a share between 0 and 1, such as 0.001")
 
@@ -41,10 +42,11 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     token_file: str = ""
+    # Far above what a person or one program in sequence sends: it is there to stop a client that loops.
     max_rate: float = 2_000.0
 
     def __post_init__(self) -> None:
         if not self.host:
             raise SettingError("--host is empty: expected an address, such as 127.0.0.1, or 0.0.0.0 for all")
-        check_number("--port", self.port, 0, 65_535)
+        check_number("--port", self.port, 0, 65_535)  # TCP has no ports above
         check_number("--max_rate", self.max_rate, 0, 1_000_000)

@@ -16,6 +16,7 @@ from records.errors import DigitwiseError
 Color = tuple[int, int, int]
 
 MAX_CODE_LENGTH = 64
+# 4096 x 4096 is MAX_PIXELS of records.images.files, which is as much as is decoded.
 MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 4096
 MIN_BRIGHTNESS = 32
 MIN_CONTRAST = 16  # of 255 in any channel; what differs less can hardly be seen
@@ -44,6 +45,7 @@ def check_cluster(flag: str, value: str) -> None:
 
 
 def parse_whole_number(flag: str, text: str) -> int:
+    # Bounded, so that the number fits an int64, and because Python refuses to convert more than 4,300 digits.
     if not re.fullmatch(r"\d{1,18}", text):
         raise SettingError(f"{flag}={text}: expected a whole number")
     return int(text)
@@ -64,6 +66,7 @@ def parse_alphabet(flag: str, text: str) -> str:
     """`digits+lower` -> the characters that the names stand for; other text stands for itself."""
     names = text.split("+")
     unknown = [name for name in names if name not in NAMED]
+    # Probably a misspelled name, such as digits+uper, and not an alphabet of these letters with a + among them.
     if unknown and len(unknown) < len(names) and all(name.isalpha() for name in unknown):
         raise SettingError(
             f"{flag}={text}: {unknown[0]!r} is not a named alphabet; "
@@ -91,7 +94,7 @@ def parse_lengths(flag: str, text: str) -> tuple[int, int]:
 
 
 def format_lengths(lengths: tuple[int, int]) -> str:
-    return "-".join(map(str, dict.fromkeys(lengths)))
+    return "-".join(map(str, dict.fromkeys(lengths)))  # dict.fromkeys: (4, 4) is written as 4
 
 
 def check_lengths(flag: str, lengths: tuple[int, int]) -> None:
@@ -167,6 +170,7 @@ def check_range(flag: str, values: tuple[float, float], maximum: float) -> None:
 
 def parse_degrees(flag: str, text: str) -> tuple[float, float]:
     """`30` -> (-30, 30), `-10:20` -> (-10, 20)."""
+    # A colon here where other ranges have a hyphen: -10--5 would be hard to read.
     match = re.fullmatch(r"(?:(-?\d+(?:\.\d+)?):)?(-?\d+(?:\.\d+)?)", text)
     if not match:
         raise SettingError(f"{flag}={text}: expected degrees such as 30 (either way), or a range such as -10:20")
@@ -236,4 +240,5 @@ def check_entries(flag: str, entries: Sequence[str], kind: str) -> None:
 
 def format_number(value: float) -> str:
     """`30.0` -> `30`, `0.25` -> `0.25`."""
+    # repr is the shortest text that reads back as the same number; :g would cut it to six digits.
     return repr(float(value)).removesuffix(".0")

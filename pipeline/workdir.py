@@ -24,7 +24,7 @@ try:
 except ImportError:  # Windows has no flock; there, users must not start two runs on one folder.
     fcntl = None  # type: ignore[assignment]
 
-_LOCK_BYTES = 1000
+_LOCK_BYTES = 1000  # of the message that names the holder: enough for a line on the terminal
 
 
 class Workdir:
@@ -36,6 +36,7 @@ class Workdir:
         self.cache = self.root / ".cache"
         self.images = self.root / "images"
         self.records = self.root / "records"
+        # With a dot: never read as records, nor as images of the user's.
         self.unfinished_records = self.root / ".records-unfinished"
         self.checkpoints = self.root / "checkpoints"
         self.logs = self.root / "logs"
@@ -71,6 +72,7 @@ class Workdir:
             return
         with self._open_lock() as file:
             try:
+                # flock, unlike a file with a process number in it, is released by the kernel however the process ends.
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
@@ -87,6 +89,7 @@ class Workdir:
             try:
                 yield self
             finally:
+                # Emptied, not removed: a run that has just opened it would lock a file that no name leads to any more.
                 file.truncate(0)
 
     def read_seconds(self) -> dict[str, float]:
@@ -119,6 +122,7 @@ class Workdir:
 def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
     """[(name, old value, new value)] of two nested dicts of settings, in the order of the new one."""
     differing = []
+    # A setting that only one version of the program knew is a difference too.
     for name in [*new, *(name for name in old if name not in new)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):

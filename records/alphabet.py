@@ -40,6 +40,7 @@ class Alphabet:
                 raise DigitwiseError(
                     f"the alphabet has the unprintable character U+{ord(character):04X}, which no image can show"
                 )
+            # It has no place of its own in an image, and a code's length would not be what a person counts.
             if unicodedata.combining(character):
                 raise DigitwiseError(
                     f"the alphabet has the combining character U+{ord(character):04X}; use composed characters"
@@ -56,6 +57,7 @@ class Alphabet:
         names = value.split("+")
         if all(name in NAMED for name in names):
             return cls("".join(NAMED[name] for name in names))
+        # Labels are normalized alike, so that é matches however it was typed.
         return cls(unicodedata.normalize("NFC", value))
 
     def __len__(self) -> int:
@@ -69,6 +71,7 @@ class Alphabet:
 
     def text(self, ids: Iterable[int]) -> str:
         """The characters of `ids`; negative numbers, such as PADDING, stand for nothing."""
+        # Without the condition -1 would be Python's last character.
         return "".join(self.characters[i] for i in ids if i >= 0)
 
     def fold(self, text: str) -> str:

@@ -22,12 +22,13 @@ def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
     path = pathlib.Path(path)
     partial = _partial_name(path)
     try:
-        with open(partial, "xb") as file:
+        with open(partial, "xb") as file:  # x: fails rather than writing into a file that is somehow there
             yield file
             file.flush()
             # The content must be on the disk before the name is: a power cut may keep the rename and lose the bytes.
             os.fsync(file.fileno())
         os.replace(partial, path)
+    # KeyboardInterrupt and SystemExit must not leave the partial file either.
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -77,4 +78,6 @@ def sync_directory(folder: AnyPath) -> None:
 
 
 def _partial_name(path: pathlib.Path) -> pathlib.Path:
+    # In the same folder, as a rename is atomic within one file system only; with a random part, as process numbers
+    # repeat across machines that share the folder.
     return path.with_name(f"{PARTIAL_PREFIX}{path.name}-{os.getpid()}-{secrets.token_hex(4)}")

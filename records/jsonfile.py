@@ -19,6 +19,7 @@ from typing import Any
 from records.errors import DigitwiseError
 
 _MAX_BYTES = 64 << 20  # the largest of our JSON files, a manifest of 100,000 shards, has a quarter of this
+# As a person who edits JSON calls them; Python's names would not help.
 _NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -40,7 +41,7 @@ class WrongValue(DigitwiseError):
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Whatever the file holds."""
     with open(path, "rb") as file:
-        data = file.read(_MAX_BYTES + 1)
+        data = file.read(_MAX_BYTES + 1)  # one more, to tell a file of just this size from a larger one
     if len(data) > _MAX_BYTES:
         raise UnreadableFile(f"{os.fspath(path)} has more than {_MAX_BYTES >> 20} MB: it was not written by digitwise")
     try:
@@ -58,6 +59,7 @@ def read_object(path: str | os.PathLike[str], schema: Mapping[str, type], versio
     where = os.fspath(path)
     try:
         check_kind(content, dict)
+        # Before the keys: those of a newer version may differ, and "use a newer digitwise" is the better answer.
         written = read_value(int, content.get("version", 1), "version")
         if written < 1:
             raise WrongValue(f"version is {written}, expected 1 or more")
@@ -83,6 +85,7 @@ def read_value(kind: Any, content: Any, where: str = "") -> Any:
     if kind is Any:
         return content
     if origin in (types.UnionType, typing.Union):
+        # Only X | None: a union of two types would need a rule for which one is tried first.
         (given,) = (one for one in inner if one is not types.NoneType)
         return None if content is None else read_value(given, content, where)
     if origin is tuple:
@@ -114,7 +117,7 @@ def check_version(content: Any, newest: int, where: str) -> int:
 
 
 def check_kind(content: Any, kind: type, where: str = "") -> None:
-    """As JSON knows types: a boolean is no number, and a whole number is a float too."""
+    """As JSON knows types: a boolean is not a number, and a whole number is a float too."""
     allowed = (int, float) if kind is float else kind
     if not isinstance(content, allowed) or (isinstance(content, bool) and kind is not bool):
         got = f"{where} is {_shown(content)}, expected {_NAMES[kind]}"
@@ -135,6 +138,7 @@ def _read_dataclass(kind: Any, content: Any, where: str) -> Any:
     values = {}
     for field in dataclasses.fields(kind):
         may_miss = not (field.default is field.default_factory is dataclasses.MISSING)
+        # A required field that is missing goes to take(), which names it in the error.
         if field.name in content or not may_miss:
             values[field.name] = take(content, field.name, hints[field.name], where)
     return kind(**values)

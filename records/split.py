@@ -14,17 +14,19 @@ SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST)
 
 def fraction_of(text: str, salt: str) -> float:
     """A number in [0, 1) that depends on `text` and `salt` alone, the same on every machine."""
+    # Not hash(): that is salted differently in each process. The salt keeps the split independent of the order in a
+    # shard.
     digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8, salt=salt.encode("ascii")).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 @dataclasses.dataclass(frozen=True)
 class SplitRule:
-    """It looks at the code alone, so no code is ever in two splits.
+    """It depends on the code alone, so no code is ever in two splits.
 
     `rotation` says from where in the order of all codes the test split is taken: with a test_fraction of 1/5, the
     rotations 0, 1/5 ... 4/5 test every code once. With `only` every code goes to that split. With `held_out_only` codes
-    for training belong to no split: a training that draws its own images needs none stored.
+    for training belong to no split: a training that renders its own images needs none stored.
     """
 
     validation_fraction: float
@@ -40,7 +42,9 @@ class SplitRule:
 
     def by_hash(self, code: str) -> str:
         """The split of a code where none is left out and none is forced."""
+        # Rotating instead of another salt: the test splits of the folds never overlap, and together hold every code.
         fraction = (fraction_of(code, salt="split") - self.rotation) % 1.0
+        # The test split comes first, so another validation_fraction does not move a code into or out of it.
         if fraction < self.test_fraction:
             return TEST
         if fraction < self.test_fraction + self.validation_fraction:

@@ -1,5 +1,7 @@
 """Shared parts of the tests. pytest never parses absl flags, so they are marked as parsed."""
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import fcntl
 import io
@@ -19,10 +21,13 @@ from PIL import Image
 import main
 from flags import options  # defines the flags
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig
+from pipeline.machine import workers
+from pipeline.machine.startup import fast_kernels
 from pipeline.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 flags.FLAGS.mark_as_parsed()
+fast_kernels()  # before any test imports TensorFlow
 # Matplotlib lists the fonts of the machine once, not once for each workdir of a test.
 os.environ["MPLCONFIGDIR"] = str(pathlib.Path(tempfile.gettempdir()) / f"digitwise-tests-matplotlib-{os.getuid()}")
 
@@ -66,6 +71,26 @@ def blank_plots(monkeypatch):
     Image.new("L", (1, 1)).save(pixel, "PNG")
     for name in ("accuracy_plot", "confusion_plot", "coverage_plot", "training_plot"):
         monkeypatch.setattr(plots, name, lambda *_, **__: pixel.getvalue())
+
+
+class _Here(concurrent.futures.Executor):
+    """Does what is submitted at once, in this process."""
+
+    def submit(self, function, *arguments):
+        future = concurrent.futures.Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture(autouse=True)
+def no_workers(request, monkeypatch):
+    """Pieces of work are done in this process: starting others takes a second each time. Tests that are about worker
+    processes are marked `workers`."""
+    if "workers" not in request.keywords:
+        monkeypatch.setattr(workers, "worker_pool", lambda processes: contextlib.nullcontext(_Here()))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from PIL import Image
 
 from records.errors import DigitwiseError
 from records.foreign.source import Entry, ForeignSource
-from records.probe.look import look_at
+from records.probe.probe import probe_records
 from records.tfrecord import example
 from records.tfrecord.framing import frame, masked_crc
 
@@ -130,7 +130,7 @@ def mappings_of(groups, folder):
     mappings = []
     for group in groups:
         (folder / "whole").write_bytes(b"".join(frame(_message(features)) for features in group))
-        mappings.append(look_at(str(folder / "whole")).mapping)
+        mappings.append(probe_records(str(folder / "whole")).mapping)
     return mappings
 
 
@@ -242,14 +242,14 @@ def _forged_frame(data, draw):
 
 
 def read_all(path, unpacked, mapping=None):
-    """What a user's run does with the file: look, then read; or read by a mapping that was right for its like."""
-    look = look_at(str(path), mapping=mapping)
-    if look.mapping is None or look.mapping.text is None:
+    """What a user's run does with the file: probe, then read; or read by a mapping that was right for its like."""
+    probe = probe_records(str(path), mapping=mapping)
+    if probe.mapping is None or probe.mapping.text is None:
         return "nothing found"
-    source = ForeignSource((Entry(look.listing.files, look.mapping),), str(unpacked))
+    source = ForeignSource((Entry(probe.listing.files, probe.mapping),), str(unpacked))
     for key, _ in source.rows():
         source.load(key)
-    return "asked" if look.questions else "read"
+    return "asked" if probe.questions else "read"
 
 
 def fuzz(first, count, groups):

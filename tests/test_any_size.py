@@ -162,11 +162,11 @@ class TestRecords:
     def test_what_is_checked_where_sizes_vary(self):
         png = make_png((40, 20))
         check_stored(png, (None, None, 1), "encoded")
-        with pytest.raises(DamagedRecords, match="is 40x20 in mode L, any size in mode RGB was promised"):
+        with pytest.raises(DamagedRecords, match="is 40x20 in mode L, expected any size in mode RGB"):
             check_stored(png, (None, None, 3), "encoded")
         with pytest.raises(DamagedRecords, match="cannot be decoded"):
             check_stored(png[:-20], (None, None, 1), "encoded")
-        with pytest.raises(DamagedRecords, match="5000x5000 in mode L, any size"):
+        with pytest.raises(DamagedRecords, match="5000x5000 in mode L, expected any size"):
             check_stored(make_png((5000, 5000)), (None, None, 1), "encoded")
 
     def test_tensorflow_datasets_reads_them(self, workdir, tmp_path, make_config):

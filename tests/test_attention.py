@@ -1,9 +1,7 @@
 import keras
 import numpy as np
-import pytest
 
 from alexnet import NETWORKS
-from alexnet.alexnet import SIZES
 from alexnet.attention import CountingAttention
 from alexnet.standardization import Standardization
 
@@ -64,15 +62,6 @@ def test_channels_are_divided_by_one_deviation():
 
 def test_an_empty_image_stays_empty():
     np.testing.assert_allclose(Standardization()(np.full((1, 4, 4, 1), 77.0))[..., 0], np.zeros((1, 4, 4)), atol=1e-4)
-
-
-@pytest.mark.parametrize("size, count", [("small", 124_652), ("base", 271_580), ("large", 1_062_220)])
-def test_sizes(size, count):
-    assert NETWORKS["alexnet"]((60, 160, 1), 10, 4, size=size).count_params() == count
-
-
-def test_every_size_is_tested():
-    assert list(SIZES) == ["small", "base", "large"]
 
 
 def test_narrow_characters_get_finer_columns():

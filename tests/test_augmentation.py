@@ -69,7 +69,7 @@ def test_how_far_a_picture_moves():
     x = (ink.sum(1) * np.arange(160)).sum(1) / total - 79.5
     y = (ink.sum(2) * np.arange(60)).sum(1) / total - 29.5
     assert abs(x.mean()) < 1 and abs(y.mean()) < 0.6
-    # A scale of 0.9 makes the greatest shift a ninth greater, and what turns the picture mixes the two a little.
+    # A scale of 0.9 makes the largest shift a ninth larger, and what turns the picture mixes the two a little.
     assert 4 < abs(x).max() < (160 * RANGES["shift_x"] + 60 * RANGES["shift_y"] * 0.17) / 0.88 + 0.5
     assert 3 < abs(y).max() < (60 * RANGES["shift_y"] + 160 * RANGES["shift_x"] * 0.07) / 0.88 + 0.5
 

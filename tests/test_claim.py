@@ -51,7 +51,7 @@ def test_shared_codes_are_counted(tmp_path):
     assert holds is False
     assert text == (
         "2 codes (3 tested images) also in train; 1 code (1 tested image) also in validation: "
-        "there the network may only remember."
+        "the network may have memorized them."
     )
 
 
@@ -65,7 +65,7 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
     found = statements(make_records(tmp_path, picture=same_pixels))
     assert found["no shared codes"][0] is True
     assert found["no shared pixels"] == (
-        False, "1 picture (2 tested images) also in train: there the network may only remember.",
+        False, "1 picture (2 tested images) also in train: the network may have memorized them.",
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_other_records_are_compared_with_those_of_the_training(tmp_path, manifes
     assert found["held out"] == (True, f"The checkpoint was trained on other records: {manifest.folder}.")
     assert found["no shared codes"] == (
         False,
-        "1 code (1 tested image) also in train: there the network may only remember.",
+        "1 code (1 tested image) also in train: the network may have memorized them.",
     )
 
 

@@ -175,7 +175,7 @@ def test_done_work_is_left_alone_and_other_settings_are_listed(workdir, tmp_path
     convert(make_config(images=folder), workdir)
     before = Manifest.load(workdir.records)
     convert(make_config(images=folder), workdir)
-    assert "the records of these settings are in" in capsys.readouterr().out
+    assert "has the records of these settings" in capsys.readouterr().out
     with pytest.raises(DigitwiseError, match="test_fraction: 0.25 -> 0.4\n"):
         convert(make_config(images=folder, test_fraction=0.4), workdir)
     own_folder(tmp_path / "own", ["99"] + CODES)
@@ -302,7 +302,7 @@ def test_records_of_somebody_else_are_not_touched(workdir, make_config):
     generate(make_config(20), workdir)
     workdir.records.mkdir()
     (workdir.records / "data.tfrecord").write_bytes(b"")
-    with pytest.raises(DigitwiseError, match="holds files that were not made here"):
+    with pytest.raises(DigitwiseError, match="holds files that digitwise did not write"):
         convert(make_config(20, overwrite=True), workdir)
 
 
@@ -406,7 +406,7 @@ def test_files_that_are_not_read_are_told(workdir, tmp_path, make_config, capsys
     folder = own_folder(tmp_path / "own", CODES)
     (tmp_path / "own" / "notes.txt").write_text("mine")
     convert(make_config(images=folder), workdir)
-    assert "records: warning: not read: 1 files that are no images (notes.txt)\n" in capsys.readouterr().out
+    assert "records: warning: not read: 1 files that are not images (notes.txt)\n" in capsys.readouterr().out
 
 
 def test_settings_are_those_of_earlier_versions(workdir, tmp_path, make_config):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from pipeline.training.display import Display, Pace, Waiting, Window
+from pipeline.training.display import Display, Speed, Waiting, Window
 
 
 @pytest.mark.parametrize("num_steps, advice", [(401, "at step 400, stop it "), (400, "at the end, try more --epochs")])
@@ -27,27 +27,27 @@ def test_a_plateau_is_explained_once(num_steps, advice):
 
 def test_a_line_now_and_then_where_nobody_watches():
     stream, now = io.StringIO(), [0.0]
-    window, pace = Window("alexnet", 10, 100, 140), Pace(clock=lambda: now[0])
+    window, speed = Window("alexnet", 10, 100, 140), Speed(clock=lambda: now[0])
     with Display(100, 140, 64, stream=stream, clock=lambda: now[0]) as display:
         for step, seconds in ((110, 9.0), (120, 0.5), (130, 1.0)):
-            with pace.timed(10):
+            with speed.timed(10):
                 now[0] += seconds
             display.advance(step)
             window.add(np.full(10, 0.25), np.full(10, 0.5))
-            display.show(window, pace)
+            display.show(window, speed)
     # The first call counts for nothing, the second took 0.05 s a step, and the third moves the mean a tenth of the way.
     assert stream.getvalue() == (
         "train: step 130 of 140, loss 0.2500  position_accuracy 0.5000  1,164 images/s, 1 s left\n"
     )
-    assert pace.steps_in(0.12) == 2
+    assert speed.steps_in(0.12) == 2
 
 
 def test_one_step_a_call_as_long_as_the_pace_is_not_known():
-    pace = Pace(clock=lambda: 0.0)
-    assert pace.steps_in(1e9) == 1
-    with pace.timed(1):
+    speed = Speed(clock=lambda: 0.0)
+    assert speed.steps_in(1e9) == 1
+    with speed.timed(1):
         pass
-    assert pace.steps_in(1e9) == 1
+    assert speed.steps_in(1e9) == 1
 
 
 def test_waiting_is_told_once():

@@ -132,6 +132,17 @@ def test_a_mirrored_training_goes_on_with_the_same_bits(tmp_path):
     assert_same_bits(final_arrays(stopped), final_arrays(whole))
 
 
+def test_workers_agree_when_a_training_that_finds_its_length_ends(tmp_path):
+    workdir = new_workdir(tmp_path)
+    options = {"schedule": "auto", "epochs": 0, "validation_steps": 10, "patience": 1, "max_minutes": 0.0}
+    results = [finish(process) for process in start_workers(workdir, **options)]
+    assert [code for code, _ in results] == [0, 0], results
+    (line,) = [line for line in results[0][1].splitlines() if "the learning rate comes down" in line]
+    assert line.startswith("no improvement for --patience=1: from step "), line
+    state = Checkpoints(workdir / "checkpoints").choose("last").state
+    assert state.finished and state.pace.last_step == state.num_steps == state.validated_step
+
+
 OFTEN_SAVED = {"dropout": 0.5, "checkpoint_seconds": 0.0}
 
 
@@ -223,7 +234,7 @@ strategy = make_strategy("mirrored", logical_devices=2)
 with strategy.scope():
     recognizer = Recognizer(ModelSpec.of(TrainConfig(), manifest, "float32"))
 results = list(predict_batches(strategy, recognizer, evaluation_batches(manifest, "test", 3, 1), images=True))
-indices, label_ids, decoded_ids, _, _, images = map(np.concatenate, zip(*results))
+indices, label_ids, decoded_ids, _, _, images = map(np.concatenate, zip(*(batch[:6] for batch in results)))
 assert strategy.num_replicas_in_sync == 2
 assert np.array_equal(decoded_ids, recognizer.predict(images).label_ids)
 print("indices", *indices)

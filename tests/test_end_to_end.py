@@ -27,7 +27,7 @@ def test_the_toy_recipe_from_an_empty_folder(run_main, tmp_path):
 
     again = run_main(RECIPE, "--workdir=w")
     assert again.returncode == 0, again.stderr
-    for line in ("2,000 images with these settings", "records: the records of these settings", "nothing to do"):
+    for line in ("2,000 images with these settings", "has the records of these settings", "nothing to do"):
         assert line in again.stdout
     assert json.loads((tmp_path / "w" / "report" / "report.json").read_text())["sequence_accuracy"] == whole
 

@@ -12,10 +12,10 @@ def lines(capsys):
 
 
 def test_the_table_is_aligned():
-    findings = [Finding("a", "1"), Finding("longer", "2", WARNING, "mend it"), Finding("b", "3", MISSING, "get it")]
+    findings = [Finding("a", "1"), Finding("longer", "2", WARNING, "fix it"), Finding("b", "3", MISSING, "get it")]
     assert table(findings) == [
         "  a       ok       1",
-        "  longer  !        2  (mend it)",
+        "  longer  !        2  (fix it)",
         "  b       MISSING  3",
     ]
 

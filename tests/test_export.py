@@ -202,7 +202,7 @@ def test_an_onnx_file_without_our_metadata_is_refused(exported, tmp_path):
     metadata = dataclasses.replace(exported[0].metadata, shape=InputShape(9, 9, 1, 1))
     onnx.helper.set_model_props(model, {"digitwise": metadata.to_json()})
     onnx.save(model, tmp_path / "other.onnx")
-    with pytest.raises(ReaderError, match="but its metadata promise 'images' as uint8"):
+    with pytest.raises(ReaderError, match="but its metadata say 'images' as uint8"):
         Reader(tmp_path / "other.onnx")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(ReaderError, match="text.onnx is not an ONNX model that can be run"):
@@ -233,7 +233,7 @@ def test_readouts_and_cleanings_are_part_of_the_file(arguments, name, tmp_path):
 
 def test_where_the_network_looked_is_part_of_the_file(tmp_path):
     reads = READOUTS["positions"](5, 3, 3)
-    network = NETWORKS["alexnet"]((32, 80, 1), reads.num_outputs, reads.num_positions, size="small")
+    network = NETWORKS["alexnet"]((32, 80, 1), reads.num_outputs, reads.num_positions)
     metadata = ModelMetadata("01abc", 3, 3, "positions", InputShape(32, 80, 1, 1))
     graph = ReadingGraph(network, reads, CLEANINGS["none"], metadata)
     formats.write_onnx(graph, tmp_path / "model.onnx")
@@ -259,7 +259,7 @@ def test_a_file_that_reads_differently_is_not_exported(tmp_path, monkeypatch):
     wrong = dataclasses.replace(FORMATS["onnx"], open=lambda path: Wrong(graph.metadata))
     monkeypatch.setitem(formats.FORMATS, "onnx", wrong)
     with pytest.raises(
-        DigitwiseError, match="onnx reads 40 of 40 images unlike the checkpoint, such as image 0; 0 may"
+        DigitwiseError, match="onnx reads 40 of 40 images differently from the checkpoint, such as image 0; 0 may"
     ):
         export(graph, tmp_path / "model", images(), formats=["onnx"])
     assert list(tmp_path.iterdir()) == []

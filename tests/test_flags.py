@@ -37,7 +37,7 @@ def test_flags_add_up_to_settings():
 
 @pytest.mark.parametrize("network", ["alexnet_v2", "three_conv", "nptu", "percent4", "vgg"])
 def test_ctc_takes_a_network_with_columns(network):
-    said = f"--readout=ctc does not work with --network={network}: use --network=alexnet or crnn"
+    said = f"--readout=ctc does not work with --network={network}: use --network=alexnet or alexnet_large or crnn"
     with pytest.raises(SettingError, match=said):
         TrainConfig(network=network, readout="ctc")
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pipeline.config import ForeignConfig, RecordsConfig, RunConfig
 from pipeline.conversion.foreign import answers_of
 from records.foreign.source import Entry, ForeignSource
-from records.probe.look import look_at
+from records.probe.probe import probe_records
 from tests.conftest import from_text
 from tests.foreign_writers import CASES
 
@@ -20,9 +20,11 @@ def answers(**given):
     return answers_of(RunConfig(foreign=foreign, records=RecordsConfig(label_pattern=pattern)))
 
 
-def read(look):
+def read(probe):
     """[(pixels, text)] of all records."""
-    source = ForeignSource((Entry(look.listing.files, look.mapping),), unpacked=str(look.listing.files[0].path) + ".d")
+    source = ForeignSource(
+        (Entry(probe.listing.files, probe.mapping),), unpacked=str(probe.listing.files[0].path) + ".d"
+    )
     found = []
     for key, text in source.rows():
         image = Image.open(io.BytesIO(source.load(key)))
@@ -47,12 +49,12 @@ def test_each_kind_is_read_right_or_asked_about(name, tmp_path):
     entry = str(folder / case.entry) if case.entry else str(folder)
     given = {}
     while True:
-        look = look_at(entry, answers(**given))
-        if not look.questions:
+        probe = probe_records(entry, answers(**given))
+        if not probe.questions:
             break
-        flag = look.questions[0].flag.strip("-")
-        assert flag in case.asks and flag not in given, look.questions
+        flag = probe.questions[0].flag.strip("-")
+        assert flag in case.asks and flag not in given, probe.questions
         given[flag] = case.asks[flag]
     assert given == case.asks
-    assert look.mapping.text is not None, look.text
-    assert_equal(read(look), written)
+    assert probe.mapping.text is not None, probe.text
+    assert_equal(read(probe), written)

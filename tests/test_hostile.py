@@ -13,7 +13,7 @@ import pytest
 from records.errors import DigitwiseError
 from records.foreign.wrappers import MAX_BYTES, Budget, OverBudget, unwrapped
 from records.probe.keys import Keys
-from records.probe.look import look_at
+from records.probe.probe import probe_records
 from records.tfrecord.framing import frame
 from tests.conftest import ROOT
 from tests.fuzz import _field, _message, _varint
@@ -38,9 +38,9 @@ def saved(header, body=b"", version=1):
 def test_a_file_of_numpy_that_is_not_of_plain_numbers_is_refused(tmp_path, data):
     path = tmp_path / "a"
     path.write_bytes(b"".join(frame(_message({"image": [data], "label": [b"%04d" % n]})) for n in range(8)))
-    look = look_at(str(path))
-    assert look.mapping is None
-    reason = dict(look.image.rejected)["image"]
+    probe = probe_records(str(path))
+    assert probe.mapping is None
+    reason = dict(probe.image.rejected)["image"]
     assert reason.startswith("it holds a file of numpy.save that is not one of plain numbers, which is never opened")
 
 
@@ -50,26 +50,27 @@ def test_labels_in_such_a_file_are_refused_too(tmp_path):
         saved("{'descr': '|O', 'fortran_order': False, 'shape': (4,), }", pickle.dumps([n] * 4)) for n in range(8)
     ]
     path.write_bytes(b"".join(frame(_message({"label": [label]})) for label in labels))
-    assert "which is never opened" in dict(look_at(str(path)).text.rejected)["label"]
+    assert "which is never opened" in dict(probe_records(str(path)).text.rejected)["label"]
 
 
 def tensor(rows, columns, kind, values):
-    """A TensorProto with fewer values than its shape asks for: the last of them is repeated."""
+    """A TensorProto with fewer values than its shape needs: the last of them is repeated."""
     sizes = b"".join(_field(2, b"\x08" + _varint(size)) for size in (rows, columns))
     return b"\x08" + bytes((kind,)) + _field(2, sizes) + values
 
 
 DOUBLES = _field(6, np.array([1.5]).tobytes())
 INTEGERS = b"".join(b"\x38" + _varint(n % 100) for n in range(600_000))
+# Made when a test asks for one: compressing gigabytes takes seconds.
 HOSTILE = {
-    "thirty tensors of 128 MB": {f"k{n}": [tensor(4096, 4096, 2, DOUBLES)] for n in range(30)},
-    "thirty tensors of 31 MB": {f"k{n}": [tensor(2000, 1950, 2, DOUBLES)] for n in range(30)},
-    "numbers that are not packed": {"k": [tensor(1000, 600, 3, INTEGERS)]},
-    "compressed zeros": {f"k{n}": [zlib.compress(bytes(MAX_BYTES), 9)] for n in range(30)},
-    "zeros in zeros": {"k": [zlib.compress(zlib.compress(bytes(1 << 28), 9), 9)]},
-    "one pixel wide": {"image": [tensor(1 << 21, 1, 4, _field(7, b"\x07"))], "label": [b"4071"]},
-    "a large picture": {"image": [tensor(4000, 4000, 4, _field(7, b"\x07"))], "label": [b"4071"]},
-    "large raw numbers": {"image": [bytes(range(256)) * (1 << 17)], "label": [b"4071"]},
+    "thirty tensors of 128 MB": lambda: {f"k{n}": [tensor(4096, 4096, 2, DOUBLES)] for n in range(30)},
+    "thirty tensors of 31 MB": lambda: {f"k{n}": [tensor(2000, 1950, 2, DOUBLES)] for n in range(30)},
+    "numbers that are not packed": lambda: {"k": [tensor(1000, 600, 3, INTEGERS)]},
+    "compressed zeros": lambda: {f"k{n}": [zlib.compress(bytes(MAX_BYTES), 9)] for n in range(30)},
+    "zeros in zeros": lambda: {"k": [zlib.compress(zlib.compress(bytes(1 << 28), 9), 9)]},
+    "one pixel wide": lambda: {"image": [tensor(1 << 21, 1, 4, _field(7, b"\x07"))], "label": [b"4071"]},
+    "a large picture": lambda: {"image": [tensor(4000, 4000, 4, _field(7, b"\x07"))], "label": [b"4071"]},
+    "large raw numbers": lambda: {"image": [bytes(range(256)) * (1 << 17)], "label": [b"4071"]},
 }
 
 
@@ -78,7 +79,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_records_take_more_than_512_mb(tmp_path, name):
     path = tmp_path / "a"
-    path.write_bytes(frame(_message(HOSTILE[name])) * 3)
+    path.write_bytes(frame(_message(HOSTILE[name]())) * 3)
     script = f"""
 import json, time
 from pipeline.config import ForeignConfig, RunConfig
@@ -110,18 +111,18 @@ def test_one_budget_for_all_that_is_unwrapped():
 
 
 def test_keys_over_the_budget_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("records.probe.keys.MOST_UNWRAPPED", 1 << 20)
+    monkeypatch.setattr("records.probe.keys.MAX_UNWRAPPED", 1 << 20)
     path = tmp_path / "a"
     zeros = zlib.compress(bytes(600_000))
     path.write_bytes(frame(_message({"a": [zeros], "b": [zeros], "label": [b"4071"]})))
-    look = look_at(str(path))
-    assert dict(look.image.rejected)["b"] == "its values unwrap to more than is left of the 1 MB that a probe may use"
+    probe = probe_records(str(path))
+    assert dict(probe.image.rejected)["b"] == "its values unwrap to more than is left of the 1 MB that a probe may use"
 
 
 def test_a_key_is_unwrapped_once(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(frame(_message({"a": [zlib.compress(bytes(200))]})) * 4)
-    keys = Keys(look_at(str(path)).sample)
+    keys = Keys(probe_records(str(path)).sample)
     assert keys.unwrapped("a") is keys.unwrapped("a")
 
 
@@ -130,4 +131,4 @@ def test_a_record_over_the_limit_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(frame(bytes(101)))
     with pytest.raises(DigitwiseError, match="the record claims 101 bytes; more than 100 are not read"):
-        look_at(str(path))
+        probe_records(str(path))

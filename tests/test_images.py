@@ -51,7 +51,7 @@ def test_raw_pixels():
     stored = stored_bytes(encoded(image), "a", StoredForm(12, 8, 3, "raw"))
     assert stored == image.tobytes()
     check_stored(stored, (8, 12, 3), "raw")
-    with pytest.raises(DamagedRecords, match="287 bytes of raw pixels, 12x8x3 was promised"):
+    with pytest.raises(DamagedRecords, match="287 bytes of raw pixels, expected 12x8x3"):
         check_stored(stored[1:], (8, 12, 3), "raw")
 
 
@@ -130,7 +130,7 @@ def test_a_png_with_too_few_rows_is_found_by_its_content():
     data = encoded(pixels())
     short = encoded(pixels(size=(12, 7)))
     header = data[: data.index(b"IDAT") - 4]
-    with pytest.raises(ValueError, match="bytes of pixels where 296 belong"):
+    with pytest.raises(ValueError, match="bytes of pixels, expected 296"):
         png.check(header + short[short.index(b"IDAT") - 4 :])
 
 
@@ -138,7 +138,7 @@ def test_a_cut_jpeg_is_found():
     data = encoded(pixels(), "JPEG")
     with pytest.raises(DamagedRecords, match="cannot be decoded"):
         check_stored(data[: len(data) // 2], (8, 12, 3), "encoded")
-    with pytest.raises(DamagedRecords, match="12x8 in mode RGB, 12x8 in mode L was promised"):
+    with pytest.raises(DamagedRecords, match="12x8 in mode RGB, expected 12x8 in mode L"):
         check_stored(data, (8, 12, 1), "encoded")
 
 

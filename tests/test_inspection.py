@@ -85,7 +85,7 @@ def test_a_question_is_drawn_and_the_mapping_is_refused_until_it_is_settled(run,
     assert first.size == second.size
     assert np.array_equal(np.asarray(first)[40, 40], np.asarray(second)[40, 40, ::-1])
     path = workdir.inspect / "mapping.json"
-    with pytest.raises(DigitwiseError, match="mapping.json: image.channel_order is still open: nothing tells"):
+    with pytest.raises(DigitwiseError, match="mapping.json: image.channel_order is still open: it is not clear"):
         run(inspect, folder, mapping=(str(path),))
     saved = tmp_path / "mine.json"
     content = json.loads(path.read_text())
@@ -130,7 +130,7 @@ def test_own_records_and_those_of_others_together(run, simple, tmp_path, workdir
     folder = tmp_path / "sides"
     folder.mkdir()
     CASES["raw_with_sides"].write(folder)
-    with pytest.raises(DigitwiseError, match="sides: nothing tells"):
+    with pytest.raises(DigitwiseError, match="sides: it is not clear"):
         run(convert, other.records, folder)
     run(inspect, folder, channel_order="rgb")
     mapping = shutil.copy(workdir.inspect / "mapping.json", tmp_path / "mapping.json")
@@ -178,8 +178,8 @@ def test_records_without_text(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"label": [3, 11, 2, 1]}, "record 30 at byte .*: key 'label': got id 11, allowed are 0 to 9"),
-        ({"label": "4071"}, "record 30 at byte .*: key 'label': it is a string of 4 bytes where numbers belong"),
+        ({"label": [3, 11, 2, 1]}, "record 30 at byte .*: key 'label': got id 11, expected 0 to 9"),
+        ({"label": "4071"}, "record 30 at byte .*: key 'label': it is a string of 4 bytes, expected numbers"),
         ({}, "record 30 at byte .*: key 'label': it is missing in this record"),
         ({"label": []}, "record 30 at byte .*: key 'label': it is empty in this record"),
         ({"label": [1, 2], "image": b"\x89PNG\r\n\x1a\n...."}, "record 30 at byte .* is not an image that can be read"),
@@ -265,10 +265,10 @@ def test_written_by_tensorflow_datasets_itself(run, tmp_path, workdir, capsys):
     run(inspect, folder)
     assert f"the characters of the ids are those of {folder}/signs.labels.txt" in capsys.readouterr().out
     from records.foreign.source import Entry, ForeignSource
-    from records.probe.look import look_at
+    from records.probe.probe import probe_records
 
-    look = look_at(str(folder))
-    source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
+    probe = probe_records(str(folder))
+    source = ForeignSource((Entry(probe.listing.files, probe.mapping),), "")
     found = [(text, tf.io.decode_png(source.load(key)).numpy().tobytes()) for key, text in source.rows()]
     assert sorted(found) == sorted(("".join(names[int(d)] for d in code), pixels.tobytes()) for pixels, code in drawn())
 
@@ -296,12 +296,12 @@ tfrecord2idx.create_index(str(folder / "a.tfrecord"), str(folder / "a.tfindex"))
         (tmp_path / f"{number:03d}_{code}.png").write_bytes(encoded(pixels))
     subprocess.run([sys.executable, "-c", script], check=True, env=dict(os.environ), capture_output=True)
     from records.foreign.source import Entry, ForeignSource
-    from records.probe.look import look_at
+    from records.probe.probe import probe_records
 
     for name in ("a.tf*", "b.tfrecord"):
-        look = look_at(str(tmp_path / name))
-        assert not look.questions
-        source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
+        probe = probe_records(str(tmp_path / name))
+        assert not probe.questions
+        source = ForeignSource((Entry(probe.listing.files, probe.mapping),), "")
         rows = list(source.rows())
         assert [text for _, text in rows] == [code for _, code in drawn()]
         assert all(source.load(key) == encoded(pixels) for (key, _), (pixels, _) in zip(rows, drawn(), strict=True))
@@ -337,7 +337,7 @@ def test_converting_draws_nothing(run, simple, tmp_path, workdir):
     folder.mkdir()
     CASES["raw_with_sides"].write(folder)
     with pytest.raises(
-        DigitwiseError, match="nothing tells whether .*\n--answers=likely .*\n--stage=inspect draws each"
+        DigitwiseError, match="it is not clear whether .*\n--answers=likely .*\n--stage=inspect makes pictures of each"
     ):
         run(convert, folder)
     run(convert, simple)
@@ -352,8 +352,10 @@ def test_records_are_probed_once_for_all_stages(simple, tmp_path, workdir, monke
     read = {"alphabet": "0123456789", "min_length": 4, "max_length": 4, "image_shape": (60, 160, 1)}
     Checkpoints(workdir.checkpoints).save(1, {}, make_state(1, **read))
     probed = []
-    look_at = foreign.look_at
-    monkeypatch.setattr(foreign, "look_at", lambda entry, *given: probed.append(entry) or look_at(entry, *given))
+    probe_records = foreign.probe_records
+    monkeypatch.setattr(
+        foreign, "probe_records", lambda entry, *given: probed.append(entry) or probe_records(entry, *given)
+    )
     records_to_train(RunConfig(stages=("train",), workers=1, foreign=ForeignConfig((str(simple),))), workdir)
     probed.clear(), capsys.readouterr()
     config = RunConfig(stages=("inspect", "test"), workers=1, foreign=ForeignConfig((str(other),)))
@@ -369,7 +371,7 @@ def test_likely_answers_are_announced_and_written(run, tmp_path, workdir, capsys
     folder.mkdir()
     written = CASES["raw_with_sides"].write(folder)
     run(inspect, folder, answers="likely")
-    assert f"{folder}: nothing tells" in (said := capsys.readouterr().out)
+    assert f"{folder}: it is not clear" in (said := capsys.readouterr().out)
     assert "took --channel_order=rgb, the likeliest" in said
     mapping = json.loads((workdir.inspect / "mapping.json").read_text())
     assert mapping["image"]["channel_order"] == "rgb"
@@ -381,7 +383,7 @@ def test_likely_answers_are_announced_and_written(run, tmp_path, workdir, capsys
 def test_an_answer_that_only_the_user_knows_stays_open(run, tmp_path):
     path = tmp_path / "ids"
     write(path, [example(image=encoded(p), label=[int(d) * 700 for d in c]) for p, c in drawn()])
-    with pytest.raises(DigitwiseError, match="no table gives them characters: --charset settles it") as error:
+    with pytest.raises(DigitwiseError, match="no table has characters for them: --charset settles it") as error:
         run(convert, path, answers="likely")
     assert "--answers=likely takes" not in str(error.value)
 

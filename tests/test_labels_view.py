@@ -194,7 +194,7 @@ def test_a_session_over_http(client, folder):
     assert (folder / "labels.csv").read_text() == "file,text\nsub/d.png,4071\n"
     assert client.post("/labels/undo", json={"session": session}).json()["card"]["label"] == "4071"
     answer = client.post("/labels/undo", json={"session": session}).json()
-    assert answer["notice"] == "this session has no label to take back" and answer["card"]["name"] == "sub/d.png"
+    assert answer["notice"] == "this session has no label to undo" and answer["card"]["name"] == "sub/d.png"
     assert client.get("/about").json()["labels"] == folder.name
 
 

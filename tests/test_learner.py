@@ -16,6 +16,8 @@ from pipeline.training.plan import Plan
 from pipeline.training.steps import Call
 from tests.training_fixtures import assert_same_bits, make_records, make_state, settings_for_tests
 
+pytestmark = pytest.mark.usefixtures("tiny_network")
+
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory):

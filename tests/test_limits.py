@@ -287,7 +287,7 @@ def test_patterns_that_cannot_be_a_limit(pattern, message):
         ({"pattern": "A+"}, "no code of 4 to 6 characters fits the limits"),
         ({"characters": "xyz"}, "none of the characters 'xyz' is in the model's alphabet"),
         ({"codes": ("12", "ABCD")}, "none of the 2 listed codes can be read"),
-        ({"check_digit": "luhm"}, "the check digit 'luhm' is none of luhn, mod11-2"),
+        ({"check_digit": "luhm"}, "the check digit 'luhm' is not one of luhn, mod11-2"),
         ({"budget": 0}, "at least 1 step"),
     ],
 )

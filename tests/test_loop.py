@@ -1,5 +1,6 @@
 """What comes between the steps of a training, and what is said of it: the loop over stand-ins, the reporter alone."""
 
+import dataclasses
 import json
 import math
 import signal
@@ -10,8 +11,10 @@ import pytest
 import tensorflow as tf
 
 from pipeline.config import RunConfig, TrainConfig
+from pipeline.model.pace import Pace
 from pipeline.model.state import Best, ValidationResult
-from pipeline.training.display import Pace
+from pipeline.training import plan as plan_module
+from pipeline.training.display import Speed
 from pipeline.training.interrupts import Interrupts
 from pipeline.training.learner import Learner
 from pipeline.training.loop import Loop
@@ -46,7 +49,7 @@ class StandIns:
         self.interrupts = Interrupts()
         self.strategy = tf.distribute.get_strategy()
         self.recognizer = self.steps = self  # as a learner
-        self.last = "step 9"  # as a saver
+        self.last, self.seconds = "step 9", 0.0  # as a saver
         self.losses = {}  # by step, where it is not 1
         self.done = self.done_before = self.step = 0
         self.plan = plan
@@ -58,7 +61,7 @@ class StandIns:
     def _run(self, batches, call):
         self.events.append((int(call.slot), int(call.count)))
         assert call.step == self.done_before + self.done
-        assert call.rates[0] == np.float32(self.plan.learning_rate(self.done_before + self.done))
+        assert call.rates[0] == np.float32(self.plan.learning_rate(self.done_before + self.done, self.loop._state.pace))
         self.done += int(call.count)
 
     def look(self, count):
@@ -87,7 +90,13 @@ class Events(SilentReporter):
     def __init__(self, events):
         self.events = events
 
-    def stopped(self, step):
+    def annealing(self, state):
+        self.events.append(("annealing", state.num_steps))
+
+    def has_length(self, num_steps):
+        self.events.append(("length", num_steps))
+
+    def stopped(self, state, step):
         self.events.append(("stopped", step))
 
     def validated(self, step, validation, is_best):
@@ -121,6 +130,45 @@ def test_it_continues_from_a_step_and_does_not_validate_twice(plan):
     stand_ins = StandIns(plan)
     run(stand_ins, step=18, validated_step=18)
     assert stand_ins.events[:3] == [("begin", 18), (0, 2), ("save", 20)]
+
+
+@pytest.fixture
+def open_plan(manifest, monkeypatch):
+    """A validation each 10 steps; the rate comes down after the second that gained nothing."""
+    monkeypatch.setattr(plan_module, "_LEAST_PASSES", 0)
+    asked = TrainConfig(**settings_for_tests(epochs=0, validation_steps=10, patience=2))
+    return Plan.of(RunConfig(train=asked), manifest, None, None)
+
+
+def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
+    stand_ins = StandIns(open_plan)
+    state = run(stand_ins, num_steps=open_plan.length.num_steps)
+    # Half of the codes are read each time: gained at step 10, not at 20 and 30. 0.4 times 30 more steps follow.
+    assert [event for event in stand_ins.events if event[0] in ("annealing", "length", "validate")] == [
+        ("validate", 10), ("validate", 20), ("validate", 30), ("length", 42), ("annealing", 42), ("validate", 40),
+        ("validate", 42),
+    ]  # fmt: skip
+    assert (state.num_steps, state.pace) == (42, Pace(0.5, 0.0, 2, 30, 42))
+    assert state.finished == "the learning rate came down from step 30 to 42"
+
+
+def test_it_continues_on_the_way_down(open_plan):
+    stand_ins = StandIns(open_plan)
+    state = run(stand_ins, step=33, validated_step=30, num_steps=42, pace=Pace(0.5, 0.0, 2, 30, 42))
+    assert [event for event in stand_ins.events if event[0] in ("annealing", "length", "validate")] == [
+        ("length", 42), ("validate", 40), ("validate", 42)
+    ]  # fmt: skip
+    assert state.num_steps == 42
+
+
+@pytest.mark.parametrize("seconds, last_step", [(42.0, None), (48.0, 12)])
+def test_the_time_of_all_runs_counts(open_plan, seconds, last_step):
+    stand_ins = StandIns(dataclasses.replace(open_plan, asked=dataclasses.replace(open_plan.asked, max_minutes=1.0)))
+    stand_ins.seconds = seconds  # 0.7 or 0.8 of a minute
+    stand_ins.loop._keep_to_pace = lambda: None
+    stand_ins.loop._step, stand_ins.loop._state = 10, make_state()
+    stand_ins.loop._find_pace(ValidationResult(0.5, 0.75, 4))
+    assert stand_ins.loop._state.pace.last_step == last_step
 
 
 def test_a_signal_saves_and_ends(plan):
@@ -162,7 +210,10 @@ def test_the_validator_reads_every_image_once(manifest):
     assert validation.result.count == 16 == len(validation.sample.images)
     decoded_ids = learner.recognizer.predict(validation.sample.images).label_ids
     assert np.array_equal(decoded_ids, validation.sample.decoded_ids)
-    assert validation.result == measured(validation.sample.label_ids, decoded_ids)
+    logits = learner.recognizer.logits(tf.constant(validation.sample.images))
+    likelihood = learner.recognizer.readout.likelihood(logits, validation.sample.label_ids).numpy()
+    expected = measured(validation.sample.label_ids, decoded_ids, likelihood)
+    assert validation.result == dataclasses.replace(expected, loss=pytest.approx(expected.loss, rel=1e-4))
 
 
 class Network:
@@ -178,10 +229,10 @@ def test_what_the_chief_says_and_logs(plan, tmp_path, capsys):
     with make_reporter(plan, tmp_path, step=0, chief=True) as reporter:
         reporter.introduce(Network(), tf.distribute.OneDeviceStrategy("/cpu:0"))
         reporter.built(tf.Graph())
-        reporter.advancing(0)
-        reporter.looked(10, tally, Pace())
+        reporter.advancing(0, rate=0.002)
+        reporter.looked(10, tally, Speed())
         reporter.validated(10, Validation(ValidationResult(0.5, 0.75, 4), SAMPLE), is_best=True)
-        reporter.stopped(12)
+        reporter.stopped(make_state(), 12)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(
         "train: alexnet with positions, 0 parameters, images 32x16x1, 6 steps of 8 an epoch, 24 in"
@@ -213,7 +264,27 @@ def test_what_the_chief_says_of_a_training_that_continues(plan, tmp_path, capsys
 def test_other_workers_say_one_line(plan, tmp_path, capsys):
     with make_reporter(plan, tmp_path, step=0, chief=False) as reporter:
         reporter.introduce(Network(), tf.distribute.OneDeviceStrategy("/cpu:0"))
-        reporter.advancing(0)
-        reporter.stopped(3)
+        reporter.advancing(0, rate=0.1)
+        reporter.stopped(make_state(), 3)
     assert capsys.readouterr().out.endswith("; the chief reports the progress\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "stale, why", [(2, "no improvement for --patience=2"), (1, "--max_minutes is near")], ids=["stale", "late"]
+)
+def test_the_chief_says_why_the_rate_comes_down_and_until_when(open_plan, tmp_path, capsys, stale, why):
+    with make_reporter(open_plan, tmp_path, step=0, chief=True) as reporter:
+        reporter.annealing(make_state(pace=Pace(0.5, 0.0, stale, 1030, 1442), num_steps=1442))
+    expected = f"{why}: from step 1,030 the learning rate comes down, and training ends at step 1,442\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_a_length_that_is_not_known_is_not_said(open_plan, tmp_path, capsys):
+    with make_reporter(open_plan, tmp_path, step=0, chief=True) as reporter:
+        reporter.introduce(Network(), tf.distribute.OneDeviceStrategy("/cpu:0"))
+        reporter.stopped(make_state(pace=Pace()), 12)
+        reporter.stopped(make_state(pace=Pace(0.5, 0.0, 2, 30, 42), num_steps=42), 32)
+    out = capsys.readouterr().out
+    assert "6 steps of 8 an epoch, as many as help, for 20 minutes at most, float32" in out
+    assert "stopped at step 12, saved: " in out and "stopped at step 32 of 42, saved: " in out

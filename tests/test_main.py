@@ -131,9 +131,9 @@ def test_check_verifies_the_records(call_main, tmp_path, monkeypatch):
     draw(tmp_path / "own", *[f"{n:02d}_{n}.png" for n in range(40)])
     thirds = ("--validation_fraction=0.3", "--test_fraction=0.3", "--workers=1")
     assert call_main("--stage=records", "--images=own", "--workdir=w", *thirds).returncode == 0
-    sound = call_main("--stage=check", "--workdir=w", "--workers=1")
-    assert sound.returncode == 0, sound.stdout
-    assert "40 records in 3 shards of w/records are sound" in sound.stdout
+    intact = call_main("--stage=check", "--workdir=w", "--workers=1")
+    assert intact.returncode == 0, intact.stdout
+    assert "40 records in 3 shards of w/records are intact" in intact.stdout
     shard = next((tmp_path / "w" / "records").glob("*train*"))
     damaged = bytearray(shard.read_bytes())
     damaged[3] ^= 1

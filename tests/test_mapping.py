@@ -21,21 +21,21 @@ def test_what_is_saved_is_read_back(tmp_path):
 @pytest.mark.parametrize(
     "part, field, value, message",
     [
-        ("image", "form", "photo", "image.form is 'photo', allowed are encoded, pixels"),
-        ("image", "axes", "WHC", "image.axes is 'WHC', allowed are HW, HWC, CHW"),
-        ("image", "shape", [0, 3], "image.shape is .0, 3., allowed are whole numbers above 0"),
+        ("image", "form", "photo", "image.form is 'photo', expected one of encoded, pixels"),
+        ("image", "axes", "WHC", "image.axes is 'WHC', expected one of HW, HWC, CHW"),
+        ("image", "shape", [0, 3], "image.shape is .0, 3., expected whole numbers above 0"),
         ("image", "shape", [60, 160], "image.shape has 2 sizes, the axes CHW take others"),
-        ("image", "value_range", [1, 0], "image.value_range is .1, 0., allowed are two numbers, smaller number first"),
-        ("image", "wrappers", ["zip"], "image.wrappers is 'zip', allowed are joined, npy"),
-        ("image", "keys", "x", "image.keys is unknown, allowed are key, form"),
+        ("image", "value_range", [1, 0], "image.value_range is .1, 0., expected two numbers, smaller number first"),
+        ("image", "wrappers", ["zip"], "image.wrappers is 'zip', expected one of joined, npy"),
+        ("image", "keys", "x", "image.keys is unknown, expected one of key, form"),
         ("image", "views", True, "image.views is True, which is not of the right kind"),
         ("image", "views", {"open": "4 or 1"}, "image.views is still open: 4 or 1"),
         ("text", "charset", [], "text.charset is missing: ids need the characters"),
         ("text", "charset", [7], "text.charset is not a string, nor a list of strings"),
         ("text", "keys", [], "text.keys is empty"),
-        ("text", "encoding", "utf-16", "text.encoding is 'utf-16', allowed are utf-8, latin-1"),
-        ("text", "pattern", "(", "text.pattern is no regular expression"),
-        ("text", "skip", [7], "text.skip is .7., allowed are strings"),
+        ("text", "encoding", "utf-16", "text.encoding is 'utf-16', expected one of utf-8, latin-1"),
+        ("text", "pattern", "(", "text.pattern is not a regular expression"),
+        ("text", "skip", [7], "text.skip is .7., expected strings"),
         ("text", "padding", "none", "text.padding is 'none', which is not of the right kind"),
     ],
 )
@@ -53,9 +53,9 @@ def test_what_cannot_be_is_named(tmp_path, part, field, value, message):
     [
         ("", "cannot be read as JSON"),
         ("[" * 100_000, "cannot be read as JSON"),
-        ("{}", "it is no mapping; --stage=inspect writes one"),
-        ('{"format": "digitwise-mapping", "format_version": 9}', "format_version is 9, allowed is 1"),
-        ('{"format": "digitwise-mapping", "format_version": 1}', "image is None, allowed is an object"),
+        ("{}", "it is not a mapping; --stage=inspect writes one"),
+        ('{"format": "digitwise-mapping", "format_version": 9}', "format_version is 9, expected 1"),
+        ('{"format": "digitwise-mapping", "format_version": 1}', "image is None, expected an object"),
     ],
 )
 def test_what_is_no_mapping(tmp_path, text, message):
@@ -72,14 +72,14 @@ def test_folders():
 
 def test_a_string_where_the_mapping_has_numbers():
     reading = ImageReading("x", "pixels", axes="HW", shape=(8, 8), value_range=(0.0, 255.0))
-    with pytest.raises(ValueError, match="key 'x': it is a string of 64 bytes where numbers belong"):
+    with pytest.raises(ValueError, match="key 'x': it is a string of 64 bytes, expected numbers"):
         reading.picture(Record({"x": [bytes(64)]}, {}, False))
 
 
 @pytest.mark.parametrize("form", ["string", "file_name"])
 def test_a_group_that_may_be_absent(form):
     reading = TextReading(form, ("x",), pattern="(x)?")
-    with pytest.raises(ValueError, match=r"key 'x': (got 'abc', allowed is text that|no code in the name 'abc')"):
+    with pytest.raises(ValueError, match=r"key 'x': (got 'abc', expected text that|no code in the name 'abc')"):
         reading.read(Record({"x": [b"abc"]}, {}, False), "")
 
 

@@ -40,13 +40,13 @@ def test_the_settings_name_what_there_is():
     assert choices.NETWORKS == tuple(CATALOGUE) == tuple(NETWORKS)
     assert choices.READOUTS == catalogue.READOUTS == tuple(READOUTS)
     assert networks_for("ctc") == choices.COLUMN_NETWORKS
-    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and tuple(rates.SCHEDULES) == choices.SCHEDULES
+    assert tuple(optimizer.OPTIMIZERS) == choices.OPTIMIZERS and ("auto", *rates.SCHEDULES) == choices.SCHEDULES
 
 
 def test_why_a_network_cannot_read():
     assert problem("alexnet", "ctc", 60, 160) is None and problem("alexnet_v2", "positions", 1, 1) is None
     assert problem("vgg", "ctc", 80, 170) == (
-        "vgg has one head for each position and no columns for --readout=ctc: use alexnet or crnn"
+        "vgg has one head for each position and no columns for --readout=ctc: use alexnet or alexnet_large or crnn"
     )
     assert problem("crnn", "positions", 60, 160).startswith("crnn has columns and no positions for --readout=positions")
     assert problem("three_conv", "positions", 8, 7) == "three_conv needs at least 8x8 pixels"
@@ -137,6 +137,7 @@ def test_the_networks_of_heads_have_no_columns(network):
     "network, smallest, num_positions",
     [
         ("alexnet", 16, 4),
+        ("alexnet_large", 16, 4),
         ("three_conv", 8, 4),
         ("nptu", 16, 4),
         ("percent4", 16, 4),
@@ -155,6 +156,7 @@ def test_too_small_an_image_is_named_with_what_is_needed(network, smallest, num_
     "network, image_shape, num_outputs, num_positions, count",
     [
         ("alexnet", (60, 160, 1), 10, 4, 271_580),
+        ("alexnet_large", (60, 160, 1), 10, 4, 1_062_220),
         ("alexnet_v2", (60, 160, 1), 10, 4, 46_355_304),
         ("three_conv", (60, 160, 3), 35, 5, 2_949_103),
         ("nptu", (35, 95, 1), 10, 4, 679_768),  # 683,264 in the original

@@ -1,6 +1,9 @@
+import dataclasses
+
 import pytest
 
-from pipeline.training.pace import Pace, PaceRules, after_validation, learning_rate
+from pipeline.model.pace import Pace
+from pipeline.training.pace import PaceRules, after_validation, is_stale, learning_rate
 
 RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=2000)
 
@@ -15,8 +18,8 @@ def _follow(validations, rules=RULES, pace=None):
 
 
 def test_full_rate_while_codes_or_loss_get_better():
-    (*_, last) = _follow([(100, 0.9, 2.0, 0), (200, 0.9, 1.0, 0), (300, 0.5, 1.2, 0), (400, 0.5, 0.9, 0)])
-    assert last == Pace(least_wrong=0.5, least_loss=0.9)
+    (*_, last) = _follow([(100, 0.9, 2.0, 0), (200, 0.9, 1.0, 0), (300, 0.5, 1.2, 0), (400, 0.5, 0.8, 0)])
+    assert last == Pace(least_wrong=0.5, least_loss=0.8)
 
 
 def test_down_when_two_validations_gained_nothing():
@@ -50,3 +53,38 @@ def test_taken_up_from_any_validation_it_goes_the_same_way():
     whole = _follow(validations)
     for stop in range(1, 4):
         assert _follow(validations[stop:], pace=whole[stop - 1]) == whole[stop:]
+
+
+def test_where_all_codes_are_right_the_loss_counts_until_it_is_small():
+    paces = _follow([(100, 0.0, 0.5, 0), (200, 0.0, 0.0012, 0), (300, 0.0, 0.0008, 0), (400, 0.0, 0.0004, 0)])
+    assert [pace.stale for pace in paces] == [0, 0, 1, 2]
+    assert paces[-1].anneal_step == 400
+
+
+def test_small_gains_add_up():
+    paces = _follow([(100, 0.5, 1.0, 0), (200, 0.5, 0.95, 0), (300, 0.5, 0.89, 0), (400, 0.5, 0.89, 0)])
+    assert [(pace.stale, pace.least_loss) for pace in paces] == [(0, 1.0), (1, 1.0), (0, 0.89), (1, 0.89)]
+
+
+def test_validations_before_the_least_steps_are_not_counted():
+    rules = dataclasses.replace(RULES, least_steps=300)
+    paces = _follow([(100, 0.5, 1.0, 0), (200, 0.5, 1.0, 0), (300, 0.5, 1.0, 0), (400, 0.5, 1.0, 0)], rules)
+    assert [pace.stale for pace in paces] == [0, 0, 1, 2]
+    (late,) = _follow([(100, 0.5, 1.0, 0.8)], rules)
+    assert late.anneal_step == 100, "time ends it all the same"
+
+
+def test_a_plateau_at_the_beginning_does_not_end_it():
+    pace = Pace()
+    for step in range(100, 1400, 100):
+        pace = after_validation(RULES, pace, step, 1.0, 2.3, 0, is_guessing=True)
+    assert (pace.stale, pace.anneal_step) == (0, None)
+    pace = after_validation(RULES, pace, 1500, 1.0, 2.3, 0, is_guessing=True)
+    assert (pace.anneal_step, pace.last_step) == (1500, 2000), "the steps end it"
+
+
+def test_without_patience_only_the_limits_end_it():
+    rules = dataclasses.replace(RULES, patience=0)
+    *_, pace = _follow([(step, 0.5, 1.0, 0) for step in range(100, 1400, 100)], rules)
+    assert (pace.stale, pace.anneal_step) == (12, None)
+    assert not is_stale(rules, pace) and is_stale(RULES, pace)

@@ -145,7 +145,7 @@ def test_limits_change_what_is_read(call_main, trained, images, tmp_path):
         (["--images=images", "--checkpoint=nowhere"], "--checkpoint=nowhere: there is no such file or folder"),
         (["--images=images", "--checkpoint=empty"], "--checkpoint=empty: it holds no checkpoint and no exported model"),
         (["--images=images", "--checkpoint=gone.onnx"], "gone.onnx is not a file"),
-        (["--images=images", "--check=luhm"], "the check 'luhm' is none of luhn"),
+        (["--images=images", "--check=luhm"], "the check 'luhm' is not one of luhn"),
         (["--images=images", "--pattern=["], "'['"),
         (["--images=images", "--output_format=xml"], "--output_format=xml: expected one of table, jsonl, csv"),
         (["--images=images", "--max_error=1"], "--max_error=1.0: expected a share between 0 and 1"),
@@ -200,6 +200,7 @@ def test_a_damaged_record_is_an_image_that_cannot_be_read():
     assert (name, str(source), type(source)) == ("r:3", "r: record 3 is damaged", ReaderError)
 
 
+@pytest.mark.slow
 def test_head_ends_it_quietly(start_main, trained, tmp_path):
     draw_images(tmp_path / "many", 300)
     process = start_main("--stage=predict", f"--checkpoint={trained}", "--images=many")

@@ -1,4 +1,4 @@
-"""What a look at records finds, and where it stops: the cases in which a reader is easily led astray."""
+"""What probing records finds, and where it stops: the cases that are easily misread."""
 
 import io
 
@@ -12,7 +12,7 @@ from records.foreign.listing import list_records
 from records.foreign.source import Entry, ForeignSource
 from records.images.arrays import Layout, item_types, likely_layouts, possible_layouts, value_ranges
 from records.probe.findings import Answers
-from records.probe.look import look_at
+from records.probe.probe import probe_records
 from records.probe.tables import read_table
 from records.tfrecord import example as examples
 from records.tfrecord.framing import frame
@@ -22,27 +22,27 @@ NO_ANSWERS = Answers()
 
 
 @pytest.fixture
-def look(tmp_path):
-    """The Look of records that `features(pixels, code, number)` makes of drawn images."""
+def probe(tmp_path):
+    """The Probe of records that `features(pixels, code, number)` makes of synthetic images."""
 
-    def look(features, answers=NO_ANSWERS, **options):
+    def probe(features, answers=NO_ANSWERS, **options):
         path = tmp_path / "data.tfrecord"
         write(path, [example(**features(p, c, n)) for n, (p, c) in enumerate(drawn(**options))])
-        return look_at(str(path), answers)
+        return probe_records(str(path), answers)
 
-    return look
+    return probe
 
 
-def flags(look):
-    return [question.flag for question in look.questions]
+def flags(probe):
+    return [question.flag for question in probe.questions]
 
 
 def reasons(finding):
     return dict(finding.rejected)
 
 
-def test_metadata_is_no_text(look):
-    found = look(
+def test_metadata_is_no_text(probe):
+    found = probe(
         lambda p, c, n: {
             "image": encoded(p),
             "format": "png",
@@ -59,7 +59,7 @@ def test_metadata_is_no_text(look):
     assert found.mapping.text.keys == ("plate",)
     assert reasons(found.text) == {
         "format": "it is 'png' in every record",
-        "key": "its numbers count the records",
+        "key": "it numbers the records",
         "sha256": "it holds digests",
         "day": "it holds dates",
         "always": "it is 'the same' in every record",
@@ -67,55 +67,55 @@ def test_metadata_is_no_text(look):
     }
 
 
-def test_two_texts_that_nothing_tells_apart(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "a": c, "b": c[::-1]})
+def test_two_texts_that_nothing_tells_apart(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "a": c, "b": c[::-1]})
     assert flags(found) == ["--text_key"]
     assert [value for value, _ in found.questions[0].options] == ["a", "b"]
 
 
-def test_an_id_of_the_record_is_not_taken_for_its_text(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "id": f"{n * 48271 % 2147483647:x}"})
+def test_an_id_of_the_record_is_not_taken_for_its_text(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "id": f"{n * 48271 % 2147483647:x}"})
     assert flags(found) == ["--text_key"]
 
 
-def test_codes_in_a_row_are_no_numbers_of_records_where_they_are_called_text(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "label": f"{n:04d}"})
+def test_codes_in_a_row_are_no_numbers_of_records_where_they_are_called_text(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": f"{n:04d}"})
     assert found.mapping.text.keys == ("label",)
-    found = look(lambda p, c, n: {"image": encoded(p), "index": f"{n:04d}"})
+    found = probe(lambda p, c, n: {"image": encoded(p), "index": f"{n:04d}"})
     assert found.mapping.text is None
-    found = look(lambda p, c, n: {"image": encoded(p), "index": f"{n:04d}"}, Answers(text_key="index"))
+    found = probe(lambda p, c, n: {"image": encoded(p), "index": f"{n:04d}"}, Answers(text_key="index"))
     assert found.mapping.text.keys == ("index",)
 
 
-def test_one_long_number_may_be_the_code(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "reading": int(c) + 48_000_000})
+def test_one_long_number_may_be_the_code(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "reading": int(c) + 48_000_000})
     assert [value for value, _ in found.questions[0].options] == ["number"]
 
 
-def test_names_of_files_are_asked_about(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "file": f"{n * 48271 % 99991:012d}.jpg"})
+def test_names_of_files_are_asked_about(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "file": f"{n * 48271 % 99991:012d}.jpg"})
     assert flags(found) == ["--label_pattern"]
 
 
-def test_classes_are_not_taken_for_digits(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "label": int(c) % 5}, length="1")
+def test_classes_are_not_taken_for_digits(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": int(c) % 5}, length="1")
     assert flags(found) == ["--charset"]
 
 
-def test_ids_without_a_0_are_not_taken_for_digits(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "label": [max(1, int(digit)) for digit in c]})
+def test_ids_without_a_0_are_not_taken_for_digits(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": [max(1, int(digit)) for digit in c]})
     assert flags(found) == ["--charset"]
 
 
-def test_digits_are_told(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "label": [int(digit) for digit in c]})
-    assert "all ids of 'label' are 0 to 9, and no table is there: they are read as digits" in found.text.evidence
+def test_digits_are_told(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": [int(digit) for digit in c]})
+    assert "all ids of 'label' are 0 to 9, and there is no table: they are read as digits" in found.text.evidence
 
 
-def test_two_images(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "mask": encoded(grey(p)), "text": c})
+def test_two_images(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "mask": encoded(grey(p)), "text": c})
     assert flags(found) == ["--image_key"]
-    found = look(lambda p, c, n: {"image": encoded(p), "mask": encoded(grey(p)), "text": c}, Answers(image_key="mask"))
+    found = probe(lambda p, c, n: {"image": encoded(p), "mask": encoded(grey(p)), "text": c}, Answers(image_key="mask"))
     assert found.mapping.image.key == "mask"
 
 
@@ -128,13 +128,13 @@ def test_two_images(look):
         (lambda p: [encoded(p), encoded(p)], "it holds several images a record"),
     ],
 )
-def test_images_that_are_not_read(look, image, reason):
-    found = look(lambda p, c, n: {"image": image(p), "text": c})
+def test_images_that_are_not_read(probe, image, reason):
+    found = probe(lambda p, c, n: {"image": image(p), "text": c})
     assert found.mapping is None
     assert reason in reasons(found.image)["image"]
 
 
-def test_characters_in_two_lines_are_not_sorted_by_x(look):
+def test_characters_in_two_lines_are_not_sorted_by_x(probe):
     def features(pixels, code, number):
         return {
             "image": encoded(pixels),
@@ -144,55 +144,55 @@ def test_characters_in_two_lines_are_not_sorted_by_x(look):
             "bbox__text": list(code),
         }
 
-    found = look(features)
+    found = probe(features)
     assert found.mapping.text is None
     assert reasons(found.text)["bbox/text"] == "its boxes lie in several lines, one above the other"
 
 
 @pytest.mark.parametrize("sides", [("x_min", "x_max"), ("bbox/left", "bbox/right"), ("cx", "w")])
-def test_characters_are_sorted_by_the_left_sides_of_boxes(look, sides):
+def test_characters_are_sorted_by_the_left_sides_of_boxes(probe, sides):
     def features(pixels, code, number):
         left = [0.7, 0.1, 0.5, 0.3]
         return {"image": encoded(pixels), sides[0]: left, sides[1]: [x + 0.1 for x in left], "text": list(code)}
 
-    found = look(features)
+    found = probe(features)
     assert found.mapping.text.order_key == sides[0]
     code = drawn()[0][1]
     assert found.mapping.text.read(found.sample[0].record, "") == code[1] + code[3] + code[2] + code[0]
 
 
-def test_characters_with_boxes_that_tell_no_order(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "corners": [0.1 * i for i in range(16)], "text": list(c)})
-    assert reasons(found.text)["text"].startswith("'corners' may say where its characters stand")
+def test_characters_with_boxes_that_tell_no_order(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "corners": [0.1 * i for i in range(16)], "text": list(c)})
+    assert reasons(found.text)["text"].startswith("'corners' may say where its characters are")
 
 
-def test_a_padding_that_may_be_a_character_is_asked_about(look):
-    found = look(
+def test_a_padding_that_may_be_a_character_is_asked_about(probe):
+    found = probe(
         lambda p, c, n: {"image": encoded(p), "label": [int(d) for d in c]},
         Answers(charset=tuple("0123456789")),
         count=6,
     )
     assert flags(found) in ([], ["--padding"])
-    shorter = look(
+    shorter = probe(
         lambda p, c, n: {"image": encoded(p), "label": [int(d) + 1 for d in c] + [0] * (4 - len(c))}, length="2-4"
     )
     assert "--padding" in flags(shorter)
 
 
-def test_values_that_do_not_say_what_is_white(look):
-    found = look(lambda p, c, n: {"image": ((grey(p) - 127.0) / 40).astype("<f4").tobytes(), "text": c})
+def test_values_that_do_not_say_what_is_white(probe):
+    found = probe(lambda p, c, n: {"image": ((grey(p) - 127.0) / 40).astype("<f4").tobytes(), "text": c})
     assert flags(found) == ["--image_range"]
-    found = look(lambda p, c, n: {"image": (grey(p) / 16).astype("<f4").tobytes(), "text": c})
+    found = probe(lambda p, c, n: {"image": (grey(p) / 16).astype("<f4").tobytes(), "text": c})
     assert flags(found) == ["--image_range"]
 
 
-def test_a_few_odd_records_do_not_hide_what_the_others_are(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "label": 7 if n == 20 else c})
+def test_a_few_odd_records_do_not_hide_what_the_others_are(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": 7 if n == 20 else c})
     assert found.mapping.text.keys == ("label",)
-    assert "1 records looked at have other kinds of values, such as" in found.image.evidence[-1]
+    assert "1 of the sampled records have other kinds of values, such as" in found.image.evidence[-1]
 
 
-def test_an_unknown_key_is_named(look):
+def test_an_unknown_key_is_named(probe):
     features = {"image": b"", "label": b""}
     for answers, message in (
         (Answers(image_key="img"), "--image_key=img: there is no such key; the records have image, label"),
@@ -201,7 +201,7 @@ def test_an_unknown_key_is_named(look):
         (Answers(image_shape=(7, 7)), "--image_shape=7x7: the 9,600 bytes of 'image' are not 49 numbers of any type"),
     ):
         with pytest.raises(DigitwiseError, match=message):
-            look(lambda p, c, n: features | {"image": grey(p).tobytes(), "label": c}, answers)
+            probe(lambda p, c, n: features | {"image": grey(p).tobytes(), "label": c}, answers)
 
 
 def test_a_mapping_reads_images_of_several_shapes(tmp_path):
@@ -212,8 +212,8 @@ def test_a_mapping_reads_images_of_several_shapes(tmp_path):
     ]
     rows = zip(pictures, drawn(), strict=False)
     write(path, [example(image=p.tobytes(), height=p.shape[0], width=p.shape[1], text=c) for p, (_, c) in rows])
-    look = look_at(str(path))
-    source = ForeignSource((Entry(look.listing.files, look.mapping),), "")
+    probe = probe_records(str(path))
+    source = ForeignSource((Entry(probe.listing.files, probe.mapping),), "")
     images = [np.asarray(Image.open(io.BytesIO(source.load(key)))) for key, _ in source.rows()]
     assert all(np.array_equal(image, picture) for image, picture in zip(images, pictures, strict=True))
 
@@ -325,7 +325,7 @@ def test_listing(tmp_path):
     ]
     assert [file.name for file in list_records(str(tmp_path / "*" / "part*")).files] == ["b/part-0"]
     (tmp_path / "a" / "train-00001-of-00002").write_bytes(b"\1" + record[1:])
-    with pytest.raises(DigitwiseError, match="train-00001-of-00002: record 0 at byte 0: it does not begin as"):
+    with pytest.raises(DigitwiseError, match="train-00001-of-00002: record 0 at byte 0: it begins neither like"):
         list_records(str(tmp_path))
 
 
@@ -348,8 +348,8 @@ def test_sequences():
     assert record.steps == {"b": [2, 0, 1], "c": [1, 1]}
 
 
-def test_one_hot_needs_one_1_in_each_group(look):
-    found = look(lambda p, c, n: {"image": encoded(p), "label": hot(map(int, c), 10).T})
+def test_one_hot_needs_one_1_in_each_group(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": hot(map(int, c), 10).T})
     assert found.questions, "columns of a matrix that was turned are no characters"
 
 

@@ -152,6 +152,7 @@ def test_outcomes_that_do_not_fit_together():
         certify(outcomes([0.5]), (0.5, 0.6), 0.1)
 
 
+@pytest.mark.slow
 def test_the_promise_holds_in_a_simulation():
     """100 certificates; by chance 5 may be broken, and more than 10 come once in 90 times. The seed is fixed."""
     result = promise.simulate(promise.FAIR, runs=100, num_codes=3000, max_error=0.01)

@@ -67,7 +67,7 @@ def test_the_same_bytes_as_on_one_machine(run_main, tmp_path, cluster, expected)
     assert digests(tmp_path / "w") == expected
     assert_nothing_left(tmp_path / "w")
     again = run_main(*SETTINGS, "--workdir=w")
-    assert "nothing to do" in again.stdout and "the records of these settings are in" in again.stdout
+    assert again.stdout.count("nothing to do, ") == 2
 
 
 def test_a_driver_that_was_killed_continues_and_a_second_one_is_refused(

@@ -91,7 +91,7 @@ def test_limits_from_flags(tmp_path):
 @pytest.mark.parametrize(
     "name, text, message",
     [
-        ("check", "luhm", "the check 'luhm' is none of luhn, .*, nor FILE.py:FUNCTION"),
+        ("check", "luhm", "the check 'luhm' is not one of luhn, .*, nor FILE.py:FUNCTION"),
         ("check", "/nowhere.py:f", "there is no file /nowhere.py"),
         ("check", "{tmp}/check.py:odd", "has no function 'odd'"),
         ("check", "{tmp}/broken.py:odd", "fails \\(ZeroDivisionError"),

@@ -205,3 +205,28 @@ def test_a_network_that_fits_is_taken(name, logits_shape):
 def test_impossible_lengths_are_refused(name, lengths):
     with pytest.raises(ValueError, match="need 1 <= min_length <= max_length"):
         READOUTS[name](10, *lengths)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_the_likelihood_of_a_code_that_is_read_is_its_confidence(readout):
+    made = READOUTS[readout](num_classes=3, min_length=1, max_length=2)
+    drawn = np.random.default_rng(0).normal(0, 2, (50, made.num_positions or 4, made.num_outputs))
+    logits = tf.constant(drawn, tf.float32)
+    decoded = made.decode(logits)
+    read = decoded.confidence.numpy() > 0  # 0 where it is too long
+    read &= decoded.label_ids.numpy()[:, 0] != -1
+    logits = logits[read]
+    likelihood = made.likelihood(logits, decoded.label_ids[read][:, :2]).numpy()
+    if readout == "ctc":
+        np.testing.assert_allclose(likelihood, decoded.confidence.numpy()[read], rtol=1e-5)
+        return
+    # Nothing can be read as shorter than a code may be, but a label is never that short.
+    ends_first = tf.nn.softmax(logits)[:, 0, 3].numpy()
+    expected = decoded.confidence.numpy()[read] * (1 - ends_first)
+    np.testing.assert_allclose(likelihood, expected, rtol=1e-5)
+
+
+def test_the_likelihood_of_another_code_by_hand():
+    made = READOUTS["positions"](num_classes=2, min_length=2, max_length=2)
+    logits = _logits([[[0.9, 0.1], [0.4, 0.6]]])
+    np.testing.assert_allclose(made.likelihood(logits, tf.constant([[1, 0]])), [0.1 * 0.4], rtol=1e-5)

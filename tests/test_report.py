@@ -349,7 +349,7 @@ def test_a_report_that_is_none_is_one_clear_line(tmp_path, summary, change, said
     path.write_text(json.dumps({**summary.to_json(), **change}))
     with pytest.raises(DigitwiseError) as error:
         load_summary(path)
-    assert str(error.value) == f"{path} is not a report of digitwise: {said}"
+    assert str(error.value) == f"{path} is not a digitwise report: {said}"
     assert files.previous_summary(tmp_path) is None
 
 
@@ -360,11 +360,11 @@ def test_a_report_that_lacks_a_part_or_is_no_json_is_one_clear_line(tmp_path, su
     content = summary.to_json()
     del content["seeds"]
     path.write_text(json.dumps(content))
-    with pytest.raises(DigitwiseError, match="is not a report of digitwise: seeds is missing"):
+    with pytest.raises(DigitwiseError, match="is not a digitwise report: seeds is missing"):
         load_summary(path)
     for damaged in ("{", "[]"):
         path.write_text(damaged)
-        with pytest.raises(DigitwiseError, match="is not a report of digitwise"):
+        with pytest.raises(DigitwiseError, match="is not a digitwise report"):
             load_summary(path)
 
 

@@ -75,7 +75,7 @@ def test_there_must_be_something_to_serve(call_main):
     result = call_main("--stage=serve", "--port=0")
     assert result.returncode == 1
     assert re.fullmatch(
-        r"error: --workdir=workdir: there is no such file or folder; --stage=train makes one\n", result.stderr
+        r"error: --workdir=workdir: there is no such file or folder; train one with --stage=train\n", result.stderr
     )
 
 

@@ -1,4 +1,4 @@
-"""A process of ours does not depend on the user's settings for libraries, nor on what lies in the current directory."""
+"""The program depends neither on the user's settings for libraries, nor on what lies in the current directory."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.machine.startup import own_environment, safe_path
+from pipeline.machine.startup import fast_kernels, own_environment, safe_path
 from pipeline.machine.workers import run_pieces
 from tests.conftest import ROOT
 
@@ -30,6 +30,15 @@ def test_the_environment_is_our_own(tmp_path, monkeypatch):
     assert os.environ["MPLCONFIGDIR"] == str(tmp_path / ".cache" / "matplotlib")
 
 
+def test_tensorflow_gets_its_fast_kernels_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    fast_kernels()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    fast_kernels()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
 @pytest.mark.slow
 def test_keras_reads_and_writes_no_settings_in_the_home_folder(tmp_path):
     (tmp_path / ".keras").mkdir()
@@ -45,6 +54,7 @@ def test_keras_reads_and_writes_no_settings_in_the_home_folder(tmp_path):
     assert list((tmp_path / "new").iterdir()) == []
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("name", ["json", "tensorflow", "multiprocessing"])
 def test_modules_in_the_current_directory_are_not_run(tmp_path, monkeypatch, name):
     (tmp_path / f"{name}.py").write_text("open('was_run', 'w')\nraise SystemExit('hijacked')\n")

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.config import TrainConfig
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import Best, Environment, TrainingState, ValidationResult
@@ -32,7 +33,10 @@ FULL = make_state(
 )
 
 
-@pytest.mark.parametrize("state", [make_state(), make_state(7), FULL])
+@pytest.mark.parametrize(
+    "state",
+    [make_state(), make_state(7), FULL, make_state(pace=Pace()), make_state(pace=Pace(0.25, 0.5, 2, 300, 420))],
+)
 def test_a_state_comes_back_from_json(state):
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
 
@@ -66,7 +70,7 @@ def test_a_checkpoint_of_version_1_is_loaded(tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"network": "resnet"}, "has the network 'resnet', which must be one of alexnet, alexnet_v2, "),
+        ({"network": "resnet"}, "has the network 'resnet', which must be one of alexnet, alexnet_large, "),
         ({"readout": "words"}, "has the readout 'words', which must be one of positions, ctc$"),
         ({"precision": "auto"}, "has the precision 'auto', which must be one of float32, bfloat16, float16$"),
         ({"cleaning": "soap"}, "has the cleaning 'soap', which must be one of none, "),
@@ -138,3 +142,23 @@ def test_a_spec_reads_its_settings():
     assert SPEC.described_size == "32x16 (grey)"
     assert dataclasses.replace(SPEC, image_shape=(16, 32, 3)).described_size == "32x16 (colour)"
     assert TrainConfig().network == SPEC.network
+
+
+def read_right(right, loss=None, count=900):
+    return ValidationResult(right / count, 0.5, count, loss)
+
+
+@pytest.mark.parametrize(
+    "later, before, expected",
+    [
+        (read_right(700), read_right(700), True),
+        (read_right(699), read_right(700), False),
+        (read_right(895, 0.02), read_right(897, 0.03), True),  # 2 of 8 wrong ones may be chance: the loss decides
+        (read_right(897, 0.03), read_right(895, 0.02), False),
+        (read_right(891, 0.02), read_right(897, 0.03), False),  # 6 codes: 36 is more than 12 wrong ones
+        (read_right(897, 0.03), read_right(891, 0.02), True),
+        (read_right(897, 0.03), read_right(897, 0.03), True),
+    ],
+)
+def test_the_loss_decides_where_codes_read_right_cannot(later, before, expected):
+    assert later.is_as_good_as(before) is expected

@@ -15,19 +15,19 @@ from records.errors import DigitwiseError
 
 @pytest.fixture(autouse=True)
 def small_folders(monkeypatch):
-    """Ten images a folder, here and in the worker processes of these tests (which run in this one)."""
+    """Ten images a folder, and the numbers of those that were rendered."""
     monkeypatch.setattr(synthesis, "IMAGES_PER_FOLDER", 10)
     monkeypatch.setattr("pipeline.drawing.renderer.IMAGES_PER_FOLDER", 10)
-    drawn = []
+    rendered = []
 
     def run_here(self, function, pieces):
         for piece in pieces:
             if function is synthesis.draw_piece:
-                drawn.append(piece.number)
+                rendered.append(piece.number)
             yield piece, function(piece)
 
     monkeypatch.setattr(LocalPool, "run_pieces", run_here)
-    return drawn
+    return rendered
 
 
 def table(workdir):

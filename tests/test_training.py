@@ -117,7 +117,7 @@ def test_what_a_training_leaves(two_epochs):
     assert Checkpoints(work.checkpoints).steps() == [6, 12]
     assert "building the graph of the training" in output
     assert "train: alexnet with positions" in output and "12 in all, float32 on 1 replica on CPU:0" in output
-    assert "step 12 (epoch 2): validation position_accuracy " in output and "of 16)" in output
+    assert "step 12 (epoch 2): validation loss " in output and "of 16)" in output
     rows = [json.loads(line) for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], "loss" in row) for row in rows] == [(6, False), (10, True), (12, False)]
     assert all(list((work.logs / part).glob("events.out.tfevents.*")) for part in ("train", "validation"))
@@ -139,7 +139,7 @@ def test_tensorboard_reads_the_logs(two_epochs):
 
     train_here(work, epochs=2)
     events = EventAccumulator(str(work.logs / "validation"), {"images": 0}).Reload()
-    assert set(events.Tags()["tensors"]) == {"position_accuracy", "sequence_accuracy", "predictions"}
+    assert set(events.Tags()["tensors"]) == {"loss", "position_accuracy", "sequence_accuracy", "predictions"}
     width, height, png, *_ = events.Tensors("predictions")[0].tensor_proto.string_val
     assert int(width) > 32 and int(height) > 16 and png.startswith(b"\x89PNG")
     events = EventAccumulator(str(work.logs / "train")).Reload()
@@ -334,3 +334,25 @@ def test_kill_9_during_a_save_and_the_rest_gives_the_same_bits(work, undisturbed
     code, output = finish(start(work))
     assert code == 0, output
     assert_same_bits(final_arrays(work.root), undisturbed)
+
+
+@pytest.mark.slow
+def test_a_training_that_finds_its_length_finds_it_too_where_it_is_killed(tmp_path):
+    options = {"schedule": "auto", "epochs": 0, "validation_steps": 10, "patience": 1, "max_minutes": 0.0}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        make_records(folder / "records")
+    code, output = finish(start_training(whole, checkpoint_seconds=1e6, **options))
+    assert code == 0, output
+    expected = Checkpoints(whole / "checkpoints").choose("last")
+    pace = expected.state.pace
+    assert expected.step == expected.state.num_steps == pace.last_step
+    for step in (pace.anneal_step - 5, pace.anneal_step + 2):
+        process = start_training(killed, checkpoint_seconds=0.0, **options)
+        wait_for_step(killed, step, [process])
+        process.kill()
+        finish(process)
+    code, output = finish(start_training(killed, checkpoint_seconds=0.0, **options))
+    assert code == 0, output
+    assert Checkpoints(killed / "checkpoints").choose("last").state.pace == pace
+    assert_same_bits(final_arrays(killed), expected.arrays)

@@ -9,11 +9,13 @@ import pytest
 
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.state import Best, ValidationResult
 from pipeline.training.interrupts import Interrupts, noted_interrupts
-from pipeline.training.plan import Plan, augmentation_for, strength_for
-from pipeline.training.progress import after_validation, is_guessing, reason_to_end
+from pipeline.training.pace import PaceRules
+from pipeline.training.plan import Length, Plan, augmentation_for, strength_for
+from pipeline.training.progress import after_validation, is_guessing, paced, reason_to_end
 from pipeline.training.saver import NotFinite, Saver
 from pipeline.training.schedule import Schedule
 from pipeline.training.validation import measured
@@ -33,6 +35,15 @@ class TestSchedule:
         assert steps == [7, 10, 14, 20, 21, 28, 30]
         assert [s for s in range(31) if schedule.validation_due(s)] == [7, 14, 21, 28, 30]
         assert [s for s in range(1, 31) if schedule.look_due(s)] == steps
+
+    def test_validations_that_come_less_and_less_often(self):
+        schedule, step = Schedule(num_steps=640, validation_every=40, growth=0.25), 0
+        while step < 640:
+            step += schedule.steps_to_event(step)
+            assert schedule.look_due(step)
+        # A quarter of 40 to 200 is nearest to one interval of 40, of 240 to 320 to two, and so on.
+        due = [step for step in range(641) if schedule.validation_due(step)]
+        assert due == [40, 80, 120, 160, 200, 240, 320, 400, 480, 600, 640]
 
     def test_a_long_history_has_a_few_hundred_rows(self):
         rows = [step for step in range(10, 100_001, 10) if Schedule(100_000, 1_000).history_due(step)]
@@ -78,6 +89,39 @@ class TestProgress:
 
     def test_without_a_validation_split_the_last_is_the_best(self):
         assert self.run(None, None).best == Best(8)
+
+
+class TestPaced:
+    rules = PaceRules(peak=1.0, warm_steps=10, patience=2, most_steps=1000)
+
+    def run(self, *results, time_share=0.0, state=None):
+        state = state or make_state(num_steps=1000)
+        for step, one in results:
+            state = paced(state, step, one, self.rules, time_share)
+        return state
+
+    def test_the_length_is_known_when_nothing_is_gained(self):
+        state = self.run((100, result(0.5)), (200, result(0.5)))
+        assert (state.num_steps, state.pace.stale, state.pace.last_step) == (1000, 1, None)
+        state = self.run((300, result(0.5)), state=state)
+        assert (state.num_steps, state.pace) == (420, Pace(0.5, 0.0, 2, 300, 420))
+        assert reason_to_end(state, 400, TrainConfig(), epochs=9) is None
+        assert reason_to_end(state, 420, TrainConfig(), epochs=9) == "the learning rate came down from step 300 to 420"
+
+    def test_the_loss_counts_too(self):
+        losses = [(step, dataclasses.replace(result(0.5), loss=1 / step)) for step in (100, 200, 300, 400)]
+        assert self.run(*losses).pace == Pace(0.5, 1 / 400)
+
+    def test_guessing_gains_nothing_and_ends_nothing(self):
+        assert self.run(*[(step, result(0.0, 0.25)) for step in range(100, 700, 100)]).pace.stale == 0
+
+    def test_patience_is_for_the_pace_alone(self):
+        state = self.run((100, result(0.5)))
+        state = dataclasses.replace(state, stale_validations=99)
+        assert reason_to_end(state, 100, TrainConfig(patience=2), epochs=9) is None
+
+    def test_time_ends_it(self):
+        assert self.run((100, result(0.5)), time_share=0.8).num_steps == 125
 
 
 class TestSaver:
@@ -177,6 +221,26 @@ class TestPlan:
         assert plan.provenance.records.fingerprint == manifest.fingerprint
         assert plan.length.schedule == Schedule(18, 6)
 
+    def test_a_training_finds_its_length_where_that_is_open(self, manifest):
+        plan = self.plan(manifest, epochs=0)
+        assert plan.asked.schedule == "auto" and plan.asked.patience == 2
+        # 16 images of the validation split, 48 for the statistics, 4 times that many images in between: 32 steps of 8
+        assert plan.length == Length(epochs=66_667, per_epoch=6, validation_every=40, growth=0.15)
+        assert plan.length.schedule == Schedule(400_002, 40, growth=0.15)
+        assert plan.pace_rules == PaceRules(3e-3, 100, 2, 400_002, least_steps=600)
+        assert plan.learning_rate(600, Pace()) == 3e-3
+        assert plan.learning_rate(600, Pace(anneal_step=500, last_step=700)) == pytest.approx(1.5e-3)
+        assert self.plan(manifest, epochs=0, validation_steps=7, patience=0).length.validation_every == 7
+        state = dataclasses.replace(self.state(plan), pace=Pace(anneal_step=9, last_step=12), num_steps=12)
+        assert self.plan(manifest, state, epochs=0, max_minutes=3.0).differing(state) == []
+
+    def test_a_length_that_is_given_is_kept_to(self, manifest, tmp_path):
+        plan = self.plan(manifest, epochs=2)
+        assert (plan.asked.schedule, plan.asked.patience, plan.pace_rules) == ("one_cycle", 10, None)
+        assert self.plan(manifest, epochs=0, schedule="one_cycle").length.epochs == 1344
+        alone = make_records(tmp_path, validation=0)
+        assert self.plan(alone, epochs=0).asked.schedule == "one_cycle", "nothing to find it by"
+
     def test_the_same_settings_continue_and_others_are_listed(self, manifest):
         state = self.state(self.plan(manifest))
         assert self.plan(manifest, state).differing(state) == []
@@ -210,4 +274,6 @@ class TestPlan:
 def test_a_validation_by_hand():
     label_ids = np.array([[1, 2], [3, 0], [0, 0], [2, 2]])
     decoded_ids = np.array([[1, 2], [3, 1], [0, 0], [1, 1]])
-    assert measured(label_ids, decoded_ids) == ValidationResult(0.5, 5 / 8, 4)
+    result = measured(label_ids, decoded_ids, np.array([1.0, np.exp(-4.0), np.exp(-6.0), 0.0]))
+    loss = (0 + 4 + 6 - np.log(1e-37)) / 2 / 4  # two characters each; impossible is taken for hardly possible
+    assert result == ValidationResult(0.5, 5 / 8, 4, pytest.approx(loss))

@@ -87,8 +87,8 @@ def test_a_length_of_a_terabyte_is_an_error_line(shard):
     "data, message",
     [
         (schema.encode("k", b"abcdef", "4x"), "its text '4x' has 'x', which is not in the alphabet '0123456789'"),
-        (schema.encode("k", b"abcdef", "4"), "its text '4' has 1 characters, 2 to 3 were promised"),
-        (schema.encode("k", b"abcde", "42"), "its image has 5 bytes of raw pixels, 3x2x1 was promised"),
+        (schema.encode("k", b"abcdef", "4"), "its text '4' has 1 characters, expected 2 to 3"),
+        (schema.encode("k", b"abcde", "42"), "its image has 5 bytes of raw pixels, expected 3x2x1"),
         (example.encode({"image": b"abcdef"}), "is not an Example of digitwise .it has no 'key', only image"),
         (b"\xff\xff", "is not an Example of digitwise"),
     ],

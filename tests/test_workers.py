@@ -9,6 +9,8 @@ from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
 from records.errors import DigitwiseError
 
+pytestmark = pytest.mark.workers
+
 
 def double(number):
     return 2 * number

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from digitwise.errors import ReaderError
 
 NOWHERE = -1
-MAX_STATES = 200_000
+MAX_STATES = 200_000  # tables of up to 62 classes then stay below 50 MB
 MAX_STEP_STATES = 20_000  # where a rule in Python gives them one by one
 
 IntArray = npt.NDArray[np.int32]
@@ -100,6 +100,7 @@ def intersect(first: Automaton, second: Automaton) -> Automaton:
     frontier = known
     while len(frontier):
         after = _pairs_after(first, second, frontier)
+        # Breadth first, a whole layer at a time: state by state Python would take seconds for a long list of pairs.
         frontier = np.setdiff1d(after[after != NOWHERE], known)
         known = np.union1d(known, frontier)
         _check_size(len(known), MAX_STATES)
@@ -116,6 +117,7 @@ def trim(automaton: Automaton) -> Automaton:
         leads_on = np.where(automaton.transitions == NOWHERE, False, useful[automaton.transitions]).any(axis=1)
         if not (leads_on & ~useful).any():
             break
+        # Backwards from the accepting states, one step at a time, until nothing is added.
         useful |= leads_on
     useful[0] = True  # the start stays, even where nothing is accepted
     numbers = np.where(useful, np.cumsum(useful) - 1, NOWHERE).astype(np.int32)

@@ -33,6 +33,7 @@ class Luhn:
             return None
         digit = int(character)
         single, double, _ = state
+        # One more digit moves all others by a place, so the two sums change their roles.
         return ((double + digit) % 10, (single + 2 * digit - 9 * (digit > 4)) % 10, True)
 
     def accepts(self, state: Hashable) -> bool:
@@ -55,6 +56,7 @@ class Pure:
     def step(self, state: Hashable, character: str) -> Hashable | None:
         assert isinstance(state, tuple)
         remainder, is_over = state
+        # `last` is behind the characters, so its value is the radix or above: 10 for the X of MOD 11-2.
         value = (self.characters + self.last).find(character.upper())
         if value < 0 or is_over:
             return None
@@ -79,6 +81,7 @@ class Hybrid:
         value = self.characters.find(character.upper())
         if value < 0:
             return None
+        # The check character is right where this is 1. A remainder of 0 counts as M, as the standard says.
         remainder = (state[0] + value) % self.modulus
         return ((remainder or self.modulus) * 2 % (self.modulus + 1), remainder == 1)
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from digitwise.limits.automaton import NOWHERE, Automaton, IntArray
 from digitwise.limits.fit import Candidate, FloatArray, Search, out_of_budget
 
-_CHUNK = 256
+_CHUNK = 256  # codes scored at once, to begin with: most images need no more
 _NEGLIGIBLE = 1e-9  # of the probability of a list: what the codes that were not scored may add to it at most
 
 
@@ -39,7 +39,7 @@ def _scaled(log_probabilities: FloatArray, allowed: npt.NDArray[np.bool_]) -> tu
     usable = np.append(allowed, True)
     most = log_probabilities[:, usable].max(axis=1)
     if not np.isfinite(most).all():
-        return np.zeros_like(log_probabilities), 0.0
+        return np.zeros_like(log_probabilities), 0.0  # a column in which nothing allowed is possible: no code is
     return np.exp(np.where(usable, log_probabilities - most[:, None], -np.inf)), float(most.sum())
 
 
@@ -59,6 +59,7 @@ class _Ways:
         after_character = np.zeros((num_columns + 1, len(entered_states) + 1))
         after_blank[-1] = automaton.accepts
         after_character[-1, :-1] = automaton.accepts[entered_states]
+        # From the last column back: what is possible from a column on depends only on those to its right.
         for column in reversed(range(num_columns)):
             shown = columns[column]
             following = shown[:blank] * after_character[column + 1][entries]
@@ -67,6 +68,7 @@ class _Ways:
             after_character[column, :-1] = (
                 through_blank[entered_states]
                 + shown[entered_by] * after_character[column + 1, :-1]
+                # Without the same character: that would continue this one, not begin a new one.
                 + _without_own(following)[entered_states, entered_by]
             )
         return cls(after_blank, after_character, entries)
@@ -142,6 +144,7 @@ def _following(columns: FloatArray, ways: _Ways, prefix: _Prefix) -> Iterator[tu
     begins = columns[:, allowed] * (before[0] + before[1])[:, None]
     if prefix.label_ids:
         again = allowed == prefix.label_ids[-1]
+        # A character may follow itself only after a blank; without one it would be the same character.
         begins[:, again] = columns[:, allowed[again]] * before[0][:, None]
     sums = np.einsum("ij,ij->j", begins, ways.after_character[1:, entries[allowed]])
     return zip(allowed.tolist(), sums.tolist(), strict=True)
@@ -169,7 +172,8 @@ def score_columns(log_probabilities: FloatArray, codes: IntArray) -> ListedScore
     """Codes are scored in the order of a bound, until what is left cannot matter: mostly a few hundred of them.
 
     The bound: each character of the code has to appear in some column. Which characters appear is negatively
-    associated, as each column shows one; so the probabilities may be multiplied, each different character once.
+    associated, as each column shows one; so the product of their probabilities, each different character once, is an
+    upper bound.
     """
     num_classes = log_probabilities.shape[1] - 1
     allowed = np.isin(np.arange(num_classes), codes)
@@ -184,8 +188,9 @@ def score_columns(log_probabilities: FloatArray, codes: IntArray) -> ListedScore
         found = float(np.exp(np.log(max(scores.sum(), 1e-300)) + log_scale)) if done else 0.0
         if left[done] <= _NEGLIGIBLE * found:
             break
+        # Larger and larger parts: where the first ones do not settle it, many codes are about equally probable.
         scores = np.append(scores, _forward(columns, codes[order[done : done + _CHUNK * (1 + done // _CHUNK)]]))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf, which is what is meant
         return ListedScores(order[: len(scores)], np.log(scores) + log_scale)
 
 
@@ -203,6 +208,7 @@ def _forward(columns: FloatArray, codes: IntArray) -> FloatArray:
     states = np.full((2 * codes.shape[1] + 1, len(codes)), blank)
     states[1::2] = np.where(codes == -1, blank, codes).T
     may_skip = np.zeros(states.shape, np.bool_)
+    # Characters are at the odd places. One that equals the character before needs the blank between them.
     may_skip[3::2] = (states[3::2] != states[1:-2:2]) & (states[3::2] != blank)
     ways = np.zeros(states.shape)
     ways[0] = 1.0
@@ -235,6 +241,7 @@ def best_columns(log_probabilities: npt.NDArray[np.floating], label_ids: tuple[i
         moved[2, 2:] = np.where(may_skip[2:], ways[:-2], -np.inf)
         steps[column] = moved.argmax(axis=0)
         ways = moved.max(axis=0) + shown[column]
+    # A way may end in the last character or in the blank behind it.
     state = len(states) - 1 - int(ways[-2] > ways[-1])
     best = np.full(len(states), -np.inf)
     for column in reversed(range(num_columns)):

@@ -54,4 +54,5 @@ def finite(log_probabilities: npt.ArrayLike) -> FloatArray:
 
 def log_sum(values: FloatArray) -> float:
     most = values.max(initial=-np.inf)
+    # Less the largest value: the exponential of any of them alone may be too small for a float.
     return float(most + np.log(np.exp(values - most).sum())) if np.isfinite(most) else -np.inf

@@ -45,7 +45,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         if self.check_digit and self.check_digit not in CHECK_DIGITS:
-            raise ReaderError(f"the check digit {self.check_digit!r} is none of {', '.join(CHECK_DIGITS)}")
+            raise ReaderError(f"the check digit {self.check_digit!r} is not one of {', '.join(CHECK_DIGITS)}")
         if self.budget < 1:
             raise ReaderError(f"a search takes at least 1 step, not {self.budget}")
 
@@ -56,6 +56,7 @@ class Limits:
     def compile(self, alphabet: str, min_length: int, max_length: int) -> "CompiledLimits":
         """For a model that reads codes of these characters and lengths; ReaderError where no code is left."""
         allowed = self._automaton(alphabet, min_length, max_length)
+        # A list needs no automaton once its codes have been held against the other limits.
         if not self.codes:
             if allowed.is_empty:
                 raise ReaderError(f"no code of {_lengths(min_length, max_length)} fits the limits")
@@ -134,6 +135,8 @@ class CompiledLimits:
             if self.function is None or self.function(self.text(candidate.label_ids)):
                 log_total = search.log_total
                 if rejected:
+                    # What the function refused so far is taken off the total; it may refuse more, so `among_fitting` is
+                    # a lower bound.
                     log_total += math.log1p(-min(rejected / math.exp(search.log_total), 1 - 1e-15))
                 return _fit(candidate.label_ids, candidate.log_probability, log_total, candidate.is_exact)
             rejected += math.exp(candidate.log_probability)
@@ -149,8 +152,8 @@ def _fit(label_ids: tuple[int, ...], log_probability: float, log_total: float, i
     return Fit(label_ids, math.exp(log_probability), among, is_exact)
 
 
-def _lengths(least: int, most: int) -> str:
-    return f"{least} characters" if least == most else f"{least} to {most} characters"
+def _lengths(minimum: int, maximum: int) -> str:
+    return f"{minimum} characters" if minimum == maximum else f"{minimum} to {maximum} characters"
 
 
 def _check_known(characters: Sequence[str], alphabet: str) -> None:

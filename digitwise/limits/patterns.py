@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from digitwise.errors import ReaderError
 from digitwise.limits.automaton import Automaton, from_steps
 
+# Far more than a code of 64 characters needs: they stop patterns such as (a{1000}){1000}, which would fill the memory.
 MAX_REPEAT = 1000
 MAX_PARTS = 20_000
 
@@ -37,6 +38,7 @@ _REFUSED = {
 def pattern_automaton(pattern: str, alphabet: Sequence[str]) -> Automaton:
     """The codes that match as a whole; ReaderError where the pattern is none, or cannot be a limit."""
     try:
+        # A private module of Python's, so named since 3.11: a parser of our own would read some patterns differently.
         parsed = sre_parser.parse(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ReaderError(f"the pattern {pattern!r} is not a regular expression ({error})") from None
@@ -95,6 +97,7 @@ class _Nfa:
             return False
         cases = {character}
         if self.flags & re.IGNORECASE:
+            # The upper case of ß is two letters.
             cases |= {case for case in (character.lower(), character.upper()) if len(case) == 1}
         return _matches(test, cases, self.flags)
 
@@ -147,11 +150,11 @@ class _Builder:
         return end
 
     def _repeat(self, repeat: tuple[int, Any, Sequence[Part]], begin: int) -> int:
-        least, most, inside = repeat
-        unlimited = most is sre.MAXREPEAT
-        if least > MAX_REPEAT or (not unlimited and most > MAX_REPEAT):
+        minimum, maximum, inside = repeat
+        unlimited = maximum is sre.MAXREPEAT
+        if minimum > MAX_REPEAT or (not unlimited and maximum > MAX_REPEAT):
             raise self._refused(f"more than {MAX_REPEAT:,} repeats")
-        for _ in range(least):
+        for _ in range(minimum):
             begin = self._sequence(inside, begin)
         end = self.nfa.new_state()
         if unlimited:
@@ -160,14 +163,14 @@ class _Builder:
             self.nfa.silent[self._sequence(inside, again)].append(again)
             self.nfa.silent[again].append(end)
             return end
-        for _ in range(most - least):
+        for _ in range(maximum - minimum):
             self.nfa.silent[begin].append(end)
             begin = self._sequence(inside, begin)
         self.nfa.silent[begin].append(end)
         return end
 
     def _refused(self, what: str) -> ReaderError:
-        return ReaderError(f"the pattern {self.pattern!r} has {what}, which a limit cannot have; a function can")
+        return ReaderError(f"the pattern {self.pattern!r} has {what}, which limits do not support; use a function")
 
 
 def _matches(test: Part, cases: set[str], flags: int) -> bool:
@@ -179,6 +182,7 @@ def _matches(test: Part, cases: set[str], flags: int) -> bool:
     if kind is sre.RANGE:
         return any(value[0] <= ord(case) <= value[1] for case in cases)
     if kind is sre.CATEGORY:
+        # By `re` itself, so that \d and \w take what they take in Python.
         return any(re.fullmatch(_CATEGORIES[value], case, flags & re.ASCII) for case in cases)
     assert kind is sre.IN, kind
     negated = bool(value) and value[0][0] is sre.NEGATE

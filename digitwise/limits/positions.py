@@ -32,7 +32,7 @@ def score_positions(log_probabilities: FloatArray, codes: IntArray) -> FloatArra
 def _ending(log_probabilities: FloatArray, automaton: Automaton) -> FloatArray:
     """[positions + 1]: the log-probability that a code ends before each position."""
     ending = np.full(len(log_probabilities) + 1, -np.inf)
-    ending[-1] = 0.0
+    ending[-1] = 0.0  # a code that fills all positions needs no end
     if log_probabilities.shape[1] > automaton.num_classes:
         ending[:-1] = log_probabilities[:, automaton.num_classes]
     return ending
@@ -58,8 +58,8 @@ def _backwards(log_probabilities: FloatArray, automaton: Automaton) -> tuple[Flo
         if position < len(log_probabilities):
             shown, after = log_probabilities[position, : automaton.num_classes], automaton.transitions[states]
             best[states] = np.maximum(ends, (shown + best[after]).max(axis=1))
-            going_on = np.logaddexp.reduce(shown + total[after], axis=1)
-            total[states] = np.logaddexp(ends, going_on)
+            continuing = np.logaddexp.reduce(shown + total[after], axis=1)
+            total[states] = np.logaddexp(ends, continuing)
     return best, float(total[0])
 
 

@@ -104,7 +104,7 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
     if not workdir.records.exists() or not any(workdir.records.iterdir()):
         return False
     if not (workdir.records / FILE_NAME).exists():
-        raise DigitwiseError(f"{workdir.records} holds files that were not made here: choose another --workdir")
+        raise DigitwiseError(f"{workdir.records} holds files that digitwise did not write: choose another --workdir")
     manifest = Manifest.load(workdir.records)
     standing = dict(manifest.settings)
     if manifest.sizes is None and settings["alphabet"] is None and standing.get("alphabet") == CodeConfig().characters:
@@ -115,7 +115,7 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
     differing = differing_settings(standing, settings)
     if not differing:
         counts = ", ".join(f"{split} {manifest.count(split):,}" for split in SPLITS)
-        print(f"records: the records of these settings are in {workdir.records} ({counts})")
+        print(f"records: nothing to do, {workdir.records} has the records of these settings ({counts})")
         return True
     if not overwrite:
         refuse_other_settings(str(workdir.records), differing)
@@ -133,14 +133,18 @@ def _unfinished_folder(folder: pathlib.Path, settings: dict[str, Any]) -> pathli
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
     remove_partial(folder)
+    # Plans are always written again: they are quick to make, and half a plan cannot be told from a whole one.
     shutil.rmtree(folder / PLAN_FOLDER, ignore_errors=True)
     (folder / PLAN_FOLDER).mkdir()
+    # Before the first shard, so that a later run can tell whether these shards are its own.
     write_text(folder / _SETTINGS, json.dumps(settings))
     return folder
 
 
 def _finish(manifest: Manifest, folder: pathlib.Path, workdir: Workdir) -> None:
     """Writes the descriptions, the manifest last, and gives the folder its name."""
+    # What only the conversion needed goes before the manifest is written: a folder with a manifest is complete and
+    # clean.
     shutil.rmtree(folder / PLAN_FOLDER)
     shutil.rmtree(workdir.unpacked, ignore_errors=True)
     for shards in manifest.splits.values():
@@ -168,6 +172,7 @@ def _rename(workdir: Workdir) -> None:
         # The manifest goes first: a folder that is half removed is not taken for whole.
         (workdir.records / FILE_NAME).unlink(missing_ok=True)
         shutil.rmtree(workdir.records)
+    # One rename: at no time is there a folder records/ that is half old and half new.
     os.rename(workdir.unfinished_records, workdir.records)
     sync_directory(workdir.root)
 
@@ -182,6 +187,6 @@ def _check_removable(folder: pathlib.Path) -> None:
     strangers = [path.name for path in folder.iterdir() if path.name not in made and not is_shard_name(path.name)]
     if strangers:
         raise DigitwiseError(
-            f"{folder} also holds {printable(', '.join(sorted(strangers)[:3]))}, which was not made here: "
+            f"{folder} also holds {printable(', '.join(sorted(strangers)[:3]))}, which digitwise did not write: "
             "move it away first"
         )

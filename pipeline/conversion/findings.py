@@ -26,6 +26,7 @@ def alphabet_lines(found: CodeSource, surveyed: Survey) -> list[str]:
         lines.append(f"rare characters, perhaps mistakes in labels: {shown}")
     pairs = pairs_of(alphabet.characters)
     if pairs:
+        # The rarer of the two is the likelier mistake, so its example is the one to check.
         rarer = [min(pair, key=lambda character: counts[character]) for pair in pairs]
         shown = _listed(
             [f"{' and '.join(pair)} ({_example(found, surveyed, one)})" for pair, one in zip(pairs, rarer, strict=True)]

@@ -18,7 +18,7 @@ from records.foreign.mapping import SchemaMapping
 from records.foreign.source import Entry, ForeignSource
 from records.probe.characters import NUMBER
 from records.probe.findings import Answers, Question
-from records.probe.look import Look, look_at
+from records.probe.probe import Probe, probe_records
 from records.probe.tables import read_table
 
 LIKELY = "likely"  # of --answers: the likeliest option of each question is taken
@@ -44,103 +44,108 @@ class Probes:
     """What probing --records led to, found out and told once in a run: a stage takes what an earlier one found."""
 
     def __init__(self) -> None:
-        self._looks: dict[object, list[Look]] = {}
-        self._settled: dict[object, list[Look]] = {}
+        self._probed: dict[object, list[Probe]] = {}
+        self._settled: dict[object, list[Probe]] = {}
 
-    def looks(self, config: RunConfig) -> list[Look]:
+    def probed(self, config: RunConfig) -> list[Probe]:
         """One for each entry of --records, with the questions that are open."""
+        # All that probing depends on, as a key: settings are frozen, so they can be one.
         asked = (config.foreign, config.records.label_pattern)
-        if asked not in self._looks:
+        if asked not in self._probed:
             answers = answers_of(config)
             entries = zip(config.foreign.records, mappings_of(config), strict=True)
-            looks = [look_at(entry, answers, mapping) for entry, mapping in entries]
-            check_distinct(look.listing for look in looks)
-            self._looks[asked] = looks
-        return self._looks[asked]
+            probed = [probe_records(entry, answers, mapping) for entry, mapping in entries]
+            check_distinct(probe.listing for probe in probed)
+            self._probed[asked] = probed
+        return self._probed[asked]
 
-    def settled(self, config: RunConfig, workdir: Workdir) -> list[Look]:
+    def settled(self, config: RunConfig, workdir: Workdir) -> list[Probe]:
         """The same with no question left; stops where records have no image, no text, or a question is open."""
         asked = (config.foreign, config.records.label_pattern)
         if asked not in self._settled:
-            self._settled[asked] = _settled(self.looks(config), config.foreign.answers, workdir)
+            self._settled[asked] = _settled(self.probed(config), config.foreign.answers, workdir)
         return self._settled[asked]
 
 
 def foreign_source(probes: Probes, config: RunConfig, workdir: Workdir) -> ForeignSource:
     """The source that --records names."""
-    looks = probes.settled(config, workdir)
-    prefixes = [f"{number + 1}/" if len(looks) > 1 else "" for number in range(len(looks))]
+    probed = probes.settled(config, workdir)
+    # Only where there are several entries: files of two of them may have the same name.
+    prefixes = [f"{number + 1}/" if len(probed) > 1 else "" for number in range(len(probed))]
     entries = [
-        Entry(look.listing.files, look.mapping, prefix)
-        for look, prefix in zip(looks, prefixes, strict=True)
-        if look.mapping
+        Entry(probe.listing.files, probe.mapping, prefix)
+        for probe, prefix in zip(probed, prefixes, strict=True)
+        if probe.mapping
     ]
     return ForeignSource(tuple(entries), str(workdir.unpacked))
 
 
-def _settled(looks: list[Look], asked: str, workdir: Workdir) -> list[Look]:
-    for look in looks:
-        if look.mapping is None and not look.questions:
+def _settled(probed: list[Probe], asked: str, workdir: Workdir) -> list[Probe]:
+    for probe in probed:
+        if probe.mapping is None and not probe.questions:
             raise DigitwiseError(
-                f"--records={look.listing.entry}: no key holds an image; --stage=inspect shows what the keys hold"
+                f"--records={probe.listing.entry}: no key holds an image; --stage=inspect shows what the keys hold"
             )
-        if not look.has_text:
-            raise DigitwiseError(f"--records={look.listing.entry}: {_NO_TEXT} (--text_key names the key of a text)")
+        if not probe.has_text:
+            raise DigitwiseError(f"--records={probe.listing.entry}: {_NO_TEXT} (--text_key names the key of a text)")
     if asked == LIKELY:
-        paths = [mapping_file(workdir, looks, number) for number in range(len(looks))]
-        looks = [take_likely("records", look, path) for look, path in zip(looks, paths, strict=True)]
-    open_lines = [open_question(look, question) for look in looks for question in look.questions]
+        paths = [mapping_file(workdir, probed, number) for number in range(len(probed))]
+        probed = [take_likely("records", probe, path) for probe, path in zip(probed, paths, strict=True)]
+    open_lines = [open_question(probe, question) for probe in probed for question in probe.questions]
     if open_lines:
-        hint = "--stage=inspect draws each of these readings"
-        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(looks), hint]))
-    for look in looks:
-        for line in look.image.evidence[:1] + look.text.evidence[-1:]:
-            print(f"records: {look.listing.entry}: {printable(line, 1000)}")
-    return looks
+        hint = "--stage=inspect makes pictures of each reading"
+        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(probed), hint]))
+    for probe in probed:
+        # One line on the image and one on the text; the inspect stage prints all of the evidence.
+        for line in probe.image.evidence[:1] + probe.text.evidence[-1:]:
+            print(f"records: {probe.listing.entry}: {printable(line, 1000)}")
+    return probed
 
 
-def take_likely(stage: str, look: Look, path: pathlib.Path) -> Look:
-    """The look with the likeliest answers, which are announced and written to a mapping."""
-    taken = [question for question in look.questions if question.options]
+def take_likely(stage: str, probe: Probe, path: pathlib.Path) -> Probe:
+    """The probe with the likeliest answers, which are announced and written to a mapping."""
+    taken = [question for question in probe.questions if question.options]
     for question in taken:
         value, _ = question.options[0]
-        print(f"{stage}: {look.listing.entry}: {question.text}: took {question.flag}={printable(value)}, the likeliest")
-    settled = look.settled()
+        print(
+            f"{stage}: {probe.listing.entry}: {question.text}: took {question.flag}={printable(value)}, the likeliest"
+        )
+    settled = probe.settled()
     if taken and settled.mapping:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_mapping(settled, path)
-        print(f"{stage}: {look.listing.entry}: the answers are in {path}")
+        print(f"{stage}: {probe.listing.entry}: the answers are in {path}")
     return settled
 
 
-def write_mapping(look: Look, path: pathlib.Path) -> None:
+def write_mapping(probe: Probe, path: pathlib.Path) -> None:
     """The mapping with what speaks for it; what is open is marked in it."""
     notes = {
-        "records": look.listing.entry,
-        "image": look.image.evidence,
-        "text": look.text.evidence,
-        "rejected": dict(look.image.rejected + look.text.rejected),
+        "records": probe.listing.entry,
+        "image": probe.image.evidence,
+        "text": probe.text.evidence,
+        "rejected": dict(probe.image.rejected + probe.text.rejected),
     }
-    if look.mapping:
-        look.mapping.save(path, notes, {_FIELDS[question.flag]: str(question) for question in look.questions})
+    if probe.mapping:
+        probe.mapping.save(path, notes, {_FIELDS[question.flag]: str(question) for question in probe.questions})
 
 
-def mapping_file(workdir: Workdir, looks: list[Look], number: int) -> pathlib.Path:
-    return workdir.inspect / f"mapping{suffix_of(looks, number)}.json"
+def mapping_file(workdir: Workdir, probed: list[Probe], number: int) -> pathlib.Path:
+    return workdir.inspect / f"mapping{suffix_of(probed, number)}.json"
 
 
-def suffix_of(looks: list[Look], number: int) -> str:
+def suffix_of(probed: list[Probe], number: int) -> str:
     """What tells the files of one entry from those of the others."""
-    return f"-{number + 1}" if len(looks) > 1 else ""
+    return f"-{number + 1}" if len(probed) > 1 else ""
 
 
-def open_question(look: Look, question: Question) -> str:
-    return f"--records={look.listing.entry}: {question}"
+def open_question(probe: Probe, question: Question) -> str:
+    return f"--records={probe.listing.entry}: {question}"
 
 
-def how_to_answer(looks: list[Look]) -> list[str]:
+def how_to_answer(probed: list[Probe]) -> list[str]:
     """The last line below open questions."""
-    if all(question.options for look in looks for question in look.questions):
+    if all(question.options for probe in probed for question in probe.questions):
         return ["--answers=likely takes the one marked as likely for each question"]
     return []
 
@@ -191,8 +196,11 @@ def _charset(text: str) -> tuple[tuple[str | None, ...], int | None]:
     if os.path.isfile(text):
         table = read_table(text)
         if not table:
-            raise DigitwiseError(f"--charset={text}: it is no table of characters: a line for each id, such as 0<TAB>a")
+            raise DigitwiseError(
+                f"--charset={text}: not a table of characters: expected a line for each id, such as 0<TAB>a"
+            )
         return table.charset, table.first_id
+    # Probably a path with a mistake in it: as characters it would read every code wrongly without a word.
     if re.search(r"[/\\]|\.txt$|\.json$", text):
         raise DigitwiseError(f"--charset={text}: there is no such file")
     return tuple(Alphabet.parse(text).characters), None

@@ -37,6 +37,7 @@ def find_form(
     if records.colors != "auto":
         has_colour = records.colors == "rgb"
     size = _size(found, records, measured, first)
+    # Generated images of another kind than the first are an error in the folder, not something to convert.
     convert_colors = records.colors != "auto" or not found.is_drawn
     width, height = size or (None, None)
     stored = StoredForm(

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 FOLDER = "plan"
-_ROWS_HELD = 4096
+_ROWS_HELD = 4096  # a few hundred kB
 
 
 def plan_path(folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -32,6 +32,7 @@ class RowFiles:
         self._flush()
 
     def add(self, name: str, key: str, text: str) -> None:
+        # JSON, as codes and names may have any characters, line ends among them.
         self._rows[name].append(json.dumps((key, text)) + "\n")
         self._held += 1
         if self._held >= _ROWS_HELD:

@@ -50,6 +50,7 @@ class CodeSource:
     @classmethod
     def held(cls, source: Source, kind: str, code: CodeConfig) -> "CodeSource":
         """Of images that the user holds: the settings decide what they name, the images what is left open."""
+        # With what was asked for: the same images under another --image_size become other records.
         identity = {kind: source.identity(), "code_length": code.code_length, "image_size": code.image_size}
         return cls(source, identity, code.alphabet or "", code.code_length, code.image_size)
 
@@ -58,6 +59,8 @@ class CodeSource:
         if self.alphabet:
             alphabet = Alphabet(self.alphabet).folded().characters
         else:
+            # Lower or upper case is decided by the alphabet as a whole, so it must be known before the first code is
+            # folded.
             seen = Alphabet("".join(sorted({character for _, text in self.source.rows() for character in text})))
             alphabet = "".join(sorted(seen.folded().characters))
         return dataclasses.replace(self, alphabet=alphabet, is_folded=True)
@@ -88,7 +91,7 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
     if not stored:
         raise DigitwiseError(
             f"{workdir.images} has no images: run --stage=generate first, "
-            "give a folder of your own with --images, or draw straight into records with --source=synthetic"
+            "give a folder of your own with --images, or render images directly into records with --source=synthetic"
         )
     if not stored["complete"]:
         raise DigitwiseError(f"{workdir.images} is not finished: run --stage=generate again to continue")

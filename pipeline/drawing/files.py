@@ -29,6 +29,7 @@ from records.jsonfile import read_object
 SETTINGS_FILE = "settings.json"
 SHEET_FILE = "sheet.png"
 _SHEET_IMAGES = 24
+# A digest of every file in a folder. With a dot, so that a folder of images holds nothing but images to other programs.
 _SEAL = ".seal.json"
 
 
@@ -71,6 +72,7 @@ def generate(config: RunConfig, workdir: Workdir, engine: Engine | None = None) 
     ):
         for piece, _ in rendered:
             advance(len(piece.indices))
+    # Only now: folders from a run with more images that was interrupted.
     _remove_beyond(root, len(pieces))
     # Image files are not synced as they are written; the table that vouches for them waits until they are on the disk.
     os.sync()
@@ -180,6 +182,7 @@ def _only_count_may_differ(differing: list[tuple[str, Any, Any]], complete: bool
 def _remove_beyond(root: pathlib.Path, number: int) -> None:
     """Removes the folders of images from `number` on, if they have the seal of this stage."""
     for path in root.iterdir():
+        # The seal shows that this stage wrote the folder; nothing else is ever removed.
         if path.name.isdigit() and int(path.name) >= number and (path / _SEAL).exists():
             _remove_folder(path)
 
@@ -211,4 +214,4 @@ def _write_labels(path: pathlib.Path, source: SyntheticSource) -> None:
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(LABELS_HEADER)
         writer.writerows(source.rows())
-        table.detach()
+        table.detach()  # or closing the wrapper would close the file, which is still to be synced

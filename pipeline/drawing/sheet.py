@@ -13,6 +13,7 @@ def sheet(
 ) -> Image.Image:
     """An RGB image of (picture, caption) pairs, row by row; `font` is a font file that has the captions' characters."""
     shown = list(pictures)
+    # All places are as large as the largest picture needs.
     width = max(picture.width for picture, _ in shown)
     height = max(picture.height for picture, _ in shown)
     rows = -(-len(shown) // columns)

@@ -45,7 +45,7 @@ class ModelCard:
 
     def to_json(self) -> str:
         values: dict[str, Any] = dataclasses.asdict(self)
-        values["metadata"] = json.loads(self.metadata.to_json())
+        values["metadata"] = json.loads(self.metadata.to_json())  # with its version, which asdict does not know
         return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
     def to_markdown(self) -> str:
@@ -59,8 +59,8 @@ class ModelCard:
         return "\n\n".join(parts) + "\n"
 
     def _reads(self) -> str:
-        least, most = self.metadata.min_length, self.metadata.max_length
-        lengths = f"{least}" if least == most else f"{least} to {most}"
+        minimum, maximum = self.metadata.min_length, self.metadata.max_length
+        lengths = f"{minimum}" if minimum == maximum else f"{minimum} to {maximum}"
         shape = self.metadata.shape
         colors = "grey" if shape.channels == 1 else "colour"
         return (
@@ -83,7 +83,7 @@ class ModelCard:
             for file in self.files
         ]
         heads = (
-            "file", "for", "size", "one image", "images/s", "readings unlike the checkpoint's", "decisions unlike",
+            "file", "for", "size", "one image", "images/s", "readings that differ", "decisions that differ",
             "largest difference of a confidence",
         )  # fmt: skip
         sums = "\n".join(f"- `{file.path}`: sha256 `{file.sha256}`" for file in self.files)
@@ -94,7 +94,7 @@ class ModelCard:
         lines = []
         for file in self.files:
             if file.promise is None:
-                lines.append(f"- `{file.path}`: no threshold is certified; every reading is to be checked")
+                lines.append(f"- `{file.path}`: no threshold is certified; check every reading")
             else:
                 promise = file.promise
                 lines.append(
@@ -106,10 +106,11 @@ class ModelCard:
 
 _LIMITS = """- The promise holds for images like those it was certified on. The reader's watch tells when they are not.
 - Codes of other lengths, or with other characters, than those trained on are misread, often with confidence.
-- The SavedModel decodes PNG and JPEG files itself. It does not turn photos as their camera's note says, and shows
-  white on nothing as white; digitwise.Reader does both as in training."""
+- The SavedModel decodes PNG and JPEG files itself. It ignores the orientation that cameras note in
+  photos, and cannot read white on transparent; digitwise.Reader handles both as in training."""
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
+    # An alphabet may have a |, which would begin another cell.
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

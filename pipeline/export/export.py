@@ -56,6 +56,7 @@ def export(
     """`images` are those that every file has to read as the graph does, as the network takes them."""
     if not images:
         raise DigitwiseError("an export is compared with the checkpoint on images, and there are none")
+    # With a threshold of the checkpoint's own, so that decisions can be compared too.
     expected = answers(GraphNetwork(_certified(graph, GraphNetwork(graph), certify)), images)
     with atomic_directory(folder) as partial:
         files, left_out = [], []
@@ -89,6 +90,7 @@ def _export_file(
     if certify is not None:
         graph = _certified(graph, kind.open(path), certify)
         kind.write_metadata(graph, path)
+    # Opened once more: the file with its final metadata is what is compared and measured.
     network = kind.open(path)
     found = difference(expected, answers(network, images))
     if found.changed_share > kind.allowed_changes:
@@ -118,8 +120,8 @@ def _certified(graph: ReadingGraph, network: Network, certify: Certify | None) -
 def _too_different(name: str, kind: Format, changed: Sequence[int], num_images: int) -> str:
     allowed = int(kind.allowed_changes * num_images)
     return (
-        f"the exported {name} reads {len(changed)} of {num_images} images unlike the checkpoint, such as image "
-        f"{changed[0]}; {allowed} may differ"
+        f"the exported {name} reads {len(changed)} of {num_images} images differently from the checkpoint, such as "
+        f"image {changed[0]}; {allowed} may differ"
     )
 
 

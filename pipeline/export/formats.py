@@ -28,7 +28,7 @@ from pipeline.export.networks import (
 )
 from records.atomic import atomic_file, write_text
 
-ONNX_OPSET = 17
+ONNX_OPSET = 17  # old enough for runtimes of 2022, and new enough for every operation of the graph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Format:
 
 def write_saved_model(graph: ReadingGraph, path: pathlib.Path) -> None:
     """The threshold is part of the graph here, so `accepted` is right in TensorFlow Serving too."""
+    # Written a second time once a threshold is certified; TensorFlow does not clear the folder.
     shutil.rmtree(path, ignore_errors=True)
     signatures = {"serving_default": graph.read_files, "pixels": graph.read_pixels, READ: graph.read}
     tf.saved_model.save(graph, os.fspath(path), signatures=signatures)
@@ -70,7 +71,7 @@ def _save_onnx(model: Any, graph: ReadingGraph, path: pathlib.Path) -> None:
 
     onnx.helper.set_model_props(model, {KEY: graph.metadata.to_json()})
     with atomic_file(path) as file:
-        file.write(model.SerializeToString(deterministic=True))
+        file.write(model.SerializeToString(deterministic=True))  # the same checkpoint gives the same file
 
 
 def write_litert(graph: ReadingGraph, path: pathlib.Path) -> None:

@@ -102,6 +102,8 @@ class ReadingGraph(tf.Module):
         colors = tf.cond(
             is_png,
             lambda: _on_white(_with_alpha(data)),
+            # The accurate DCT is the one that Pillow uses; TensorFlow's default is faster and off by one here and
+            # there.
             lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
         )
         image = match_channels(colors, shape.stored_channels)

@@ -71,6 +71,7 @@ class LiteRtNetwork:
     def run(self, images: Pixels) -> Outputs:
         with self._lock:
             outputs = self._read(**{INPUT: images})
+            # Copies: the interpreter reuses its memory at the next call.
             return _outputs({name: values.copy() for name, values in outputs.items()})
 
 

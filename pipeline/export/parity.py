@@ -15,7 +15,7 @@ import numpy.typing as npt
 from digitwise.images import Pixels
 from digitwise.reader import BATCH_SIZE, Network, Reader
 
-_REPEATS = 20
+_REPEATS = 20  # of which the median: a machine that is busy for a moment does not count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +84,7 @@ def speed(network: Network, images: Sequence[Pixels]) -> Speed:
 
 
 def _seconds(network: Network, batch: Pixels) -> float:
+    # Once unmeasured: the first call prepares memory and, in TensorFlow, the graph.
     network.run(batch)
     seconds = []
     for _ in range(_REPEATS):

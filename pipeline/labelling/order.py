@@ -23,7 +23,7 @@ def labelling_order(confidences: npt.ArrayLike, features: npt.ArrayLike, first: 
     nearest = np.linalg.norm(values - values[chosen[0]], axis=1)
     while len(chosen) < min(first, len(doubts)):
         scores = doubts * nearest
-        scores[chosen] = -1
+        scores[chosen] = -1  # their distance is 0, but so may that of others be
         chosen.append(int(scores.argmax()))
         nearest = np.minimum(nearest, np.linalg.norm(values - values[chosen[-1]], axis=1))
     is_chosen = np.zeros(len(doubts), np.bool_)

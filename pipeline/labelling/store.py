@@ -61,6 +61,8 @@ class LabelStore:
             labels = self.labels()
             if file in labels:
                 raise AlreadyLabelled(f"{file} has the label {labels[file]!r} already")
+            # A table may end without a line end because a person wrote it so. Only with the marker was the last line
+            # cut by a kill.
             self._marker.touch()
             with open(self._path, "ab") as table:
                 if not table.tell():
@@ -78,6 +80,7 @@ class LabelStore:
             labels = self.labels()
             while self._added:
                 file = self._added.pop()
+                # Another session may have taken it back, or a person may have edited the table.
                 if labels.pop(file, None) is not None:
                     with atomic_file(self._path) as table:
                         table.write(_line(*HEADER) + b"".join(_line(*row) for row in labels.items()))
@@ -104,6 +107,7 @@ class LabelStore:
             yield
             return
         with open(self.folder / _LOCK, "ab") as lock:
+            # Waits, as a label takes milliseconds; it is released when the file is closed.
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

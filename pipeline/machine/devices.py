@@ -5,7 +5,7 @@
     with strategy.scope():
         ...
 
-TensorFlow is imported only where it is used, so that a cluster can be looked at before.
+TensorFlow is imported only where it is used, so that a cluster can be checked before.
 """
 
 import contextlib
@@ -25,8 +25,10 @@ from records.errors import DigitwiseError
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# For one connection: enough across a network, and a host that is off does not hold up the others for long.
 _PROBE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
+# As Linux names them. Without them bfloat16 is computed by way of float32 and takes 3 to 5 times as long.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
@@ -51,6 +53,7 @@ class Cluster:
                 _host_and_port(address)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DigitwiseError(f"TF_CONFIG cannot be used ({error!r}): it must look like {example}") from None
+        # Keras 3 supports no parameter servers, and TensorFlow's separate chief and evaluator are not needed here.
         if kind != "worker" or not 0 <= index < len(addresses):
             raise DigitwiseError(
                 f"TF_CONFIG names the task {kind} {index}: it takes a worker from 0 to {len(addresses) - 1}; "
@@ -125,6 +128,7 @@ def make_strategy(
     names = _chosen(devices, _found(tf.config.list_logical_devices()))
     if strategy == "one":
         names = names[:1]
+    # A mirrored strategy with one replica would do the same, with more bookkeeping.
     if len(names) == 1 and strategy != "mirrored":
         return tf.distribute.OneDeviceStrategy(names[0])
     return tf.distribute.MirroredStrategy(names, cross_device_ops=_cross_device_ops(names))
@@ -150,6 +154,7 @@ def fast_precision() -> str:
     if not gpus:
         return "bfloat16" if _BFLOAT16_FLAGS & _cpu_flags() else "float32"
     capabilities = (tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
+    # Ampere is the first of NVIDIA's generations with bfloat16; the slowest GPU of a mirrored training sets the pace.
     return "bfloat16" if min(capabilities) >= (8, 0) else "float32"
 
 
@@ -193,6 +198,7 @@ def _multi_worker(cluster: Cluster | None, logical_devices: int, peer_seconds: f
             "--strategy=multi_worker needs the environment variable TF_CONFIG, which names all workers and this one"
         )
     cluster.wait_for_peers(peer_seconds)
+    # Before the strategy, which initializes the devices: afterwards they cannot be changed.
     _set_up(logical_devices)
     return tf.distribute.MultiWorkerMirroredStrategy()
 
@@ -213,7 +219,7 @@ def _set_up(logical_devices: int) -> None:
     except RuntimeError:
         if len(tf.config.list_logical_devices("CPU")) != logical_devices:
             raise DigitwiseError(
-                f"--logical_devices={logical_devices} comes too late: TensorFlow already uses the CPU in this process"
+                f"--logical_devices={logical_devices} cannot be set any more: TensorFlow already uses the CPU here"
             ) from None
 
 
@@ -264,8 +270,8 @@ def _cross_device_ops(names: Sequence[str]) -> "tf.distribute.CrossDeviceOps | N
 def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"{address} is no host:port")
-    return host.strip("[]"), int(port)
+        raise ValueError(f"{address} is not host:port")
+    return host.strip("[]"), int(port)  # [::1]:port
 
 
 def _answers(address: str, seconds: float) -> bool:
@@ -281,13 +287,14 @@ def _answering(address: str) -> Iterator[None]:
     """Accepts and closes connections at this worker's own port."""
     _, port = _host_and_port(address)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        # A restarted worker finds closed connections of the run before, which would block the port for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("", port))
         except OSError as error:
             raise DigitwiseError(f"this worker cannot listen at {address}, its place in TF_CONFIG: {error}") from None
         listener.listen(64)
-        listener.settimeout(_PAUSE_SECONDS)
+        listener.settimeout(_PAUSE_SECONDS)  # so that the thread sees `ended`
         ended = threading.Event()
         thread = threading.Thread(target=_accept, args=(listener, ended), daemon=True)
         thread.start()

@@ -15,6 +15,7 @@ def available_memory() -> int:
     free = _free_of_machine()
     for limit, used in _CONTAINER_LIMITS:
         try:
+            # In a container /proc/meminfo tells of the whole machine, and using that much would get the process killed.
             free = min(free, int(pathlib.Path(limit).read_text()) - int(pathlib.Path(used).read_text()))
         except (OSError, ValueError):  # no such file, or "max", which means no limit
             continue
@@ -45,4 +46,5 @@ def _free_of_machine() -> int:
     except OSError:
         pass
     total = total_memory()
+    # Systems without MemAvailable, such as macOS: half is a cautious guess.
     return total // 2 if total else _SMALLEST_MACHINE

@@ -19,6 +19,7 @@ _INTERRUPTED = 130  # by convention 128 and the number of the signal
 
 def run_alone(function: Callable[..., Any], *arguments: Any) -> Any:
     """What function(*arguments) returns; how it fails, or is stopped, is passed on."""
+    # spawn: a fork would copy TensorFlow's threads as locks that nobody releases.
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(sender, os.getpid(), function, *arguments))
@@ -42,7 +43,7 @@ def run_alone(function: Callable[..., Any], *arguments: Any) -> Any:
 def _ended(code: int | None) -> BaseException:
     if code == _INTERRUPTED:
         return KeyboardInterrupt()
-    if code and code > 128:
+    if code and code > 128:  # it ended itself after a signal, as main does
         return SystemExit(code)
     if code and code < 0:
         return DigitwiseError(
@@ -55,6 +56,7 @@ def _child(sender: Connection, parent: int, function: Callable[..., Any], *argum
     end_with_parent(parent)
     try:
         sender.send(("result", function(*arguments)))
+    # As text: not every exception can be pickled. Anything else is the program's mistake: the child prints a traceback.
     except (DigitwiseError, SettingError, OSError) as error:
         sender.send(("error", str(error)))
     except KeyboardInterrupt:

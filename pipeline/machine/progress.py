@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-_LINE_SECONDS = 10
+_LINE_SECONDS = 10  # seldom enough that a log of an hour stays readable
 
 Advance = Callable[[int], object]
 
@@ -54,12 +54,14 @@ class _Lines:
 
 @contextlib.contextmanager
 def _bar(what: str, total: int, done: int, unit: str, stream: TextIO) -> Iterator[Advance]:
+    # Only on a terminal: the import takes a tenth of a second, in every worker that imports this module.
     from rich import progress as bars
     from rich.console import Console
     from rich.text import Text
 
     class Rate(bars.ProgressColumn):
         def render(self, task: bars.Task) -> Text:
+            # Less `done`: what an earlier run has done took no time in this one.
             seconds = task.finished_time or task.elapsed or 0
             return Text(f"{(task.completed - done) / seconds:,.0f} {unit}/s" if seconds else "", style="cyan")
 

@@ -18,6 +18,7 @@ class Part:
     @classmethod
     def of(cls, context: "tf.distribute.InputContext") -> Self:
         """Of a tf.distribute.InputContext."""
+        # One pipeline for each worker, and every worker has the same number of replicas.
         count = context.num_replicas_in_sync // context.num_input_pipelines
         first = context.input_pipeline_id * count
         return cls(context.num_replicas_in_sync, first, first + count)

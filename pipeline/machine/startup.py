@@ -51,17 +51,29 @@ def safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = before
 
 
+def fast_kernels() -> None:
+    """Lets TensorFlow compute with oneDNN, if it is not imported yet and the user does not say otherwise.
+
+    TensorFlow does so by itself only on processors with instructions for neural networks. On one with AVX2 alone,
+    oneDNN makes a training step twice as fast. Where there is no such library the variable has no effect.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow and initializes its devices, without the page of notes that it prints on machines without a
     GPU; its notes are shown only if there is a GPU that it did not find, or if the import fails."""
     if "tensorflow" in sys.modules:
         return
+    # Warnings of C++ are off from here on; what is printed before TensorFlow reads this is what _errors_into catches.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    fast_kernels()
     with tempfile.TemporaryFile() as notes:
         try:
             with _errors_into(notes):
                 import tensorflow as tf
 
+                # Looks for GPUs now, so that its notes on them are caught too.
                 found = tf.config.list_physical_devices("GPU")
                 tf.get_logger().setLevel("WARNING")  # several workers report every exchange
         except BaseException:
@@ -76,6 +88,7 @@ def _errors_into(file: BinaryIO) -> Iterator[None]:
     """What the process writes to its standard error goes into `file`, from C++ too."""
     sys.stderr.flush()
     try:
+        # At the level of the file descriptor: C++ does not write through Python's sys.stderr.
         kept = os.dup(2)
     except OSError:  # standard error is closed
         yield

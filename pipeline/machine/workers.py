@@ -93,6 +93,7 @@ def run_in_order(
     submitted: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     for piece in pieces:
         submitted.append(_submit(executor, function, piece))
+        # The oldest is waited for even if later ones are done: that is the price of a fixed order.
         if len(submitted) > _AHEAD * processes:
             yield submitted.popleft().result()
     while submitted:
@@ -144,7 +145,7 @@ def _finished(submitted: dict[concurrent.futures.Future[Result], Piece]) -> Iter
 def _start_worker(parent: int) -> None:
     """Leaves Ctrl-C to the parent, and ends when the parent has been killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the handler of the main program, which would unwind and print
     end_with_parent(parent)
 
 
@@ -154,7 +155,7 @@ def end_with_parent(parent: int) -> None:
     def watch() -> None:
         # A process whose parent is gone gets another parent.
         while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
+            time.sleep(0.2)  # works on every system; Linux alone could be told to send a signal
+        os._exit(1)  # not sys.exit, which would end only this thread
 
     threading.Thread(target=watch, daemon=True).start()

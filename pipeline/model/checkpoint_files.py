@@ -29,11 +29,12 @@ class DamagedCheckpoint(DigitwiseError):
 
 def steps_in(folder: pathlib.Path) -> list[int]:
     """The steps there are checkpoints of, in order."""
-    return sorted(step for step, kind in _files(folder) if kind == "json")
+    return sorted(step for step, kind in _files(folder) if kind == "json")  # arrays without JSON were never finished
 
 
 def write(folder: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], state: dict[str, Any]) -> None:
     """`state` is plain JSON."""
+    # In memory first, as its digest goes into the other file.
     data = _to_npz(arrays)
     content = {
         "format": FORMAT,
@@ -42,6 +43,7 @@ def write(folder: pathlib.Path, step: int, arrays: Mapping[str, np.ndarray], sta
         "arrays_sha256": hashlib.sha256(data).hexdigest(),
         "state": state,
     }
+    # Of the JSON itself, too: a flipped bit in a number is still valid JSON.
     content["sha256"] = _digest(content)
     with atomic_file(path_of(folder, step, "npz")) as file:
         file.write(data)
@@ -86,7 +88,7 @@ def read_arrays(folder: pathlib.Path, step: int, sha256: str) -> dict[str, np.nd
 
 
 def remove_all_but(folder: pathlib.Path, steps: Collection[int | None]) -> None:
-    # The JSON goes first: arrays without it are no checkpoint, while it without arrays would be a damaged one.
+    # The JSON goes first: arrays without it are not a checkpoint, but it without arrays would be a damaged one.
     for step, kind in sorted(_files(folder), key=lambda file: file[1]):
         if step not in steps:
             path_of(folder, step, kind).unlink(missing_ok=True)

@@ -69,6 +69,7 @@ class Checkpoints:
         """Writes a checkpoint, then removes all but the last two and the one of `best_step`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         files.write(self.folder, step, arrays, state.to_json())
+        # Two, so that there is one to fall back to. `step` is named because damaged checkpoints may have higher steps.
         files.remove_all_but(self.folder, {*self.steps()[-2:], step, best_step})
 
     def load(self, step: int) -> Checkpoint:
@@ -83,6 +84,7 @@ class Checkpoints:
         for step in reversed(steps):
             try:
                 return self.load(step)
+            # Only damage: a checkpoint of a newer version is whole, and going back behind it would lose work.
             except DamagedCheckpoint as error:
                 warn(f"warning: {error}; falling back to the checkpoint before it")
         if steps:
@@ -109,10 +111,11 @@ class Checkpoints:
         """As the newest checkpoint that can be read has it."""
         for step in reversed(_some_steps(self)):
             try:
+                # Only the JSON: the arrays of a checkpoint that is not the best need not be read.
                 best = _state(self.folder, step, files.read_content(self.folder, step)).best
-                return best.step if best else step
+                return best.step if best else step  # without a validation split the newest counts as the best
             except DamagedCheckpoint as error:
-                warn(f"warning: {error}; the checkpoint before it tells which is best")
+                warn(f"warning: {error}; the checkpoint before it says which is best")
         raise DamagedCheckpoint(f"{self.folder}: all checkpoints there are damaged; train again with --overwrite")
 
     def best_state(self, warn: Warn = warn_on_stderr) -> TrainingState:
@@ -124,6 +127,7 @@ class Checkpoints:
         """Removes what a killed process left half done."""
         if self.folder.is_dir():
             remove_partial(self.folder)
+            # Only what has its JSON is in steps(), so this removes arrays without one.
             files.remove_all_but(self.folder, self.steps())
 
     def clear(self) -> None:

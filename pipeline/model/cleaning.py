@@ -27,6 +27,8 @@ def threshold(images: tf.Tensor) -> tf.Tensor:
 
 def otsu_levels(grey: tf.Tensor) -> tf.Tensor:
     """int64 [batch]: the last level of the dark side, the lowest such where several are equally good."""
+    # In whole numbers of 64 bits: 16 million pixels times 255 times as many do not fit in fewer, and floats would
+    # round.
     counts = _histograms(grey)
     dark, dark_sum = tf.cumsum(counts, -1), tf.cumsum(counts * tf.range(_LEVELS, dtype=tf.int64), -1)
     light = dark[:, -1:] - dark
@@ -47,6 +49,7 @@ def _histograms(grey: tf.Tensor) -> tf.Tensor:
 
 def median(images: tf.Tensor) -> tf.Tensor:
     """The median of 3x3 pixels; the border is repeated outwards."""
+    # In float32, in which whole numbers up to 255 are exact and minimum and maximum exist in every export format.
     padded = tf.pad(tf.cast(images, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
     # Each column of three is sorted. The median of all nine is the median of three of them: the largest of the columns'
     # smallest pixels, the middle one of their middle pixels, and the smallest of their largest pixels.

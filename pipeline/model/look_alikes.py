@@ -7,6 +7,7 @@ import itertools
 
 # Any two characters of a group look alike, in some fonts or when bent; no two digits do.
 GROUPS: tuple[str, ...] = (
+    # A character may be in several groups: 0 resembles o and Q, but o and Q do not resemble each other.
     *("0Oo", "0OQD", "1lIi", "ij", "2Zz", "5Ss", "6b", "6G", "8B", "9gq"),
     *("cC", "kK", "pP", "uUvV", "wW", "xX", "yY", "mn", "nr"),
 )

@@ -82,6 +82,7 @@ class Provenance:
     @property
     def compared(self) -> dict[str, Any]:
         """What must be the same for a training to continue."""
+        # "drawn" is what the first checkpoints called synthetic images; the key stays, so that they still load.
         return {**self.settings, "records": self.records.fingerprint, "drawn": self.synthetic}
 
     def to_json(self) -> dict[str, Any]:

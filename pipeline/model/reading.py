@@ -29,15 +29,21 @@ class ReadBatch(NamedTuple):
     probabilities: np.ndarray
     confidence: np.ndarray
     images: np.ndarray | None = None
+    likelihood: np.ndarray | None = None  # the probability of the code that is there
 
 
 def evaluation_batches(
-    manifest: Manifest, split: str, batch_size: int, channels: int, fitted: tuple[int, int] | None = None
+    manifest: Manifest,
+    split: str,
+    batch_size: int,
+    channels: int,
+    fitted: tuple[int, int] | None = None,
+    most: int | None = None,
 ) -> tf.data.Dataset:
     """(indices, images, label_ids, mask) of a split in order, the images `fitted` to that (height, width).
 
     The last batch is filled up to the size of all others with examples that `mask` takes out again, so every example
-    counts once."""
+    counts once. Of more than `most` examples only every second is read, or every third, and so on."""
     count = manifest.count(split)
     if not count:
         raise DigitwiseError(f"{manifest.folder} has no examples in its split {split!r}")
@@ -49,6 +55,8 @@ def evaluation_batches(
         return tuple(_filled_up(values, batch_size) for values in (indices, images, label_ids, mask))
 
     numbered = tf.data.Dataset.zip((tf.data.Dataset.range(count), read_in_order(manifest, split)))
+    if most is not None:
+        numbered = numbered.shard(-(-count // most), 0)
     return numbered.batch(batch_size).map(filled, tf.data.AUTOTUNE).prefetch(2)
 
 
@@ -57,7 +65,7 @@ def shares_of_batches(batches: tf.data.Dataset, part: Part) -> tf.data.Dataset:
     replicas = part.num_replicas
 
     def cut(*batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        size = -(-batch[0].shape[0] // replicas)
+        size = -(-batch[0].shape[0] // replicas)  # rounded up: the mask takes out what is too many
         cut_up = []
         for values in batch:
             values = _filled_up(values, size * replicas)
@@ -68,15 +76,21 @@ def shares_of_batches(batches: tf.data.Dataset, part: Part) -> tf.data.Dataset:
 
 
 def predict_batches(
-    strategy: tf.distribute.Strategy, recognizer: Recognizer, batches: tf.data.Dataset, images: bool = False
+    strategy: tf.distribute.Strategy,
+    recognizer: Recognizer,
+    batches: tf.data.Dataset,
+    images: bool = False,
+    likelihoods: bool = False,
 ) -> Iterator[ReadBatch]:
     """What is read of each example of `evaluation_batches`, whatever the number of replicas and workers."""
     predict = recognizer.share_predictor(strategy)
     iterator = distributed(strategy, lambda part: shares_of_batches(batches, part))
     # The number of batches is known, so no worker is ever alone in asking for one more.
     for _ in itertools.repeat(None, int(batches.cardinality())):
-        mask, *results = (values.numpy() for values in predict(next(iterator), images))
-        yield ReadBatch(*(values[mask] for values in results))
+        mask, *results = (values.numpy() for values in predict(next(iterator), images, likelihoods))
+        results = [values[mask] for values in results]
+        likelihood = results.pop() if likelihoods else None
+        yield ReadBatch(*results)._replace(likelihood=likelihood)
 
 
 def _filled_up(values: tf.Tensor, size: int) -> tf.Tensor:

@@ -26,6 +26,7 @@ from pipeline.model.variables import assign_arrays, reading_arrays
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 
+# Keras' mixed policies compute in 16 bits but keep the weights in float32, so that small updates are not lost.
 POLICIES: dict[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 Readout: TypeAlias = PositionReadout | CtcReadout
@@ -45,6 +46,7 @@ class Recognizer:
         self.clean = CLEANINGS[spec.cleaning]
         self._predict = tf.function(
             self._decode,
+            # With any batch size: otherwise each new size would compile the network once more.
             input_signature=[tf.TensorSpec([None, *self.image_shape], tf.uint8)],
             autograph=False,
         )
@@ -53,12 +55,13 @@ class Recognizer:
 
     @classmethod
     def load(cls, checkpoint_folder: str | os.PathLike[str], which: str | int = "best") -> Self:
-        """From the `best` checkpoint, the `last`, or that of a step: our own code and arrays, nothing that runs."""
+        """From the `best` checkpoint, the `last`, or that of a step: only arrays are loaded, and no code."""
         return cls.of(Checkpoints(checkpoint_folder).choose(which))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
         recognizer = cls(checkpoint.state.spec, checkpoint.step, checkpoint.state.provenance)
+        # The averaged weights, where a checkpoint has them, as validation read with them.
         assign_arrays(reading_arrays(checkpoint.arrays), network=recognizer.network.variables)
         return recognizer
 
@@ -81,34 +84,46 @@ class Recognizer:
 
     def share_predictor(self, strategy: tf.distribute.Strategy) -> Callable[..., list[tf.Tensor]]:
         """One compiled function for as many passes as there will be; `predict_batches` uses it."""
+        # A function compiled for one strategy does not run under another.
         if self._predict_shares is None or self._predict_shares[0] is not strategy:
-            self._predict_shares = strategy, _compile(strategy, self._decode)
+            self._predict_shares = strategy, _compile(strategy, self)
         return self._predict_shares[1]
 
+    def logits(self, images: tf.Tensor) -> tf.Tensor:
+        """Of images as they are, not cleaned yet."""
+        return self.network(self.clean(images), training=False)
+
     def _decode(self, images: tf.Tensor) -> Decoded:
-        return self.readout.decode(self.network(self.clean(images), training=False))
+        return self.readout.decode(self.logits(images))
 
 
-def _compile(
-    strategy: tf.distribute.Strategy, decode: Callable[[tf.Tensor], Decoded]
-) -> Callable[..., list[tf.Tensor]]:
-    """Of one batch on all replicas: (mask, indices, label_ids, *decoded), gathered, and the images where asked for."""
+def _compile(strategy: tf.distribute.Strategy, recognizer: Recognizer) -> Callable[..., list[tf.Tensor]]:
+    """Of one batch on all replicas: (mask, indices, label_ids, *decoded), gathered; where asked for, the images and the
+    likelihoods of the labels."""
 
     def predict_share(
         indices: tf.Tensor, images: tf.Tensor, label_ids: tf.Tensor, mask: tf.Tensor
     ) -> tuple[tf.Tensor, ...]:
-        return mask, indices, label_ids, *decode(images), images
+        logits = recognizer.logits(images)
+        return mask, indices, label_ids, *recognizer.readout.decode(logits), images, logits
+
+    def likelihoods(label_ids: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        return recognizer.readout.likelihood(logits, label_ids)
 
     @tf.function(autograph=False)
-    def predict(batch: tuple[tf.Tensor, ...], with_images: bool) -> list[tf.Tensor]:
-        results = strategy.run(predict_share, args=batch)
-        return [gather(strategy, values) for values in (results if with_images else results[:-1])]
+    def predict(batch: tuple[tf.Tensor, ...], with_images: bool, with_likelihoods: bool) -> list[tf.Tensor]:
+        *results, images, logits = strategy.run(predict_share, args=batch)
+        if with_images:
+            results.append(images)
+        if with_likelihoods:
+            results.append(strategy.run(likelihoods, args=(results[2], logits)))
+        return [gather(strategy, values) for values in results]
 
     return predict
 
 
 def _fitting(spec: ModelSpec) -> Callable[[np.ndarray], tf.Tensor] | None:
-    """What makes images of any size those that the network takes; None where it takes no other size."""
+    """What resizes images of any size to the network's; None where the network takes no other size."""
     if spec.fitted is None:
         return None
     height, width = spec.fitted

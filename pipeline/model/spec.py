@@ -51,6 +51,7 @@ class ModelSpec:
             raise DigitwiseError(f"{_WHAT} has images of {width}x{height} with {channels} channels, not 1 or 3")
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise DigitwiseError(f"{_WHAT} has the dropout {self.dropout}, which must be from 0 up to 1")
+        # Known from the catalogue, before TensorFlow is imported and the network built.
         problem = catalogue.problem(self.network, self.readout, height, width)
         if problem:
             raise DigitwiseError(f"--network={self.network} on images of {self.described_size}: {problem}")

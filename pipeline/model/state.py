@@ -7,6 +7,7 @@ state.spec, state.best.step, state.finished
 import dataclasses
 from typing import Any, Self
 
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
 from records.jsonfile import check_version, read_value, take
@@ -21,15 +22,28 @@ class ValidationResult:
     sequence_accuracy: float
     position_accuracy: float
     count: int
+    loss: float | None = None  # minus the logarithm of the probability of the right code, for each of its characters
 
     @property
     def right(self) -> int:
         """How many whole codes were read right."""
         return round(self.sequence_accuracy * self.count)
 
+    def is_as_good_as(self, other: "ValidationResult") -> bool:
+        """Codes read right decide; but where chance could explain the difference, the loss does: with a few hundred
+        codes it tells more than which of them happen to be right."""
+        if self.loss is None or other.loss is None:
+            return self.sequence_accuracy >= other.sequence_accuracy
+        difference = self.right - other.right
+        # The standard deviation of a difference of counts is at most the root of their sum, here of wrong codes.
+        if difference**2 > (self.count - self.right) + (other.count - other.right):
+            return difference > 0
+        return self.loss <= other.loss
+
     @property
     def rank(self) -> tuple[float, float]:
         """The larger, the better: whole codes first, characters where those are equal."""
+        # While no whole code is read right yet, the characters already tell which step is better.
         return self.sequence_accuracy, self.position_accuracy
 
 
@@ -46,7 +60,7 @@ class Best:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         best = cls(take(content, "step", int, "best"))
-        if "count" not in content:
+        if "count" not in content:  # written without a validation split
             return best
         return dataclasses.replace(best, result=read_value(ValidationResult, content, "best"))
 
@@ -69,7 +83,9 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingState:
-    """`finished` says why the training ended, None as long as it has not; `seconds` are those of all its runs."""
+    """`finished` says why the training ended, None as long as it has not; `seconds` are those of all its runs.
+
+    `pace` is None where the number of steps was given; else `num_steps` is the most there can be until it is known."""
 
     spec: ModelSpec
     provenance: Provenance
@@ -80,6 +96,7 @@ class TrainingState:
     stale_validations: int = 0  # since the last improvement
     finished: str | None = None
     seconds: float = 0.0
+    pace: Pace | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -93,6 +110,7 @@ class TrainingState:
             "stale_validations": self.stale_validations,
             "finished": self.finished,
             "seconds": self.seconds,
+            "pace": self.pace and self.pace.to_json(),
         }
 
     @classmethod
@@ -111,4 +129,5 @@ class TrainingState:
             stale_validations=take(content, "stale_validations", int, "state"),
             finished=read_value(str | None, content.get("finished"), "state.finished"),
             seconds=take(content, "seconds", float, "state"),
+            pace=read_value(Pace | None, content.get("pace"), "state.pace"),
         )

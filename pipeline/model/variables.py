@@ -42,10 +42,12 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
         named = _named(group, variables)
         names = list(named)
         stored = [name for name in arrays if name.startswith(f"{group}/")]
+        # In order too: two networks may have the same names in another order.
         if stored != names:
             raise DigitwiseError(
                 f"the checkpoint's {group} has other variables than the program's: {_first_difference(stored, names)}"
             )
+        # Assigned only below, when all of them fit: a network half from a checkpoint would still train.
         pairs += [(name, variable, arrays[name]) for name, variable in named.items()]
     for name, variable, array in pairs:
         wanted = (tuple(variable.shape), _dtype(variable))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-NUM_BINS = 15
-LEAST_TEMPERATURE, MOST_TEMPERATURE = 0.2, 10.0
+NUM_BINS = 15  # as Guo et al. (2017) use; figures with other numbers of bins cannot be compared
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.2, 10.0
 _GOLDEN = (5**0.5 - 1) / 2
 _STEPS = 40  # of the golden section: the range shrinks by 1e-8
 
@@ -55,10 +55,11 @@ def expected_calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
 
 def fit_temperature(loss: Callable[[float], float]) -> float:
     """The temperature with the least loss, by golden section on a logarithmic scale; the loss has one minimum."""
-    low, high = np.log(LEAST_TEMPERATURE), np.log(MOST_TEMPERATURE)
+    low, high = np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     at_left, at_right = loss(float(np.exp(left))), loss(float(np.exp(right)))
     for _ in range(_STEPS):
+        # One new value a step: by the golden ratio one of the two old points is where the next step needs one.
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
             left = high - _GOLDEN * (high - low)
@@ -72,9 +73,10 @@ def fit_temperature(loss: Callable[[float], float]) -> float:
 
 def position_loss(log_probabilities: npt.ArrayLike, targets: npt.ArrayLike, temperature: float) -> float:
     """The mean cross-entropy of log-probabilities [..., classes] at a temperature; targets below 0 do not count."""
+    # -inf, of a class that was ruled out, would make the whole mean infinite where it is the target.
     scaled = np.maximum(np.asarray(log_probabilities, np.float64), -1e30) / temperature
     labels = np.asarray(targets)
-    most = scaled.max(axis=-1, keepdims=True)
-    normal = scaled - most - np.log(np.exp(scaled - most).sum(axis=-1, keepdims=True))
+    highest = scaled.max(axis=-1, keepdims=True)
+    normal = scaled - highest - np.log(np.exp(scaled - highest).sum(axis=-1, keepdims=True))
     shown = np.take_along_axis(normal, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
     return float(-shown[labels >= 0].mean())

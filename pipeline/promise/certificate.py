@@ -26,7 +26,7 @@ import numpy.typing as npt
 from digitwise.statistics import binomial_cdf, least_trials, upper_bound
 
 CONFIDENCE = 0.95
-GRID_SIZE = 60
+GRID_SIZE = 60  # any number keeps the 95 %; steps finer than a sixtieth of the images gain little coverage
 _OFFERS = 5  # thresholds of the grid that an offer is chosen from
 _STEPS = 1e6  # thresholds are whole millionths
 _SPARE = 1.04  # the strictest threshold is to accept so many times what a certificate without errors takes
@@ -63,6 +63,7 @@ class CodeOutcomes:
         _, numbers = np.unique(np.asarray(outcomes.codes, dtype=np.str_), return_inverse=True)
         accepted_up_to = np.full(int(numbers.max()) + 1, -np.inf)
         wrong_up_to = accepted_up_to.copy()
+        # .at, because a code occurs more than once, and plain indexing would keep only its last image.
         np.maximum.at(accepted_up_to, numbers, outcomes.confidences)
         np.maximum.at(wrong_up_to, numbers[~outcomes.is_right], outcomes.confidences[~outcomes.is_right])
         return cls(accepted_up_to, wrong_up_to, len(outcomes.confidences))
@@ -113,8 +114,8 @@ def threshold_grid(validation: CodeOutcomes, num_calibration_codes: int, max_err
     """
     _check_error(max_error)
     falling = np.sort(validation.accepted_up_to)[::-1]
-    least = _SPARE * least_trials(0, max_error, CONFIDENCE) / max(1, num_calibration_codes)
-    shares = np.linspace(min(1.0, least), 1.0, GRID_SIZE)
+    smallest_share = _SPARE * least_trials(0, max_error, CONFIDENCE) / max(1, num_calibration_codes)
+    shares = np.linspace(min(1.0, smallest_share), 1.0, GRID_SIZE)
     thresholds = falling[np.ceil(shares * len(falling)).astype(int) - 1]
     # Rounded down: confidences that pile up at 1 must not fall to either side by the last bit of a float.
     thresholds = list(dict.fromkeys((np.floor(thresholds * _STEPS) / _STEPS).tolist()))
@@ -129,9 +130,9 @@ def _chance_to_pass(validation: CodeOutcomes, threshold: float, num_calibration_
     doubts = 1 - validation.accepted_up_to[validation.accepted_up_to >= threshold]
     error = min(1.0, (validation.wrong(threshold) + float(doubts.sum())) / max(1, accepted))
     expected = int(num_calibration_codes * accepted / len(validation))
-    most = int(expected * max_error) + 1  # with as many errors as promised no test passes
-    failing = bisect.bisect_right(  # the least number of errors that is too many
-        range(most + 1), 1 - CONFIDENCE, key=lambda errors: binomial_cdf(errors, expected, max_error)
+    max_errors = int(expected * max_error) + 1  # with as many errors as promised no test passes
+    failing = bisect.bisect_right(  # the fewest errors that are too many
+        range(max_errors + 1), 1 - CONFIDENCE, key=lambda errors: binomial_cdf(errors, expected, max_error)
     )
     return binomial_cdf(failing - 1, expected, error)
 
@@ -143,8 +144,9 @@ def certify(calibration: CodeOutcomes, grid: Sequence[float], max_error: float) 
         raise ValueError("the grid needs thresholds, the strictest first")
     certified: float | None = None
     for threshold in grid:
+        # The probability of so few errors if the true rate were max_error: small enough, and that rate is rejected.
         if binomial_cdf(calibration.wrong(threshold), calibration.accepted(threshold), max_error) > 1 - CONFIDENCE:
-            break
+            break  # a fixed sequence ends at the first that fails, even if a later one would pass
         certified = threshold
     at = grid[0] if certified is None else certified
     return Certificate(
@@ -164,6 +166,7 @@ def _missing(calibration: CodeOutcomes, threshold: float, max_error: float) -> i
     """How many more codes it takes if no further one is wrong: the least that can be hoped for."""
     accepted = calibration.accepted(threshold)
     needed = least_trials(calibration.wrong(threshold), max_error, CONFIDENCE)
+    # Of further codes only this share will be accepted, and only accepted ones count.
     share = max(accepted, 1) / len(calibration)
     return math.ceil((needed - accepted) / share)
 
@@ -171,7 +174,7 @@ def _missing(calibration: CodeOutcomes, threshold: float, max_error: float) -> i
 def _offer(calibration: CodeOutcomes, grid: Sequence[float]) -> Offer:
     """The best of a few thresholds; its bound is as much stricter as there are thresholds to choose from."""
     places = sorted({round(place) for place in np.linspace(0, len(grid) - 1, _OFFERS)})
-    confidence = 1 - (1 - CONFIDENCE) / len(places)
+    confidence = 1 - (1 - CONFIDENCE) / len(places)  # Bonferroni: one of them is chosen after all are seen
 
     offers = (Offer(_bound(calibration, grid[place], confidence), grid[place]) for place in places)
     return min(offers, key=lambda offer: offer.max_error)

@@ -7,7 +7,7 @@ found.promise       # None where nothing could be certified; found.certificate s
 import dataclasses
 
 from digitwise.metadata import Promise
-from digitwise.watch import LEAST_REFERENCE, Reference
+from digitwise.watch import MIN_REFERENCE, Reference
 from pipeline.promise.certificate import Certificate, CodeOutcomes, Outcomes, certify, threshold_grid
 
 
@@ -30,6 +30,6 @@ def certification(validation: Outcomes, calibration: Outcomes, max_error: float)
     grid = threshold_grid(CodeOutcomes.of(validation), len(codes), max_error)
     certificate = certify(codes, grid, max_error)
     reference = None
-    if certificate.threshold is not None and len(calibration.confidences) >= LEAST_REFERENCE:
+    if certificate.threshold is not None and len(calibration.confidences) >= MIN_REFERENCE:
         reference = Reference.of(calibration.confidences, certificate.threshold)
     return Certification(certificate, reference)

@@ -32,6 +32,7 @@ def limits_of(allow: str | None, lengths: tuple[int, int] | None, pattern: str, 
 def _codes(path: str) -> tuple[str, ...]:
     """One code a line."""
     try:
+        # utf-8-sig: spreadsheets and Windows editors put a byte order mark in front
         lines = pathlib.Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -47,10 +48,11 @@ def _function(text: str) -> Callable[[str], bool]:
     path, _, name = text.rpartition(":")
     if not path.endswith(".py"):
         raise DigitwiseError(
-            f"the check {text!r} is none of {', '.join(CHECK_DIGITS)}, nor FILE.py:FUNCTION for one of your own"
+            f"the check {text!r} is not one of {', '.join(CHECK_DIGITS)}, nor FILE.py:FUNCTION for one of your own"
         )
     if not pathlib.Path(path).is_file():
         raise DigitwiseError(f"the check {text!r}: there is no file {path}")
+    # By its path, without a change to sys.path: nothing else from the user's folder can be imported by mistake.
     spec = importlib.util.spec_from_file_location("digitwise_check", path)
     assert spec is not None and spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)

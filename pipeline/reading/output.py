@@ -23,6 +23,7 @@ def jsonl(stream: TextIO) -> Write:
     """As `reading_json` has it."""
 
     def write(reading: Reading) -> None:
+        # ensure_ascii=False: codes in other scripts stay readable for people and grep.
         stream.write(json.dumps(reading_json(reading), ensure_ascii=False) + "\n")
 
     return write
@@ -84,4 +85,5 @@ def _padded(text: str, width: int) -> str:
 
 
 def _rounded(value: float) -> float:
+    # float32 has seven digits; the last one differs between machines.
     return float(f"{value:.{_DIGITS}g}")

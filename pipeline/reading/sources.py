@@ -23,6 +23,7 @@ def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path
             yield from (pathlib.Path(name) for line in stdin if (name := line.rstrip("\r\n")))
         elif pathlib.Path(pattern).is_dir():
             yield from _in_folder(pathlib.Path(pattern))
+        # A file may have [ or * in its name: what exists is taken as it is.
         elif not pathlib.Path(pattern).exists() and glob.has_magic(pattern):
             yield from _matching(pattern)
         else:

@@ -19,7 +19,7 @@ from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from records.split import TRAIN, VALIDATION
 
-_PROBES = 8
+_PROBES = 8  # images, of noise: dropout would show in any of them
 _GAPS_SHOWN = 6
 _CHARACTERS_SHOWN = 8
 
@@ -56,6 +56,7 @@ def held_out_statement(manifest: Manifest, split: str, exposure: Exposure) -> St
     if exposure.manifest is None:
         text = "It is not known what the checkpoint was trained on: not on these records, and no others were found."
         return Statement(name, None, text)
+    # Whether these other records share codes or pictures with those tested is counted by the statements below.
     if not exposure.is_tested:
         return Statement(name, True, f"The checkpoint was trained on other records: {exposure.manifest.folder}.")
     if split == TRAIN:
@@ -70,7 +71,7 @@ def held_out_statement(manifest: Manifest, split: str, exposure: Exposure) -> St
 
 def separation_statements(scans: dict[str, SplitScan]) -> list[Statement]:
     """Whether a code, or a picture, of the tested split is also in a split that had a part in the training."""
-    if set(scans) == {TESTED}:
+    if set(scans) == {TESTED}:  # nothing was scanned to compare with
         text = "Not checked: the records of the training are not there to compare with."
         return [Statement(name, None, text) for name in ("no shared codes", "no shared pixels")]
     codes = {name: scan.codes for name, scan in scans.items()}
@@ -120,6 +121,7 @@ def classes_statement(manifest: Manifest, split: str, exposure: Exposure) -> Sta
     """Whether every character that occurs at a position was learned there and is tested there."""
     name = "all classes"
     tested, learned = manifest.classes[split], _learned_classes(manifest, split, exposure)
+    # With every split of the records: what a position can show at all is known from all of them together.
     everything = {f"all {other}": by_place for other, by_place in manifest.classes.items()}
     gaps = metrics.class_gaps({**everything, TESTED: tested, TRAIN: learned})
     single = [place for place, counts in enumerate(tested, 1) if len(counts) == 1]
@@ -130,8 +132,8 @@ def classes_statement(manifest: Manifest, split: str, exposure: Exposure) -> Sta
         return Statement(name, False, text)
     if exposure.manifest is None:
         return Statement(name, None, "It is not known which characters were learned at which position.")
-    least = min((min(counts.values()) for counts in tested if counts), default=0)
-    times = "once" if least == 1 else f"{least:,} times"
+    fewest = min((min(counts.values()) for counts in tested if counts), default=0)
+    times = "once" if fewest == 1 else f"{fewest:,} times"
     text = "Every character that occurs at a position was learned there, and is tested there"
     return Statement(name, True, f"{text} at least {times}.")
 
@@ -146,6 +148,7 @@ def dropout_statement(repeatable: bool) -> Statement:
 
 def is_repeatable(recognizer: Any) -> bool:
     """Whether two readings of the same images give the same bits, which dropout would not."""
+    # A fixed seed: the same check gives the same result on every machine.
     images = np.random.default_rng(0).integers(0, 256, (_PROBES, *recognizer.image_shape), np.uint8)
     first, second = (recognizer.predict(images) for _ in range(2))
     return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(first, second))
@@ -162,7 +165,7 @@ def _separation(hashes: dict[str, np.ndarray], noun: str) -> tuple[bool, str]:
         if there.any()
     ]
     if found:
-        return False, f"{'; '.join(found)}: there the network may only remember."
+        return False, f"{'; '.join(found)}: the network may have memorized them."
     against = " or ".join(f"the {len(np.unique(values)):,} of {name}" for name, values in others.items())
     return (
         True,

@@ -20,7 +20,7 @@ from records.dataset.manifest import Manifest
 from records.images.files import RAW, encode
 from records.tfrecord.framing import read_records
 
-MISTAKES_SHOWN = 60
+MISTAKES_SHOWN = 60  # more make the page too heavy for a phone, as each picture is inside it
 UNSURE_SHOWN = RIGHT_SHOWN = 12
 
 
@@ -73,6 +73,7 @@ def choose(readings: Readings, shown_predictions: int) -> Chosen:
     """The table gets the first mistakes and the first right readings, half of each where there are enough."""
     right_rows, wrong_rows = np.flatnonzero(readings.right), np.flatnonzero(~readings.right)
     wrong_in_table = min(len(wrong_rows), max(shown_predictions // 2, shown_predictions - len(right_rows)))
+    # The surest mistakes first: they are the ones that no threshold of confidence keeps out.
     surest_wrong = wrong_rows[np.argsort(-readings.confidence[wrong_rows], kind="stable")]
     least_sure = right_rows[np.argsort(readings.confidence[right_rows], kind="stable")]
     return Chosen(
@@ -97,6 +98,7 @@ def join_records(
     tested = range(manifest.count(split)) if rows is None else set(rows.tolist())
     for row, (_, data) in enumerate(data for number, data in enumerate(records) if number in tested):
         key, image, text = schema.decode(data)
+        # Keys are joined to readings by their order alone, so a mistake in it must not go unnoticed.
         if alphabet.text(readings.label_ids[row]) != text:
             raise AssertionError(f"record {row} of {split} is {text!r}, it was tested as another: the orders differ")
         keys.append(key)

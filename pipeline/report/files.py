@@ -40,6 +40,7 @@ def write_report(
         with atomic_file(folder / f"{name}.png") as file:
             file.write(pictures[name][0])
     write_text(folder / PAGE_FILE, page(summary, examples, pictures))
+    # Last: a report is there once it can be read back, and then all its other files are there.
     write_text(folder / SUMMARY_FILE, summary_text(summary))
 
 
@@ -53,6 +54,7 @@ def previous_summary(folder: pathlib.Path) -> Summary | None:
 
 def write_predictions(path: pathlib.Path, keys: Iterable[str], readings: Readings, alphabet: Alphabet) -> None:
     with atomic_file(path) as file:
+        # newline="": the csv module writes its own line ends.
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         rows = csv.writer(text, lineterminator="\n")
         quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)

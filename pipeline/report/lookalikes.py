@@ -28,6 +28,7 @@ def compare(
     found = []
     for pair in pairs:
         a, b = (numbers[character] for character in pair)
+        # Only pairs: o like 0 and 0 like Q does not make o like Q.
         alike[a, b] = alike[b, a] = True
         taken = confusion.get((a, b), 0), confusion.get((b, a), 0)
         found.append(LookAlikePair(pair, (shown[a], shown[b]), taken))

@@ -8,6 +8,8 @@ from typing import Any
 
 def text(value: Any) -> str:
     """Text that is only text on a page: markup escaped, what cannot be printed shown as a replacement character."""
+    # isprintable leaves out the marks that turn the direction of writing, with which a code could rewrite the page
+    # around it.
     return html.escape("".join(c if c.isprintable() or c == "\n" else "�" for c in str(value)))
 
 
@@ -39,7 +41,7 @@ def plot_card(description: str, pictures: tuple[bytes, bytes], content: str = ""
 
 
 def data_uri(picture: bytes) -> str:
-    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"  # records hold no other kinds
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 

@@ -19,7 +19,7 @@ from pipeline.report.phrases import equal_text, floor, interval, one_in, ratio, 
 from pipeline.report.promise import PromiseFigures
 from pipeline.report.summary import CleaningResult, Figures, LookAlikes, Statement, Summary
 
-_MANY_ROWS = 16
+_MANY_ROWS = 16  # of a table, from which on it is folded
 _KINDS = {True: "good", False: "bad", None: "open"}
 _MARKS = {True: ("✓", "passed"), False: ("✗", "failed"), None: ("?", "not known")}
 _VERDICTS = {
@@ -42,6 +42,7 @@ def page(summary: Summary, examples: Examples, pictures: Mapping[str, tuple[byte
         _cleanings_section(summary.cleanings),
         _details_section(summary),
     ]
+    # A Template, not format(): the braces of CSS stay as they are.
     return string.Template(_resource("page.html")).substitute(
         title=text(f"{right_of(whole)} codes read right"),
         style=_resource("page.css"),
@@ -113,6 +114,7 @@ def _section_of_examples(title: str, note: str, shown: Sequence[Example]) -> str
 
 def _example_card(example: Example) -> str:
     chips = "".join(map(_chip, example.characters))
+    # In <bdi>, as a code in Arabic or Hebrew letters must not reorder the text around it.
     code, read = visible(example.code), visible(example.read)
     described = f"image of {code}, read as {read or 'nothing'}"
     return (
@@ -130,7 +132,7 @@ def _chip(character: Character) -> str:
     label, read = (None if one is None else text(visible(one)) for one in (character.label, character.read))
     if read is None or character.probability is None:
         return f'<span class="chip wrong"><b>·</b><i>missed {label}</i></span>'
-    probability = floor(character.probability)
+    probability = floor(character.probability)  # never rounded up to 1.000
     if character.read == character.label:
         return f'<span class="chip"><b>{read}</b><i>{probability}</i></span>'
     instead = "extra" if label is None else f"not {label}"
@@ -249,6 +251,7 @@ def _details_section(summary: Summary) -> str:
         for place, counts in enumerate(positions, 1)
     ]
     heads = ("split", "position", "different characters", "images of each")
+    # As report.json has them, so that a person finds the same names in both.
     settings = json.dumps(summary.to_json()["settings"], indent=2, ensure_ascii=False)
     return (
         '<section><h2>Counts and settings</h2><details class="card">'

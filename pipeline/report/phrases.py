@@ -14,6 +14,7 @@ def ratio(value: float | None) -> str:
     """Four digits, and 1.0000 only where nothing is missing."""
     if value is None:
         return "-"
+    # Rounding would claim that every single code was read right.
     return "0.9999" if 0.99995 <= value < 1 else f"{value:.4f}"
 
 
@@ -46,10 +47,10 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in text).replace(" ", SPACE)
 
 
-def shortened(key: str, most: int = 28) -> str:
+def shortened(key: str, limit: int = 28) -> str:
     """The end of a key, which is where keys differ."""
     key = "".join(c if c.isprintable() else "?" for c in key)
-    return key if len(key) <= most else "..." + key[3 - most :]
+    return key if len(key) <= limit else "..." + key[3 - limit :]
 
 
 def confused_text(pair: ConfusedPair) -> str:

@@ -25,7 +25,7 @@ from pipeline.report.summary import Figures
 SIZE_INCHES = (4.7, 3.2)
 MATRIX_INCHES = (4.7, 4.7)
 DPI = 220
-MOST_CLASSES = 20
+MAX_CLASSES = 20  # of the confusion plot: more squares would be too small to hold a number
 MARKED_THRESHOLDS: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999)
 NOTHING = "none"
 _FEW_POSITIONS = 8  # more would have no room for a number each
@@ -88,7 +88,7 @@ def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
 
 
 def _draw_chance(axes: Any, figures: Figures, floor: float, theme: Theme) -> None:
-    """Lines of what guessing reaches, named below the plot: beside the lines the names would cover what is drawn."""
+    """Lines of what guessing reaches, named below the plot: beside the lines the names would cover the plot."""
     chances = (
         (figures.chance.position, ":", "chance, a character"),
         (figures.chance.sequence, "--", "chance, whole code"),
@@ -105,7 +105,7 @@ def _draw_chance(axes: Any, figures: Figures, floor: float, theme: Theme) -> Non
 def confusion_plot(
     confusion: Mapping[tuple[int | None, int | None], int], names: Sequence[str], theme: Theme = LIGHT
 ) -> bytes:
-    """`confusion` counts (label, decoded); `names[id]` is what a class is called; None is no character."""
+    """`confusion` counts (label, decoded); `names[id]` is what a class is called; None: no character."""
     mistakes = {pair: count for pair, count in confusion.items() if pair[0] != pair[1]}
     shown = shown_classes(mistakes, len(names))
     has_nothing = any(None in pair for pair in mistakes)
@@ -200,14 +200,14 @@ def _scale_losses(axes: Any, losses: Sequence[float]) -> None:
 
 def shown_classes(mistakes: Mapping[tuple[int | None, int | None], int], num_classes: int) -> list[int]:
     """All classes where they fit, else those in most mistakes, in the order of the alphabet."""
-    if num_classes <= MOST_CLASSES:
+    if num_classes <= MAX_CLASSES:
         return list(range(num_classes))
     involved = dict.fromkeys(range(num_classes), 0)
     for pair, count in mistakes.items():
         for i in pair:
             if i is not None:
                 involved[i] += count
-    return sorted(sorted(involved, key=lambda i: -involved[i])[:MOST_CLASSES])
+    return sorted(sorted(involved, key=lambda i: -involved[i])[:MAX_CLASSES])
 
 
 def _axes(theme: Theme, size: tuple[float, float] = SIZE_INCHES) -> Axes:
@@ -265,6 +265,7 @@ def _mark_thresholds(axes: Axes, curve: Sequence[Coverage], theme: Theme) -> Non
 
 def _drawable(character: str) -> str:
     """The character, or its number where the font of the plots has no glyph for it."""
+    # Only this font is certain to be there: matplotlib brings it.
     font = ft2font.FT2Font(font_manager.findfont("DejaVu Sans"))
     character = visible(character)
     return character if font.get_char_index(ord(character)) else f"{ord(character):04X}"
@@ -275,11 +276,12 @@ def _write_counts(axes: Axes, matrix: Sequence[Sequence[int]], largest: float, t
     for row, counts in enumerate(matrix):
         for column, count in enumerate(counts):
             if count:
-                color = theme.background if count > 0.5 * largest else theme.text
+                color = theme.background if count > 0.5 * largest else theme.text  # readable on the square's own colour
                 axes.text(column, row, f"{count:,}", ha="center", va="center", color=color, fontsize=size)
 
 
 def _png(axes: Axes) -> bytes:
     buffer = io.BytesIO()
+    # Not pyplot, which keeps every figure in a global list and may look for a screen.
     FigureCanvasAgg(axes.get_figure(root=True)).print_png(buffer)
     return buffer.getvalue()

@@ -6,7 +6,7 @@ PromiseFigures.to_lines() for a terminal, and the same for the page
 import dataclasses
 from collections.abc import Iterator
 
-_LABEL = 12
+_LABEL = 12  # as wide as the first column of the test's other lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,8 @@ class PromiseFigures:
         """Sentences, the promise first."""
         if self.threshold is None:
             yield (
-                f"NOT CERTIFIED: that at most {self.max_error:g} of accepted codes are wrong takes "
-                f"{self.missing_codes:,} more codes to certify it on, if none of them is read wrong; "
-                f"there are {self.codes:,}"
+                f"NOT CERTIFIED: {self.missing_codes:,} more codes are needed, if none of them is read wrong, to "
+                f"certify that at most {self.max_error:g} of accepted codes are wrong; there are {self.codes:,}"
             )
             offer = _rounded_up(self.offered_error)
             yield f"the smallest error that these codes can certify is about {offer:g}: --max_error={offer:g}"
@@ -70,4 +69,5 @@ class PromiseFigures:
 def _rounded_up(error: float) -> float:
     """Two digits, never less than what can be certified."""
     shown = float(f"{error:.2g}")
+    # 5 % more than a number of two digits is always the next one or above.
     return shown if shown >= error else float(f"{error * 1.05:.2g}")

@@ -120,6 +120,7 @@ def scan_shard(piece: ShardScan) -> SplitScan:
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
         generated += piece.generated is not None and piece.generated.by_hash(text) == TRAIN
+        # Its validation split chose a checkpoint, so that counts as learned too.
         earlier += any(rule.by_hash(text) != TEST for rule in piece.earlier)
     return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), generated, earlier)
 

@@ -50,7 +50,7 @@ class Chance:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusedPair:
-    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None is no character."""
+    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None: no character."""
 
     code: str | None
     read: str | None
@@ -136,7 +136,7 @@ class Figures:
             take(content, "position_interval", tuple[tuple[float, float], ...]),
             take(take(content, "chance", dict), "most_frequent", tuple[float | None, ...], "chance"),
         )
-        lengths = take(content, "length_accuracy", dict[str, Accuracy])
+        lengths = take(content, "length_accuracy", dict[str, Accuracy])  # JSON has only text as keys
         return cls(
             whole=take(content, "sequence_accuracy", Accuracy),
             lengths={int(length): accuracy for length, accuracy in lengths.items()},
@@ -170,6 +170,7 @@ class Claim:
     def holds(self) -> bool | None:
         """Whether all of them do; None where something is not known and nothing is wrong."""
         verdicts = [statement.holds for statement in self.statements]
+        # One failure outweighs whatever is not known.
         return False if False in verdicts else None if None in verdicts else True
 
     def to_json(self) -> dict[str, Any]:
@@ -253,7 +254,10 @@ class Summary:
         """Whether the same checkpoint read the same split as well as in `other`, so that only the clock may differ."""
 
         def outcome(summary: Summary) -> tuple[Any, ...]:
+            # Without their texts, which may be worded differently in another version.
             verdicts = tuple((statement.name, statement.holds) for statement in summary.claim.statements)
+            # Not speed, seconds and versions: they change from run to run, or with an upgrade, while the result is the
+            # same.
             return summary.figures, verdicts, summary.records, summary.checkpoint, summary.settings, summary.promise
 
         return other is not None and outcome(self) == outcome(other)
@@ -309,7 +313,7 @@ def load_summary(path: pathlib.Path) -> Summary:
     except OSError as error:
         raise DigitwiseError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError, DigitwiseError) as error:
-        raise DigitwiseError(f"{path} is not a report of digitwise: {error}") from None
+        raise DigitwiseError(f"{path} is not a digitwise report: {error}") from None
 
 
 def summary_text(summary: Summary) -> str:
@@ -323,4 +327,5 @@ def finite(value: Any) -> Any:
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
+    # Browsers and most other readers refuse the NaN that Python's json module would write.
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -25,14 +25,14 @@ from pipeline.report.phrases import (
 )
 from pipeline.report.summary import Claim, Figures, LookAlikes, Summary
 
-_COLUMNS = 10
+_COLUMNS = 10  # positions in a row
 _PAIRS_SHOWN = 5
 _LOOK_ALIKES_SHOWN = 4
-_IMAGES_A_CODE = 10
+_IMAGES_A_CODE = 10  # from here on images of one code decide the figure more than their number does
 
 
 def print_summary(summary: Summary, table: Sequence[Example]) -> None:
-    """A character that the terminal has none for is printed as its number: a code may be of any alphabet."""
+    """A character that the terminal cannot show is printed as its number: a code may be of any alphabet."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for line in summary_lines(summary, table):
         print(line.encode(encoding, "backslashreplace").decode(encoding))
@@ -75,6 +75,7 @@ def table_lines(table: Sequence[Example], count: int) -> Iterator[str]:
         mark = "" if example.right else "<- wrong"
         codes = visible(example.code), visible(example.read)
         rows.append((shortened(example.key), *codes, characters, floor(example.confidence), mark))
+    # Cells, not characters: East Asian characters take two.
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(["", *(text + " " * (width - cell_len(text)) for text, width in zip(row, widths))]).rstrip()

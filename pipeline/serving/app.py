@@ -54,6 +54,7 @@ def build_app(served: Served, access: Access, rate: RateLimit) -> Guard:
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     guard = Guard(app, access, rate, metrics)
+    # Only now, as it tells of the guard, which is built around the application.
     app.router.routes.append(Route("/metrics", _metrics(served, guard, metrics)))
     return guard
 
@@ -94,7 +95,11 @@ def _metrics(served: Served, guard: Guard, metrics: Metrics) -> Endpoint:
             suspended = float(bool(served.model.suspended))
             gauges += [
                 Gauge("digitwise_images_waiting", "Images that wait for the network.", served.model.waiting),
-                Gauge("digitwise_promise_suspended", "1 while images are unlike those of the promise.", suspended),
+                Gauge(
+                    "digitwise_promise_suspended",
+                    "1 while images differ from those certified on.",
+                    suspended,
+                ),
             ]
         return PlainTextResponse(metrics.text(*gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -114,5 +119,5 @@ async def _not_found(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _failed(_: Request, error: Exception) -> JSONResponse:
-    """A mistake of ours: the traceback goes to stderr, not to the client."""
-    return JSONResponse({"error": f"the server failed ({type(error).__name__}); its terminal says more"}, 500)
+    """A mistake in the server: the traceback goes to stderr, not to the client."""
+    return JSONResponse({"error": f"the server failed ({type(error).__name__}); see its terminal"}, 500)

@@ -25,6 +25,7 @@ def column_shares(log_probabilities: npt.ArrayLike, label_ids: Sequence[int]) ->
     # The same from right to left: from a state one may skip to where one could have skipped to it from.
     backward = _ways(shown[::-1, ::-1], _reversed(may_skip))[::-1, ::-1]
     both = forward + backward - shown  # a column counts in both
+    # [1::2]: the odd states are the characters, the even ones the blanks between them.
     shares: FloatArray = np.exp(both - np.logaddexp.reduce(both, axis=1, keepdims=True))[:, 1::2].T
     return shares
 

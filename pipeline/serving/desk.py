@@ -21,9 +21,9 @@ from pipeline.serving.unlabelled import FolderImages, Ordering
 from records.errors import DigitwiseError
 
 MAX_LENGTH = 64
-_SESSIONS = 200
+_SESSIONS = 200  # far more than people label one folder; pages that were left open must not fill the memory
 _HELD_SECONDS = 600.0  # an image that is under a cursor is nobody else's for so long
-_FEWEST_IN_BLOCK, _MOST_BLOCKS = 10, 40
+_MIN_IN_BLOCK, _MAX_BLOCKS = 10, 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,7 @@ class LabelDesk:
             for number in candidates:
                 if number in mine.skipped or number in taken or self.images.names[number] in labelled:
                     continue
+                # An image that cannot be read is passed over here, and counted as unreadable.
                 if not self._order.look(number):
                     return self._hold(mine, number)
             mine.holds = None
@@ -141,7 +142,7 @@ class LabelDesk:
         labels = self._store.labels()
         readings = {self.images.names[number]: reading.code for number, reading in dict(self._order.readings).items()}
         agree = [readings[name] == text for name, text in labels.items() if name in readings]
-        size = max(_FEWEST_IN_BLOCK, -(-len(agree) // _MOST_BLOCKS))
+        size = max(_MIN_IN_BLOCK, -(-len(agree) // _MAX_BLOCKS))
         blocks = (agree[start : start + size] for start in range(0, len(agree) - size + 1, size))
         return [Agreement((number + 1) * size, sum(block) / size) for number, block in enumerate(blocks)]
 

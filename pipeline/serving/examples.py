@@ -15,7 +15,7 @@ from records.dataset.manifest import Manifest
 from records.images.files import RAW
 from records.tfrecord.framing import read_records
 
-MOST = 32
+MOST = 32  # of one request, as it reads the records from their beginning
 _AMONG = 5_000  # the first of the split: records are read in order
 
 

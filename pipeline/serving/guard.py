@@ -1,4 +1,4 @@
-"""What every request passes before anything looks at it: who may ask, how often, and what a browser may do.
+"""What every request passes before anything else: who may ask, how often, and what a browser may do.
 
 app = Guard(app, Access(host="127.0.0.1", port=8000, token=""), RateLimit(100), metrics)
 """
@@ -23,6 +23,7 @@ from pipeline.serving.refusals import Refused
 
 OPEN_PATHS = ("/health",)  # need no token
 _COOKIE_DAYS = 30
+# Even if text of a stranger became markup somewhere, it could neither run nor load anything.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -50,7 +51,7 @@ class Access:
         address, with localhost, or with the names of this machine."""
         name = _host_name(header)
         if not (_is_address(name) or name in self._names):
-            raise Refused(421, f"this server is not called {name[:100]!r}: use its address, or localhost")
+            raise Refused(421, f"this server is not called {name[:100]!r}: use its IP address, or localhost")
 
     @property
     def _names(self) -> set[str]:
@@ -61,18 +62,19 @@ class Access:
         return f"digitwise_{self.port}"  # browsers share cookies between the ports of one host
 
     def is_token(self, given: str) -> bool:
+        # In a time that does not depend on how many characters are right.
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
 
 class Guard:
     def __init__(
-        self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, most: int = MAX_REQUESTS
+        self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, max_requests: int = MAX_REQUESTS
     ) -> None:
         self._app = app
         self._access = access
         self._rate = rate
         self._metrics = metrics
-        self._most = most
+        self._max_requests = max_requests
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +94,7 @@ class Guard:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
+                    headers.setdefault(name, value)  # setdefault: a route may have its own
             await send(message)
 
         self.running += 1
@@ -100,6 +102,8 @@ class Guard:
             await self._checked(scope, receive, send_marked)
         finally:
             self.running -= 1
+            # The route's pattern, not the address that was asked for: clients must not be able to make up names in the
+            # metrics.
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(route, status, time.monotonic() - began)
 
@@ -107,15 +111,17 @@ class Guard:
         try:
             headers = Headers(scope=scope)
             self._access.check_host(headers.get("host", ""))
+            # Before the token: guessing it must be slow as well.
             self._rate.take((scope.get("client") or ("unknown",))[0])
-            if self.running > self._most:
-                raise Refused(429, f"{self._most} requests are being answered already", retry_seconds=1)
+            if self.running > self._max_requests:
+                raise Refused(429, f"{self._max_requests} requests are being answered already", retry_seconds=1)
             _check_origin(scope, headers)
             given = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if self._access.token and given and scope["method"] == "GET" and self._access.is_token(given):
                 return await self._signed_in(scope, receive, send)
             self._check_token(scope, headers)
         except Refused as refused:
+            # Or the connection would be reset while the client still sends, and it would never read the answer.
             await _drain(receive)
             response = JSONResponse({"error": refused.sentence}, refused.status, refused.headers)
             return await response(scope, receive, send)
@@ -152,7 +158,7 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
         return
     host = headers.get("host", "").lower()
     if origin.lower() not in (f"http://{host}", f"https://{host}"):
-        raise Refused(403, f"the page {origin[:100]!r} may not ask this server")
+        raise Refused(403, f"the page {origin[:100]!r} may not send requests to this server")
 
 
 def _host_name(header: str) -> str:
@@ -171,12 +177,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-async def _drain(receive: Receive, most: int = 1 << 25, seconds: float = 2.0) -> None:
+async def _drain(receive: Receive, max_bytes: int = 1 << 25, seconds: float = 2.0) -> None:
     """What is left of a small body, so that the client hears the answer before the connection ends."""
     size = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while size < most:
+            while size < max_bytes:
                 message = await receive()
                 size += len(message.get("body", b""))
                 if message["type"] != "http.request" or not message.get("more_body"):

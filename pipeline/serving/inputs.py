@@ -27,7 +27,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Refused(400, f"the body is not JSON ({str(error)[:100] or type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise Refused(400, f"the body is {_kind(content)}, where an object belongs")
+        raise Refused(400, f"the body is {_kind(content)}, expected an object")
     return content
 
 
@@ -78,7 +78,7 @@ def _file(entry: Any, where: str) -> bytes:
     if not isinstance(text, str):
         raise Refused(400, f'{where} is {_kind(entry)}: need {{"b64": the bytes of an image file in base64}}')
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True)  # validate: without it characters that are no base64 are skipped
     except (binascii.Error, ValueError) as error:
         raise Refused(400, f"{where} is not base64 ({error})") from None
 
@@ -90,6 +90,7 @@ def _pixels(entry: Any, where: str, metadata: ModelMetadata) -> Pixels:
         values = np.asarray(entry)
     except (ValueError, OverflowError, RecursionError):
         raise Refused(400, f"{where} has rows of different lengths: {wanted}") from None
+    # Floats are refused, even whole ones: pixels from 0 to 1 would otherwise be read as black.
     if values.shape != shape or values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
         raise Refused(400, f"{where} is {values.dtype} {list(values.shape)}: {wanted}")
     return values.astype(np.uint8)

@@ -25,7 +25,7 @@ from pipeline.serving.inputs import parse_object
 from pipeline.serving.limits import read_body
 from pipeline.serving.refusals import Refused
 
-_MAX_BYTES = 1 << 14
+_MAX_BYTES = 1 << 14  # a label and a session have far less
 
 
 class LabelRoutes:
@@ -78,7 +78,7 @@ class LabelRoutes:
         session = _text(asked, "session")
         card = self._desk.undo(session)
         if card is None:
-            return self._next(session) | {"notice": "this session has no label to take back"}
+            return self._next(session) | {"notice": "this session has no label to undo"}
         return self._view(session, card)
 
     def _next(self, session: str) -> dict[str, Any]:
@@ -94,6 +94,7 @@ class LabelRoutes:
 
 def _route(name: str, action: Callable[[dict[str, Any]], dict[str, Any]]) -> Route:
     async def answer(request: Request) -> JSONResponse:
+        # A form on another page cannot send this type without asking first (CORS preflight), which is never allowed.
         if not request.headers.get("content-type", "").startswith("application/json"):
             raise Refused(415, "the body must be JSON, with Content-Type: application/json")
         asked = parse_object(await read_body(request, _MAX_BYTES))
@@ -116,6 +117,6 @@ def _text(asked: dict[str, Any], name: str) -> str:
 
 def _number(asked: dict[str, Any]) -> int:
     value = asked.get("number")
-    if type(value) is not int:
+    if type(value) is not int:  # not isinstance: true is not a number
         raise Refused(400, "number must be the number of an image")
     return value

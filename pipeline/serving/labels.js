@@ -85,7 +85,7 @@ function showProgress(progress) {
   const parts = [`${labelled} of ${images} labelled`];
   if (skipped) parts.push(`${skipped} skipped`);
   if (unreadable) parts.push(`${unreadable} cannot be read`);
-  if (lookedAt < images) parts.push(`${lookedAt} looked at so far: the order is not final`);
+  if (lookedAt < images) parts.push(`${lookedAt} checked so far: the order may still change`);
   byId("counts").textContent = parts.join(" · ");
 }
 

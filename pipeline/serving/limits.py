@@ -16,7 +16,7 @@ from pipeline.serving.refusals import Refused
 MAX_BYTES = 1 << 23  # of a body
 MAX_IMAGES = 256  # of one request
 MAX_REQUESTS = 64  # at a time; together with MAX_BYTES this limits the memory
-BODY_SECONDS = 30.0
+BODY_SECONDS = 30.0  # a client that sends a byte now and then must not keep one of the places
 _MAX_CLIENTS = 10_000
 _DRAINED = 4  # times the limit: a body that is too large is read to its end, so that the client hears why
 

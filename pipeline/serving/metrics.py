@@ -34,7 +34,7 @@ class Metrics:
             self._requests[route, status] += 1
             self._seconds += seconds
             for bucket in BUCKETS:
-                self._within[bucket] += seconds <= bucket
+                self._within[bucket] += seconds <= bucket  # buckets are cumulative in Prometheus' format
 
     def image(self, result: str) -> None:
         """`result` is accepted, refused, undecided (a model without a threshold) or unreadable."""

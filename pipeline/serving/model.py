@@ -70,6 +70,7 @@ class ServedModel:
         """One image; what is wrong with it is in the reading."""
         loop = asyncio.get_running_loop()
         try:
+            # Decoding takes milliseconds of processor time: in the event loop it would hold up every other request.
             answer = await loop.run_in_executor(self._decoders, self._recognizer.submit, source, name)
             return await asyncio.wrap_future(answer)
         except Busy as error:
@@ -98,6 +99,7 @@ class ServedModel:
             looked = self._looks(pixels[None]) if self._looks else None
             if looked is None:
                 return None
+            # Positions behind the end of the code looked nowhere in particular.
             shares = looked[0][: len(reading.characters)]
         return [[round(float(share), 3) for share in row] for row in shares]
 

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+# Listed one by one: no path of a request ever becomes a path of a file.
 _FILES = {
     "/": ("read.html", "text/html"),
     "/labels": ("labels.html", "text/html"),
@@ -21,7 +22,7 @@ def page_routes() -> list[Route]:
 
 
 def _route(path: str, name: str, media_type: str) -> Route:
-    content = (importlib.resources.files(__package__) / name).read_bytes()
+    content = (importlib.resources.files(__package__) / name).read_bytes()  # once, when the server starts
 
     async def send(_: Request) -> Response:
         return Response(content, media_type=f"{media_type}; charset=utf-8")

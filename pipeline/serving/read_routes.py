@@ -3,7 +3,7 @@
 POST /read            an image file as the body, or {"images": [{"b64": ...}, ...]}
 POST /read?show=1     with the picture that the network was given, and where it looked
 GET  /examples        some images of the test split, read
-POST /promise/resume  accept again, once somebody has looked why the watch suspended the promise
+POST /promise/resume  accept again, once somebody has found out why the watch suspended the promise
 """
 
 import asyncio
@@ -49,6 +49,7 @@ class ReadRoutes:
             raise Refused(415, 'forms are not read: send the image file itself as the body, or JSON with "images"')
         body = await read_body(request)
         if media_type == _JSON:
+            # 256 images of base64 take long enough to hold up the event loop.
             sources = await run_in_threadpool(lambda: images_of(parse_object(body)))
             readings = await self.read_all(list(sources))
             return JSONResponse(self._with_promise({"readings": [reading_json(reading) for reading in readings]}))
@@ -84,7 +85,7 @@ class ReadRoutes:
         return reading_json(reading)
 
     async def _show(self, body: bytes) -> dict[str, Any]:
-        """For the page, a file that is no image is an answer too: browsers log a status of 422 as an error."""
+        """For the page, a file that is not an image is an answer too: browsers log a status of 422 as an error."""
         shown = await self._model.show(body)
         self._count(shown.reading)
         return shown_json(shown)

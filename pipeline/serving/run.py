@@ -18,8 +18,8 @@ from starlette.types import ASGIApp
 from records.errors import DigitwiseError
 
 DRAIN_SECONDS = 30
-_IDLE_SECONDS = 15
-_SHORTEST_TOKEN = 16
+_IDLE_SECONDS = 15  # an open connection without a request
+_SHORTEST_TOKEN = 16  # characters: 64 bits even where they are hexadecimal digits
 _BACKLOG = 512
 
 
@@ -56,7 +56,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise DigitwiseError(f"--host={host}: not an address or a name of this machine ({error})") from None
-    family, kind, protocol, _, address = found[0]
+    family, kind, protocol, _, address = found[0]  # the first: a name may have an IPv4 and an IPv6 address
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,6 +71,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 def is_local(listener: socket.socket) -> bool:
     """Whether only this machine reaches it."""
+    # By the address that is really bound, not by the name that was given.
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 

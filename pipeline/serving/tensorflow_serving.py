@@ -46,6 +46,7 @@ class TensorFlowServingRoutes:
         readings = await self._read_routes.read_all(list(asked.images))
         for number, reading in enumerate(readings):
             if reading.code is None:
+                # All or nothing: the format has no place for an error beside the predictions of the other images.
                 raise Refused(400, f"image {number}: {reading.error}")
         rows = [_outputs(reading, self._metadata) for reading in readings]
         if asked.by_column:
@@ -72,6 +73,7 @@ class TensorFlowServingRoutes:
         definitions = {
             name: {"inputs": given, "outputs": outputs, "method_name": method} for name, given in inputs.items()
         }
+        # Twice signature_def: the response has a message of this name, and its only field is called so too.
         return JSONResponse(
             {
                 "model_spec": {"name": MODEL_NAME, "signature_name": "", "version": VERSION},
@@ -104,5 +106,6 @@ def _outputs(reading: Reading, metadata: ModelMetadata) -> dict[str, Any]:
 
 
 def _tensor(kind: str, *sizes: int) -> dict[str, Any]:
+    # Text, as the JSON form of protocol buffers writes 64-bit integers; -1 is any size.
     dimensions = [{"size": str(size), "name": ""} for size in sizes]
     return {"dtype": kind, "tensor_shape": {"dim": dimensions, "unknown_rank": False}, "name": ""}

@@ -27,6 +27,7 @@ MAX_BYTES = 1 << 25  # of a file, as browsers have to show it
 _FIRST = 256  # images after which the order is found for the first time; then after each doubling
 _BATCH = 64
 _FEATURES = 64
+# Enough to tell images apart where no model says how alike they are.
 _THUMBNAIL = InputShape(height=16, width=48, channels=1, stored_channels=1)
 _TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".bmp": "bmp", ".gif": "gif", ".webp": "webp"}
 
@@ -129,6 +130,7 @@ class Ordering:
             self.done += len(batch)
             if self.done >= next_order:
                 self._order()
+                # After each doubling, as finding an order takes longer the more images there are.
                 next_order = 2 * self.done
         self._order()
 
@@ -179,6 +181,7 @@ def _projected(features: FloatArray) -> FloatArray:
     """To few numbers that keep distances roughly (Johnson and Lindenstrauss): there may be very many images."""
     if features.shape[1] <= _FEATURES:
         return features
+    # The same matrix for every batch, or distances between images of two batches would mean nothing.
     matrix = np.random.default_rng(0).normal(0, _FEATURES**-0.5, (features.shape[1], _FEATURES))
     projected: FloatArray = (features @ matrix).astype(np.float32)
     return projected

@@ -26,7 +26,8 @@ from records.errors import DigitwiseError
 from records.split import TEST, VALIDATION
 
 _BATCH_SIZE = 64
-_MOST_FITTED = 5_000  # images that the temperature is fitted to
+# More change the one number that is fitted hardly at all.
+_MAX_FITTED = 5_000  # images that the temperature is fitted to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Halves:
     @classmethod
     def read(cls, network: Network, manifest: Manifest, split: str) -> "Halves":
         outcomes = read_outcomes(network, manifest, split)
+        # By code: images of one code resemble each other, and must not be on both sides.
         certifies = calibration_rows(list(outcomes.codes))
         if certifies.all() or not certifies.any():
             raise DigitwiseError(
@@ -47,6 +49,7 @@ class Halves:
                 "threshold, the others are tested"
             )
         tested = _rows(outcomes, ~certifies)
+        # The order in which thresholds are tried may come from any images but those that certify.
         choosing = read_outcomes(network, manifest, VALIDATION) if manifest.count(VALIDATION) else tested
         return cls(choosing, _rows(outcomes, certifies), tested)
 
@@ -61,7 +64,7 @@ class Made:
 
 def check_can_certify(split: str) -> None:
     if split != TEST:
-        raise DigitwiseError(f"--split={split}: a promise is certified on the test split, which chose nothing")
+        raise DigitwiseError(f"--split={split}: a promise can only be certified on the test split")
 
 
 def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:
@@ -93,7 +96,7 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
     for images, label_ids in batches(manifest, VALIDATION, graph.metadata.shape.channels):
         values.append(graph.read(images)["log_probabilities"].numpy())
         labels.append(label_ids)
-        if len(values) * _BATCH_SIZE >= _MOST_FITTED:
+        if len(values) * _BATCH_SIZE >= _MAX_FITTED:
             break
     # Log-probabilities are logits, too. Classes that were ruled out must not become infinite when divided.
     logits, targets = tf.constant(np.maximum(np.concatenate(values), -1e30)), tf.constant(np.concatenate(labels))
@@ -102,6 +105,7 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
         return float(tf.reduce_mean(graph.readout.loss(logits / temperature, targets)))
 
     found = fit_temperature(loss)
+    # The search may end beside the minimum where confidences are already right.
     return found if loss(found) < loss(1.0) else 1.0
 
 
@@ -130,6 +134,7 @@ def certify_checkpoint(checkpoints: Checkpoints, step: int, manifest: Manifest, 
 
     check_can_certify(split)
     graph = graph_of(checkpoints.load(step), checkpoints.folder)
+    # Without an earlier promise: what is measured here must not depend on it.
     plain = graph.with_metadata(dataclasses.replace(graph.metadata, temperature=1.0, promise=None, reference=None))
     temperature = temperature_of(plain, manifest)
     before = Halves.read(GraphNetwork(plain), manifest, split)

@@ -24,10 +24,11 @@ from records.errors import DigitwiseError
 
 OK, WARNING, MISSING = "ok", "warning", "missing"
 _MARKS = {OK: "ok", WARNING: "!", MISSING: "MISSING"}
-_OLDEST_PYTHON = (3, 11)
-_TENSORFLOW_SECONDS = 120
+_OLDEST_PYTHON = (3, 11)  # as setup.cfg says; hashlib.file_digest and typing.Self came with it
+_TENSORFLOW_SECONDS = 120  # a first import from a slow disk takes a minute
 _SAMPLE_IMAGES = 8
 _FILE_BLOCK = 4096  # bytes that a file takes at least, on most file systems
+# For TensorFlow, the network, records kept in memory, and the workers.
 _TRAINING_MEMORY = 2 << 30
 _TRAINING_STAGES = {"train", "test", "folds", "cleanings"}
 _ONLY_FOR_TRAINING = ("tensorflow", "tensorboard", "matplotlib")
@@ -58,6 +59,7 @@ def check(config: RunConfig, workdir: Workdir) -> int:
     """Prints the table; the result is the exit code."""
     alone = config.ordered_stages == ("check",)
     needs_training = alone or bool(_TRAINING_STAGES & set(config.ordered_stages))
+    # Started first: it takes seconds, in which all else is checked.
     process = _start_tensorflow() if needs_training else None
     findings = [_python(), *_packages(needs_training)]
     findings += [_cores(config), _memory(), *_disk(config, workdir), _writable(workdir), *_inputs(config)]
@@ -122,6 +124,7 @@ def _packages(needs_training: bool) -> list[Finding]:
 
 
 def _numbers(version: str) -> list[int]:
+    # Three numbers are enough for a comparison, and need no package that might be missing here.
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
@@ -229,7 +232,7 @@ def _existing(path: pathlib.Path) -> pathlib.Path:
 
 def _start_tensorflow() -> TensorFlowProcess:
     """Lists TensorFlow's devices in another process: the import takes seconds and can crash the process that tries."""
-    # -P: a tensorflow.py or json.py in the current directory is not ours to run.
+    # -P: a tensorflow.py or json.py in the current directory must not be run.
     return subprocess.Popen(
         [sys.executable, "-P", "-c", _LIST_DEVICES], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -242,7 +245,7 @@ def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
         return [Finding("GPUs", ", ".join(gpus) or "none")]
     try:
         output, _ = process.communicate(timeout=_TENSORFLOW_SECONDS)
-        seen = json.loads(output.splitlines()[-1])
+        seen = json.loads(output.splitlines()[-1])  # the last line: libraries may print before it
     except (subprocess.TimeoutExpired, ValueError, IndexError):
         process.kill()
         process.communicate()
@@ -252,6 +255,7 @@ def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
     if not gpus:
         return [*findings, Finding("GPUs", "none; training uses the CPU")]
     usable = sum(kind == "GPU" for kind, _ in seen["devices"])
+    # The usual cause: TensorFlow was installed without the CUDA libraries, and would silently train on the CPU.
     if usable < len(gpus):
         fix = "pip install 'tensorflow[and-cuda]'"
         return [*findings, Finding("GPUs", f"{', '.join(gpus)}; TensorFlow sees {usable}", WARNING, fix)]
@@ -276,7 +280,7 @@ def _records_are_intact(config: RunConfig, workdir: Workdir) -> bool:
 
 
 def size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB"):  # powers of 1000, as disks are sold
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000

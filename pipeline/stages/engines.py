@@ -7,15 +7,16 @@ import contextlib
 from collections.abc import Iterator
 
 from pipeline.config import RunConfig
-from pipeline.machine.workers import Engine, LocalPool
+from pipeline.machine.workers import Engine
+from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 
 
 @contextlib.contextmanager
-def opened_engine(config: RunConfig, workdir: Workdir, needed: bool) -> Iterator[Engine]:
-    """One engine for all stages of a run, as connecting takes seconds; that of a cluster only where it is needed."""
-    if not (needed and config.uses_cluster):
-        yield LocalPool(config.processes)
+def opened_engine(config: RunConfig, workdir: Workdir, needed: bool) -> Iterator[Engine | None]:
+    """One engine for all stages of a run, as connecting takes seconds; None where stages use this machine's processes."""
+    if not needed or config.cluster == LOCAL:
+        yield None
         return
     from pipeline.cluster.engine import cluster_engine
     from pipeline.cluster.requirements import Requirements

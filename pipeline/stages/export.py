@@ -31,6 +31,7 @@ from records.jsonfile import read_object
 
 _SETTINGS = "settings.json"
 _MODULES = ("tf2onnx", "onnx", "onnxruntime", "ai_edge_litert")
+# Everything that this stage writes; a folder with anything else in it is not removed.
 _MADE = frozenset(
     "saved_model model.onnx model.tflite model.tflite.json model-dynamic.tflite model-dynamic.tflite.json "
     "parity.json model-card.md model-card.json settings.json".split()
@@ -51,6 +52,7 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     check_split(manifest, split)
     graph = graph_of(checkpoints.load(step), checkpoints.folder)
     _check_fits(graph.metadata, manifest)
+    # What the checkpoint was certified for is also asked of its exports.
     max_error = config.use.max_error or (graph.metadata.promise.max_error if graph.metadata.promise else None)
     settings = {
         "checkpoint": arrays_sha256(checkpoints.folder, step),
@@ -82,6 +84,7 @@ def _write(
     certify: Certify | None = None
     if max_error is not None:
         check_can_certify(split)
+        # A checkpoint that the test stage certified has its temperature already.
         if graph.metadata.promise is None and graph.metadata.temperature == 1.0:
             temperature = temperature_of(graph, manifest)
             graph = graph.with_metadata(dataclasses.replace(graph.metadata, temperature=temperature))
@@ -122,7 +125,7 @@ def card_lines(card: Any, folder: pathlib.Path) -> list[str]:
         )
     lines += [f"export: warning: {path} was left out: {reason}" for path, reason in card.left_out]
     if all(file.promise is None for file in card.files):
-        lines.append("export: no threshold is certified; --max_error=0.01 asks for one")
+        lines.append("export: no threshold is certified; --max_error=0.01 certifies one")
     return lines
 
 

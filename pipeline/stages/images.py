@@ -75,7 +75,8 @@ def _same(path: pathlib.Path) -> Source:
 
 
 def _code_in_name(path: pathlib.Path, pattern: str) -> str | None:
-    """Only where --label_pattern says where it is: most names of images to be read are no codes."""
+    """Only where --label_pattern says where it is: most names of images are not codes."""
+    # Composed, as alphabets are: macOS may give the accents of a name as characters of their own.
     match = re.search(pattern, path.stem) if pattern else None
     return unicodedata.normalize("NFC", match[1]) if match and match[1] else None
 

@@ -78,6 +78,7 @@ def _as_it_reads(config: RunConfig, spec: ModelSpec) -> RunConfig:
     size = None if spec.fitted else (width, height)
     code = CodeConfig(spec.alphabet, (spec.min_length, spec.max_length), size)
     records = dataclasses.replace(config.records, resize=config.records.resize and size is not None)
+    # overwrite: tested/ belongs to this test alone, and what an earlier one left there is of no use.
     return dataclasses.replace(config, overwrite=True, code=code, records=records)
 
 
@@ -96,4 +97,5 @@ def _is_converted(config: RunConfig, workdir: Workdir, probes: Probes) -> bool:
     except (DigitwiseError, KeyError, TypeError):
         return False
     identity = plain(find_source(config, workdir, probes).identity)
+    # Only the images themselves are compared: other settings, such as --fold_case, may have changed since.
     return all(source.get(kind) == identity[kind] for kind in ("folder", "records") if kind in identity)

@@ -1,7 +1,7 @@
 """The inspect stage: what records of other projects hold, and how (image, text) is read from them.
 
 Prints files, keys, and the mapping with the evidence for it; leaves a sheet of samples and a mapping file under
-inspect/. Where several readings are plausible it draws each, and stops with the flags that settle it.
+inspect/. Where several readings are plausible it makes pictures of each, and stops with the flags that settle it.
 """
 
 import os
@@ -35,10 +35,10 @@ from records.foreign.sample import Sampled, count_records, key_facts
 from records.foreign.source import Entry, ForeignSource
 from records.images.files import in_mode
 from records.probe.findings import Finding, Question, Reading
-from records.probe.look import Look
+from records.probe.probe import Probe
 
-_SAMPLES = 24
-_OPTION_SAMPLES = 6
+_SAMPLES = 24  # as many as fit a screen: four rows of six
+_OPTION_SAMPLES = 6  # one row for each option of a question
 _WIDEST, _NARROWEST = 320, 96  # pixels of a sample on the sheet
 _PROBLEMS_SHOWN = 3
 _NO_TEXT = "not found: records without it can be neither trained on nor tested"
@@ -50,41 +50,41 @@ def inspect(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -
         raise SettingError("--stage=inspect needs --records: files, folders or globs of TFRecords")
     _clear_pictures(workdir.inspect)
     began = time.monotonic()
-    looks = (probes or Probes()).looks(config)
+    probed = (probes or Probes()).probed(config)
     open_lines: list[str] = []
     is_open = False
-    for number, look in enumerate(looks):
-        path, suffix = mapping_file(workdir, looks, number), suffix_of(looks, number)
-        _print_facts(look)
-        _print_finding("image", look.image)
-        _print_finding("text", look.text)
-        if not look.has_text:
-            open_lines.append(f"--records={look.listing.entry}: text {_NO_TEXT}")
+    for number, probe in enumerate(probed):
+        path, suffix = mapping_file(workdir, probed, number), suffix_of(probed, number)
+        _print_facts(probe)
+        _print_finding("image", probe.image)
+        _print_finding("text", probe.text)
+        if not probe.has_text:
+            open_lines.append(f"--records={probe.listing.entry}: text {_NO_TEXT}")
         if config.foreign.answers == LIKELY:
-            look = take_likely("inspect", look, path)
-        _draw_samples(look, workdir.inspect / f"sheet{suffix}.png")
-        if look.mapping and not _is_given(config, number):
-            write_mapping(look, path)
-            print(f"  mapping      {path}: edit it, and give it back with --mapping={path}")
-        is_open |= bool(look.questions)
-        for question in look.questions:
-            pictures = _draw_question(look, question, workdir.inspect, suffix)
+            probe = take_likely("inspect", probe, path)
+        _write_sheet(probe, workdir.inspect / f"sheet{suffix}.png")
+        if probe.mapping and not _is_given(config, number):
+            write_mapping(probe, path)
+            print(f"  mapping      {path}: edit it if needed, and use it with --mapping={path}")
+        is_open |= bool(probe.questions)
+        for question in probe.questions:
+            pictures = _write_options(probe, question, workdir.inspect, suffix)
             seen = f" (see {', '.join(map(str, pictures))})" if pictures else ""
-            open_lines.append(f"{open_question(look, question)}{seen}")
+            open_lines.append(f"{open_question(probe, question)}{seen}")
         if config.foreign.full_check:
-            _check_all(look)
+            _check_all(probe)
     print(f"inspect: took {time.monotonic() - began:.1f} s")
     if is_open:
-        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(looks)]))
+        raise DigitwiseError("\n".join([*open_lines, *how_to_answer(probed)]))
     return False
 
 
-def _print_facts(look: Look) -> None:
-    listing = look.listing
+def _print_facts(probe: Probe) -> None:
+    listing = probe.listing
     count, exact = count_records(listing)
     packed = sorted({file.compression or "none" for file in listing.files})
-    sequence = sum(sampled.record.is_sequence for sampled in look.sample)
-    kind = {0: "Example", len(look.sample): "SequenceExample"}.get(sequence, "Example and SequenceExample")
+    sequence = sum(sampled.record.is_sequence for sampled in probe.sample)
+    kind = {0: "Example", len(probe.sample): "SequenceExample"}.get(sequence, "Example and SequenceExample")
     print(f"inspect: {listing.entry}")
     first = printable(listing.files[0].name)
     print(f"  files        {len(listing.files):,}, {_bytes(listing.total_bytes)}, the first is {first}")
@@ -93,15 +93,15 @@ def _print_facts(look: Look) -> None:
         few = printable(", ".join(paths[:3])) + (", ..." if len(paths) > 3 else "")
         print(f"  skipped      {len(paths):,} ({few}): {reason}")
     about = "" if exact else "about "
-    print(f"  records      {about}{count:,}{'' if exact else ' by the size of those counted'}")
+    print(f"  records      {about}{count:,}{'' if exact else ', estimated from the size of those counted'}")
     print(f"  compression  {', '.join(packed)}")
     print(f"  kind         {kind}")
-    print(f"  keys         of {len(look.sample):,} records looked at")
-    for key, facts in key_facts(look.sample).items():
+    print(f"  keys         in a sample of {len(probe.sample):,} records")
+    for key, facts in key_facts(probe.sample).items():
         step = " in steps" if facts.in_steps else ""
         lengths = _span(facts.lengths, "value")
         sizes = f", {_span(facts.byte_lengths, 'byte')}" if facts.byte_lengths else ""
-        share = "all" if facts.present == len(look.sample) else f"{facts.present:,} of {len(look.sample):,}"
+        share = "all" if facts.present == len(probe.sample) else f"{facts.present:,} of {len(probe.sample):,}"
         print(f"    {printable(key, 60):<28} {facts.kind}{step}, {lengths}{sizes}; in {share}; {facts.example}")
 
 
@@ -125,27 +125,28 @@ def _is_given(config: RunConfig, number: int) -> bool:
 
 
 def _clear_pictures(folder: pathlib.Path) -> None:
-    """Removes what an earlier run drew. Mappings stay: the user may be editing one."""
+    """Removes the pictures of an earlier run. Mappings stay: the user may be editing one."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in [*folder.glob("sheet*.png"), *folder.glob("question*.png")]:
         path.unlink()
 
 
-def _draw_samples(look: Look, page: pathlib.Path) -> None:
-    if look.mapping is None:
+def _write_sheet(probe: Probe, page: pathlib.Path) -> None:
+    if probe.mapping is None:
         return
-    problems = _draw(look, look.mapping, page, _SAMPLES)
-    print(f"  sheet        {page}: {min(_SAMPLES, len(look.sample))} samples with their text")
+    problems = _write(probe, probe.mapping, page, _SAMPLES)
+    print(f"  sheet        {page}: {min(_SAMPLES, len(probe.sample))} samples with their text")
     for problem in problems[:_PROBLEMS_SHOWN]:
         print(f"  problem      {printable(problem, 1000)}")
 
 
-def _draw(look: Look, mapping: SchemaMapping, path: pathlib.Path, count: int) -> list[str]:
-    """Draws samples with their text; the result says what could not be read."""
+def _write(probe: Probe, mapping: SchemaMapping, path: pathlib.Path, count: int) -> list[str]:
+    """Writes a sheet of samples with their text; the result says what could not be read."""
     problems: list[str] = []
     shown = []
-    step = max(1, len(look.sample) // count)
-    for sampled in look.sample[::step][:count]:
+    # Spread over the sample: records side by side often have the same label.
+    step = max(1, len(probe.sample) // count)
+    for sampled in probe.sample[::step][:count]:
         try:
             picture = _fitted(mapping.image.picture(sampled.record))
         except ValueError as error:
@@ -169,43 +170,45 @@ def _caption(mapping: SchemaMapping, sampled: Sampled, problems: list[str]) -> s
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
-    """In RGB, of a size that people can look at."""
+    """In RGB, of a size that people can see well."""
     picture = in_mode(picture, 3)
     if max(picture.size) > _WIDEST:
         picture.thumbnail((_WIDEST, _WIDEST))
     elif picture.width < _NARROWEST:
+        # A whole number of times, without smoothing: the pixels stay visible.
         times = min(-(-_NARROWEST // picture.width), _WIDEST // picture.height)
         return picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
     return picture
 
 
-def _draw_question(look: Look, question: Question, folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
+def _write_options(probe: Probe, question: Question, folder: pathlib.Path, suffix: str) -> list[pathlib.Path]:
     """The pictures of its options."""
     pictures = []
     for value, reading in question.options:
-        mapping = _with(look, reading)
+        mapping = _with(probe, reading)
+        # A value may hold anything; in a file name it must not be a path, nor too long for the file system.
         name = re.sub(r"[^\w.\-]+", "_", f"{question.flag.strip('-')}-{value}")[:60]
         path = folder / f"question{suffix}-{name}.png"
         if mapping:
-            _draw(look, mapping, path, _OPTION_SAMPLES)
+            _write(probe, mapping, path, _OPTION_SAMPLES)
             if path.exists():
                 pictures.append(path)
     return pictures
 
 
-def _with(look: Look, reading: Reading | None) -> SchemaMapping | None:
+def _with(probe: Probe, reading: Reading | None) -> SchemaMapping | None:
     """The mapping with another reading of the image, or of the text."""
     if isinstance(reading, ImageReading):
-        return SchemaMapping(reading, look.text.reading)
-    return SchemaMapping(look.image.reading, reading) if look.image.reading else None
+        return SchemaMapping(reading, probe.text.reading)
+    return SchemaMapping(probe.image.reading, reading) if probe.image.reading else None
 
 
-def _check_all(look: Look) -> None:
+def _check_all(probe: Probe) -> None:
     """Reads every record: framing, checksums, the text and the pixels."""
-    if look.mapping is None or look.questions:
+    if probe.mapping is None or probe.questions:  # with open questions it is not clear what to check
         return
-    source = ForeignSource((Entry(look.listing.files, look.mapping),), unpacked="")
-    total, _ = count_records(look.listing)
+    source = ForeignSource((Entry(probe.listing.files, probe.mapping),), unpacked="")
+    total, _ = count_records(probe.listing)
     characters: set[str] = set()
     lengths: set[int] = set()
     count = 0
@@ -222,8 +225,10 @@ def _check_all(look: Look) -> None:
 
 
 def _span(pair: tuple[int, int], unit: str) -> str:
-    least, most = pair
-    return f"{least:,} {unit}{'s' if least != 1 else ''}" if least == most else f"{least:,} to {most:,} {unit}s"
+    minimum, maximum = pair
+    if minimum == maximum:
+        return f"{minimum:,} {unit}{'s' if minimum != 1 else ''}"
+    return f"{minimum:,} to {maximum:,} {unit}s"
 
 
 def _bytes(size: float) -> str:

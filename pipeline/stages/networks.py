@@ -25,6 +25,8 @@ def open_network(given: str, workdir: Workdir) -> Network:
     """`given` is a workdir, a folder of checkpoints or of an export, or an exported file; empty: the workdir."""
     path = pathlib.Path(given) if given else workdir.root
     try:
+        # By name alone: an exported file is read without TensorFlow, so nothing of it may be imported before this is
+        # known.
         if path.suffix == ONNX or (path / EXPORTED).is_file():
             return OnnxNetwork(path if path.suffix == ONNX else path / EXPORTED)
         if path.suffix == LITERT or (path / _SAVED_MODEL).is_file():
@@ -47,7 +49,7 @@ def _of_training(path: pathlib.Path, given: str, workdir: Workdir) -> Network:
     if not any(steps_in(folder) for folder in (path, path / workdir.checkpoints.name)):
         problem = "it holds no checkpoint and no exported model" if path.is_dir() else "there is no such file or folder"
         flag = f"--checkpoint={path}" if given else f"--workdir={path}"
-        raise DigitwiseError(f"{flag}: {problem}; --stage=train makes one")
+        raise DigitwiseError(f"{flag}: {problem}; train one with --stage=train")
     import_tensorflow()
     from pipeline.export.checkpoint import graph_of
     from pipeline.export.networks import GraphNetwork

@@ -79,6 +79,7 @@ class _Tally:
 def predict(config: RunConfig, workdir: Workdir) -> int:
     """Reads every image that the settings name; the result is the exit code."""
     stdout = sys.stdout
+    # Whatever any part of the program prints goes to stderr: stdout is for readings alone, which programs parse.
     with contextlib.redirect_stdout(sys.stderr):
         images = find_images(config, workdir)
         try:
@@ -114,19 +115,21 @@ def _read(reader: Reader, images: Images, output_format: str, stdout: TextIO) ->
     write, tally = OUTPUTS[output_format](stdout), _Tally()
     # A table on a terminal shows by itself how far it is.
     is_shown = images.total >= _MANY and not stdout.isatty()
+    # Twice, as readings come in batches: their images are read ahead of them.
     rows, known = itertools.tee(images.rows)
     with progress("predict", images.total) if is_shown else contextlib.nullcontext(lambda count: None) as advance:
         for number, (reading, image) in enumerate(zip(reader.read_named(map(_loaded, rows)), known, strict=True), 1):
             write(reading)
             tally.add(reading, image.code)
             advance(1)
+            # With each batch, so that a pipe gets readings while they come, and not one write for each line.
             if number % reader.batch_size == 0:
                 stdout.flush()
     stdout.flush()
     for line in tally.lines():
         print(line)
     if reader.alarm:
-        print(f"predict: warning: {reader.alarm}; from there on nothing was accepted", file=sys.stderr)
+        print(f"predict: warning: {reader.alarm}; nothing was accepted after that", file=sys.stderr)
         return SUSPENDED
     return UNREAD if tally.unread else 0
 

@@ -45,21 +45,24 @@ _FULL_BELOW = 1 << 16  # free bytes, below which a failed write of any library i
 
 @dataclasses.dataclass(frozen=True)
 class _Shared:
-    """What the stages of a run have in common; `chief` is whether this process writes what the run leaves."""
+    """What the stages of a run have in common: `engine` is that of a cluster, `chief` whether this process writes what
+    the run leaves."""
 
     probes: Probes
-    engine: Engine
+    engine: Engine | None
     chief: bool
 
 
 def run_stages(config: RunConfig) -> int:
     """Runs the stages that the settings name; the result is the exit code."""
     workdir = Workdir(config.workdir)
+    # Before anything imports Keras or Matplotlib, and inherited by child processes.
     own_environment(workdir.cache)
     if "check" in config.ordered_stages:
         from pipeline.stages.check import check
 
         code = check(config, workdir)
+        # Nothing runs where something is missing: a failure after an hour of generating would be worse.
         if code or config.ordered_stages == ("check",):
             return code
     if config.ordered_stages == ("predict",):
@@ -98,7 +101,7 @@ def _run_stage(stage: str, config: RunConfig, workdir: Workdir, shared: "_Shared
     """A stage that finds its results complete leaves the time that they took."""
     began = time.monotonic()
     with _full_disk_named(stage, workdir):
-        given = {"engine": shared.engine} if stage in ON_ENGINE else {}
+        given = {"engine": shared.engine} if shared.engine and stage in ON_ENGINE else {}
         worked = _function(stage)(config, workdir, shared.probes, **given)
     if shared.chief and worked is not False:
         workdir.write_seconds(stage, time.monotonic() - began)
@@ -121,6 +124,7 @@ def _full_disk_named(stage: str, workdir: Workdir) -> Iterator[None]:
         where = error.filename if isinstance(error, OSError) and error.filename else workdir.root
         if isinstance(error, OSError) and error.errno in _FULL_DISK:
             reason = error.strerror
+        # Libraries in C++ report a full disk as anything, even as a damaged file.
         elif shutil.disk_usage(workdir.root).free < _FULL_BELOW:
             reason = "No space left on device"
         else:

@@ -33,6 +33,7 @@ def serve(config: RunConfig, workdir: Workdir, _probes: object = None) -> bool:
 
     asked = config.serve
     with contextlib.ExitStack() as stack:
+        # Before the network is loaded, which takes seconds: a port that is in use is reported at once.
         listener = stack.enter_context(listening_socket(asked.host, asked.port))
         local = is_local(listener)
         access = Access(asked.host, listener.getsockname()[1], token_of(asked.token_file, is_needed=not local))

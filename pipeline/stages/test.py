@@ -99,6 +99,7 @@ def test(
     )
     chosen = choose(readings, asked.shown_predictions)
     keys, examples = join_records(manifest, asked.split, readings, chosen, rows)
+    # The stages before are those of this workdir; a checkpoint from elsewhere took other times.
     is_own = checkpoint == workdir.checkpoints
     summary = dataclasses.replace(summary, seconds=_seconds(summary, workdir, seconds if is_own else None, began))
     if is_chief(config.train.strategy):

@@ -25,7 +25,7 @@ def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None, eng
     records = records_to_train(config, workdir, probes)
     check_splits(config, Manifest.load(records))
     before = _files(workdir.checkpoints)
-    if config.uses_cluster and engine is not None and config.train.strategy in ON_CLUSTER:
+    if engine is not None and config.train.strategy in ON_CLUSTER:
         _train_on_cluster(config, workdir, engine)
     else:
         import_tensorflow()

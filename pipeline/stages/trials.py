@@ -40,8 +40,10 @@ def folds(config: RunConfig, workdir: Workdir, _probes: object = None) -> FoldsR
         print(f"\nfold {number + 1} of {count}", flush=True)
         fold = dataclasses.replace(asked, workdir=str(workdir.folds / name))
         try:
+            # A process for each: TensorFlow never gives back the memory of a training that has ended.
             results[name] = run_alone(_fold, fold, number / count, str(workdir.root))
         finally:
+            # Unpacked copies of compressed records are as large as the records of a fold.
             shutil.rmtree(workdir.unpacked, ignore_errors=True)
     report = FoldsReport(results)
     save(workdir.folds_report, report)
@@ -65,6 +67,7 @@ def cleanings(config: RunConfig, workdir: Workdir, _probes: object = None) -> Cl
             config,
             workdir=str(workdir.cleanings / name),
             train=dataclasses.replace(config.train, channels=channels, cleaning=cleaning),
+            # Never the test split: whoever picks the best cleaning by it has used it up.
             test=dataclasses.replace(config.test, split=VALIDATION, checkpoint=""),
         )
         result = run_alone(_cleaning, asked, str(records))
@@ -96,6 +99,7 @@ def _for_folds(config: RunConfig) -> RunConfig:
 def _check_folds(config: RunConfig, workdir: Workdir) -> None:
     """Raises, before the first training, where a part would have nothing to test or nothing to train on."""
     count = config.trials.folds
+    # A set: all images of one code go into the same split.
     texts = {text for _, text in find_source(config, workdir).rows()}
     for number in range(count):
         rule = dataclasses.replace(split_rule(config.records), rotation=number / count)

@@ -9,7 +9,7 @@ from records.dataset.manifest import Manifest
 from records.dataset.verify import file_problems, shard_problem
 from records.errors import DigitwiseError
 
-_LINES_SHOWN = 20
+_LINES_SHOWN = 20  # of possibly thousands; the first few tell the kind of damage
 _REMEDY = "restore the file, or write the records again: --stage=records after removing"
 
 
@@ -30,7 +30,7 @@ def verify(folder: AnyPath, processes: int) -> bool:
             if problem:
                 problems.append(problem)
     if not problems:
-        print(f"check: {total:,} records in {len(shards)} shards of {folder} are sound")
+        print(f"check: {total:,} records in {len(shards)} shards of {folder} are intact")
         return True
     print(f"check: {len(problems)} problems in {folder}:")
     for problem in sorted(problems)[:_LINES_SHOWN]:

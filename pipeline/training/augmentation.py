@@ -37,6 +37,7 @@ def augment(images: tf.Tensor, numbers: tf.Tensor, seed: int, strength: float) -
     contrast = 1.0 + change["contrast"]
     blur = tf.clip_by_value(change["blur"], 0.0, 1.0)  # so that half of the images keep their sharpness
     deviation = tf.abs(change["noise"]) / _NOISE_DEVIATION
+    # Contrast turns about the middle grey, and the mean of the noise is taken off again: neither makes images brighter.
     lift = 127.5 * (1.0 - contrast) + change["brightness"] - _NOISE_MEAN * deviation
     varied = moved * (contrast * (1.0 - blur)) + tf.nn.avg_pool2d(moved, 3, 1, "SAME") * (contrast * blur)
     varied += tf.cast(noise, tf.float32) * deviation + lift
@@ -54,9 +55,10 @@ def _sample(numbers: tf.Tensor, seed: int, shape: tf.TensorShape) -> tuple[tf.Te
         # The algorithm is named, because the one that TensorFlow would choose depends on the device.
         return tf.random.stateless_uniform([count + words], seeds, None, None, tf.int32, alg="philox")
 
+    # One call for each example, with its own seed: random numbers for a batch would depend on which examples are in it.
     bits = tf.map_fn(sample, numbers, fn_output_signature=tf.TensorSpec([count + words], tf.int32))
     noise = tf.reshape(tf.bitcast(bits[:, count:], tf.uint8), [-1, 4 * words])[:, :size]
-    return tf.cast(bits[:, :count], tf.float32) / 2.0**31, tf.reshape(noise, [-1, *shape])
+    return tf.cast(bits[:, :count], tf.float32) / 2.0**31, tf.reshape(noise, [-1, *shape])  # int32 to -1..1
 
 
 def _move(images: tf.Tensor, change: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -76,5 +78,5 @@ def _move(images: tf.Tensor, change: dict[str, tf.Tensor]) -> tf.Tensor:
         output_shape=[height, width],
         fill_value=0.0,
         interpolation="BILINEAR",
-        fill_mode="NEAREST",
+        fill_mode="NEAREST",  # the edge is repeated: black borders would be a sign of augmentation
     )

@@ -81,6 +81,7 @@ def _boxes(network: Any) -> list[_Box]:
     boxes: list[_Box] = []
     box_of: dict[Any, _Box] = {}
     for layer, above in parents.items():
+        # Only if it is the one layer that follows: otherwise the lines would not show what goes where.
         if type(layer).__name__ in _FOLLOWERS and len(above) == 1 and num_children[above[0]] == 1:
             box = box_of[above[0]]
             box.layers.append(layer)

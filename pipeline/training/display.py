@@ -1,10 +1,10 @@
 """What a training shows while it runs: a bar or lines, and a word about a plateau.
 
-pace = Pace()
+speed = Speed()
 with Display(start_step, num_steps, batch_size) as display:
-    with pace.timed(count):
+    with speed.timed(count):
         ...
-    display.show(window, pace)
+    display.show(window, speed)
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _PLATEAU_SHARE = 0.97
 _WAITING_STEPS = 100
 _WAITING_SHARE = 0.1
 # How many steps these networks were seen to need before they leave the plateau, at settings that suit them.
-_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_v2": (1000, 4500), "crnn": (60, 300)}
+_USUAL_PLATEAU = {"alexnet": (20, 200), "alexnet_large": (20, 200), "alexnet_v2": (1000, 4500), "crnn": (60, 300)}
 _UNKNOWN_PLATEAU = (20, 6000)  # of the other networks, each of which has been seen with few settings
 
 
@@ -112,7 +112,7 @@ class Waiting:
         return f"the network waits for images {share:.0%} of the time: {why}"
 
 
-class Pace:
+class Speed:
     """How fast steps run, as a mean over the last calls."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -137,12 +137,14 @@ class Pace:
 
 
 class Display:
-    """The progress bar where somebody watches, and a line every ten seconds where the output goes to a file."""
+    """The progress bar where somebody watches, and a line every ten seconds where the output goes to a file.
+
+    `num_steps` is None as long as it is not known."""
 
     def __init__(
         self,
         step: int,
-        num_steps: int,
+        num_steps: int | None,
         batch_size: int,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -171,19 +173,28 @@ class Display:
         if self._bar:
             self._bar.update(self._task, completed=step)
 
-    def images_per_second(self, pace: Pace) -> float:
-        return self._batch_size / pace.seconds_per_step if pace.seconds_per_step else 0.0
+    def set_length(self, num_steps: int) -> None:
+        """Now it is known how many steps there will be."""
+        self._num_steps = num_steps
+        if self._bar:
+            self._bar.update(self._task, total=num_steps)
 
-    def show(self, window: Window, pace: Pace) -> None:
+    def images_per_second(self, speed: Speed) -> float:
+        return self._batch_size / speed.seconds_per_step if speed.seconds_per_step else 0.0
+
+    def show(self, window: Window, speed: Speed) -> None:
         """The state of the training, after a look."""
         loss, accuracy = (float(np.mean(values[-_SHOWN_STEPS:])) for values in (window.losses, window.accuracies))
-        text = f"loss {loss:.4f}  position_accuracy {accuracy:.4f}  {self.images_per_second(pace):,.0f} images/s"
+        text = f"loss {loss:.4f}  position_accuracy {accuracy:.4f}  {self.images_per_second(speed):,.0f} images/s"
         if self._bar:
             self._bar.update(self._task, text=text)
         elif self._clock() - self._last_line >= _LINE_SECONDS:
             self._last_line = self._clock()
-            left = (self._num_steps - self._step) * (pace.seconds_per_step or 0)
-            self._stream.write(f"train: step {self._step:,} of {self._num_steps:,}, {text}, {left:.0f} s left\n")
+            steps = f"step {self._step:,}"
+            if self._num_steps is not None:
+                left = (self._num_steps - self._step) * (speed.seconds_per_step or 0)
+                steps, text = f"{steps} of {self._num_steps:,}", f"{text}, {left:.0f} s left"
+            self._stream.write(f"train: {steps}, {text}\n")
             self._stream.flush()
 
 

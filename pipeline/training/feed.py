@@ -28,6 +28,7 @@ from pipeline.model.cleaning import CLEANINGS
 from pipeline.model.intake import fit_each, records_parser
 from pipeline.training.augmentation import augment
 from pipeline.training.plan import Plan, steps_per_epoch
+from pipeline.training.schedule import MOST_CALIBRATED
 from records.dataset.manifest import Manifest
 from records.dataset.reader import numbers_mixed, read_in_order, read_mixed
 
@@ -36,8 +37,6 @@ _MEMORY_SHARE = 0.25
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
 _MIN_SHUFFLED = 1 << 12
-# Enough for statistics of batch normalization: more images make no difference that could be measured.
-_CALIBRATION_BATCHES, _CALIBRATION_IMAGES = 20, 1280
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Feed:
 
     def calibration_batches(self, strategy: tf.distribute.Strategy) -> list[Any]:
         """Images as they are read, not varied, each replica's share of them: the same at any step of a training."""
-        most = min(_CALIBRATION_BATCHES, max(1, _CALIBRATION_IMAGES // self.batch_size))
+        most = max(1, MOST_CALIBRATED // self.batch_size)
         if not self.synthetic:
             most = min(most, steps_per_epoch(self.manifest, self.batch_size))
         plain = dataclasses.replace(self, augmentation=0.0)

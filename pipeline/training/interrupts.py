@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, noted and then looked at between steps, so that a training can save before it ends."""
+"""SIGTERM and Ctrl-C, noted and then acted on between steps, so that a training can save before it ends."""
 
 import contextlib
 import dataclasses

@@ -43,11 +43,13 @@ class Learner:
     def __init__(self, plan: Plan, strategy: tf.distribute.Strategy) -> None:
         asked, spec = plan.asked, plan.spec
         self.strategy = strategy
-        # The first weights and dropout are drawn from here on, so nothing may be drawn in between.
+        # The initial weights and dropout are sampled from here on, so nothing else may be sampled in between.
         keras.utils.set_random_seed(asked.train_seed)
         with strategy.scope():
             self.recognizer = Recognizer(spec, provenance=plan.provenance)
             self.optimizer = make_optimizer(asked.learning_rate, asked.weight_decay, spec.precision, asked.optimizer)
+            # Before the first step: its variables must exist to be restored, and within a tf.function they could not be
+            # made.
             self.optimizer.build(self._network.trainable_variables)
             self._averages = Averages(self._network, asked.averaging) if asked.averaging else None
             self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, self._averages, asked.xla)
@@ -90,6 +92,7 @@ class Learner:
         variables = self._network.variables
         statistics = self._calibration.variables
         paths = [path for path, v in zip(numbered_paths(variables), variables) if any(v is s for s in statistics)]
+        # Kept aside, so that a training goes the same way however often it is validated.
         own = [variable.numpy() for variable in statistics]
         with self._averages.in_place() if self._averages else contextlib.nullcontext():
             try:
@@ -104,6 +107,7 @@ class Learner:
     def environment(self) -> Environment:
         return Environment(
             replicas=self.strategy.num_replicas_in_sync,
+            # 0 stands for all cores. Another number of threads adds up in another order, and changes the last bits.
             threads=tf.config.threading.get_intra_op_parallelism_threads() or available_cores(),
             tensorflow=tf.__version__,
             keras=keras.__version__,

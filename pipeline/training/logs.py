@@ -39,7 +39,7 @@ class Logs:
         self._profiling = False
 
     def scalars(self, part: str, step: int, **values: float) -> None:
-        """`part` is train or validation; TensorBoard draws what has the same name in one picture."""
+        """`part` is train or validation; TensorBoard shows what has the same name in one picture."""
         with self._writer(part).as_default(step):
             for name, value in values.items():
                 tf.summary.write(name, tf.constant(value, tf.float32), metadata=_metadata("scalars", "SCALAR"))
@@ -64,7 +64,7 @@ class Logs:
 
     def history(self, step: int, **values: float) -> None:
         self._history.write(json.dumps({"step": step, **values}) + "\n")
-        self._history.flush()
+        self._history.flush()  # a person may follow the file, and a kill loses one line at most
 
     def start_profile(self) -> None:
         tf.profiler.experimental.start(str(self.folder))
@@ -100,6 +100,7 @@ class Logs:
 def clear(folder: str | os.PathLike[str]) -> None:
     """Removes what Logs made in `folder`."""
     folder = pathlib.Path(folder)
+    # By pattern, not the folder: a user may keep notes beside the logs.
     for pattern in (HISTORY_FILE, NETWORK_FILE, "*/events.out.tfevents.*", "plugins/profile/*/*"):
         for path in folder.glob(pattern):
             path.unlink()
@@ -123,6 +124,7 @@ def sheet(images: np.ndarray, texts: Sequence[str], decoded_texts: Sequence[str]
 
 
 def _metadata(plugin: str, data_class: str) -> Any:
+    # What the tensorboard package's own functions would write; tf.summary.scalar and image need it installed.
     proto = tf.compat.v1.SummaryMetadata()
     proto.plugin_data.plugin_name = plugin
     proto.data_class = {"SCALAR": 1, "BLOB_SEQUENCE": 3}[data_class]

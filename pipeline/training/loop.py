@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.machine.devices import is_multi_worker
-from pipeline.model.state import TrainingState
-from pipeline.training.display import Pace
+from pipeline.model.state import TrainingState, ValidationResult
+from pipeline.training.display import Speed
 from pipeline.training.interrupts import Interrupts
 from pipeline.training.learner import Learner
-from pipeline.training.peers import check_same_step
+from pipeline.training.peers import check_same_step, longest
 from pipeline.training.plan import Plan
-from pipeline.training.progress import after_validation, reason_to_end
+from pipeline.training.progress import after_validation, paced, reason_to_end
 from pipeline.training.reporter import SilentReporter
 from pipeline.training.saver import NotFinite, Saver
 from pipeline.training.steps import Call
@@ -43,13 +43,12 @@ class Loop:
         interrupts: Interrupts,
     ) -> None:
         self._plan = plan
-        self._schedule = plan.length.schedule
         self._learner = learner
         self._validator = validator
         self._saver = saver
         self._reporter = reporter
         self._interrupts = interrupts
-        self._pace = Pace()
+        self._speed = Speed()
         # A process alone may look when it likes; workers have to look together.
         self._alone = not is_multi_worker(learner.strategy)
 
@@ -58,6 +57,7 @@ class Loop:
         self._step = self._looked_step = step
         self._state = state
         self._saver.begin(state)
+        self._keep_to_pace()
         while not self._ended():
             self._advance(batches)
         check_same_step(self._learner.strategy, self._step)  # no worker leaves before the chief has saved
@@ -75,11 +75,13 @@ class Loop:
     def _advance(self, batches: Iterator[Any]) -> None:
         """Some steps, and what is due after them."""
         steps = self._learner.steps
-        count = min(self._schedule.steps_to_event(self._step), steps.steps_per_call(self._pace.steps_in(_CALL_SECONDS)))
-        rates = [self._plan.learning_rate(step) for step in range(self._step, self._step + count)]
+        count = min(
+            self._schedule.steps_to_event(self._step), steps.steps_per_call(self._speed.steps_in(_CALL_SECONDS))
+        )
+        rates = [self._plan.learning_rate(step, self._state.pace) for step in range(self._step, self._step + count)]
         call = Call.of(self._step, self._step - self._looked_step, rates, self._interrupts.asked)
-        self._reporter.advancing(self._step)
-        with self._pace.timed(count):
+        self._reporter.advancing(self._step, rates[0])
+        with self._speed.timed(count):
             steps.run(batches, call)
         self._step += count
         if self._schedule.look_due(self._step) or (self._interrupts.asked and self._alone):
@@ -96,7 +98,7 @@ class Loop:
         bad = [f"{first + i + 1} ({loss})" for i, loss in enumerate(tally.losses) if not np.isfinite(loss)]
         if bad:
             raise self._diverged(f"the loss is not finite at step {', '.join(bad)}")
-        self._reporter.looked(self._step, tally, self._pace)
+        self._reporter.looked(self._step, tally, self._speed)
         return bool(tally.stops.any() or (self._alone and self._interrupts.asked))
 
     def _validate(self) -> Mapping[str, np.ndarray]:
@@ -108,9 +110,28 @@ class Loop:
                 return calibrated
         validation = self._validator.run()
         self._state = after_validation(self._state, self._step, validation.result)
+        self._find_pace(validation.result)
         is_best = self._state.best is not None and self._state.best.step == self._step
         self._reporter.validated(self._step, validation, is_best)
         return validation.calibrated
+
+    def _find_pace(self, result: ValidationResult) -> None:
+        """How long the training is to be, where that is left to it."""
+        rules, before = self._plan.pace_rules, self._state.num_steps
+        if rules is None:
+            return
+        allowed = 60 * self._plan.asked.max_minutes
+        seconds = longest(self._learner.strategy, self._saver.seconds)
+        self._state = paced(self._state, self._step, result, rules, seconds / allowed if allowed else 0.0)
+        if self._state.num_steps != before:
+            self._keep_to_pace()
+            self._reporter.annealing(self._state)
+
+    def _keep_to_pace(self) -> None:
+        """The length in the state is that of the plan, or the one that was found."""
+        if self._state.pace and self._state.pace.last_step:
+            self._reporter.has_length(self._state.num_steps)
+        self._schedule = dataclasses.replace(self._plan.length.schedule, num_steps=self._state.num_steps)
 
     def _save(self, calibrated: Mapping[str, np.ndarray] = MappingProxyType({})) -> None:
         try:
@@ -121,7 +142,7 @@ class Loop:
     def _leave(self) -> None:
         """Asked to stop: saves, and ends the process as the signal would have."""
         self._save()
-        self._reporter.stopped(self._step)
+        self._reporter.stopped(self._state, self._step)
         raise self._interrupts.exception()
 
     def _diverged(self, what: str) -> DigitwiseError:

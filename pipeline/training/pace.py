@@ -13,10 +13,14 @@ way it would have.
 import dataclasses
 import math
 
+from pipeline.model.pace import Pace
+from pipeline.training.rates import FIRST, between
+
 ANNEAL_SHARE = 0.4  # of the steps at full rate: how many more steps the way down takes
 TIME_AT_FULL_RATE = 1 / (1 + ANNEAL_SHARE)  # of all the time that there is
-FIRST = 1 / 25  # of the peak
-GAIN = 0.05  # a loss that falls by less than this share of itself is no gain
+GAIN = 0.1  # a loss that falls by less than this share of itself is no gain
+# Where all codes of the validation split are right and the loss is below this, hardly one in hundreds would be wrong.
+SMALL_LOSS = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,35 +29,29 @@ class PaceRules:
 
     peak: float
     warm_steps: int
-    patience: int  # validations without a gain
+    patience: int  # validations without a gain; 0: as many as there are
     most_steps: int
+    least_steps: int = 0  # at full rate: before these, validations without a gain are not counted
 
 
-@dataclasses.dataclass(frozen=True)
-class Pace:
-    """Where a training stands: `anneal_step` and `last_step` are None as long as it runs at full rate."""
-
-    least_wrong: float = math.inf
-    least_loss: float = math.inf
-    stale: int = 0
-    anneal_step: int | None = None
-    last_step: int | None = None
-
-
-def after_validation(rules: PaceRules, pace: Pace, step: int, wrong: float, loss: float, time_share: float) -> Pace:
+def after_validation(
+    rules: PaceRules, pace: Pace, step: int, wrong: float, loss: float, time_share: float, is_guessing: bool = False
+) -> Pace:
     """`wrong` is the share of codes read wrong and `loss` the mean loss, both with averaged weights: these read as the
-    weights will when the rate has come down. `time_share` is how much of the time allowed is used up."""
+    weights will when the rate has come down. `time_share` is how much of the time allowed is used up. As long as
+    nothing but guessing has been learned, only the time and the steps count."""
     if pace.anneal_step is not None:
         return pace
-    gained = wrong < pace.least_wrong or loss < pace.least_loss * (1 - GAIN)
-    pace = dataclasses.replace(
-        pace,
-        least_wrong=min(wrong, pace.least_wrong),
-        least_loss=min(loss, pace.least_loss),
-        stale=0 if gained else pace.stale + 1,
-    )
+    can_gain = wrong > 0 or loss > SMALL_LOSS
+    gained = wrong < pace.least_wrong or (can_gain and loss < pace.least_loss * (1 - GAIN))
+    is_early = is_guessing or step < rules.least_steps
+    if gained:  # small gains add up to one
+        pace = dataclasses.replace(
+            pace, least_wrong=min(wrong, pace.least_wrong), least_loss=min(loss, pace.least_loss)
+        )
+    pace = dataclasses.replace(pace, stale=0 if gained or is_early else pace.stale + 1)
     is_late = time_share >= TIME_AT_FULL_RATE or step * (1 + ANNEAL_SHARE) >= rules.most_steps
-    if pace.stale < rules.patience and not is_late:
+    if not is_stale(rules, pace) and not is_late:
         return pace
     # Never longer than the steps that are left, nor than the time is likely to.
     steps = min(math.ceil(step * ANNEAL_SHARE), max(1, rules.most_steps - step))
@@ -62,13 +60,14 @@ def after_validation(rules: PaceRules, pace: Pace, step: int, wrong: float, loss
     return dataclasses.replace(pace, anneal_step=step, last_step=step + steps)
 
 
+def is_stale(rules: PaceRules, pace: Pace) -> bool:
+    """Whether enough validations gained nothing."""
+    return 0 < rules.patience <= pace.stale
+
+
 def learning_rate(rules: PaceRules, pace: Pace, step: int) -> float:
     """Up along a cosine, level, and once it was decided down along a cosine to nothing."""
-    rate = rules.peak * _between(FIRST, 1.0, step / max(1, rules.warm_steps))
+    rate = rules.peak * between(FIRST, 1.0, step / max(1, rules.warm_steps))
     if pace.anneal_step is None or pace.last_step is None:
         return rate
-    return rate * _between(1.0, 0.0, (step - pace.anneal_step) / (pace.last_step - pace.anneal_step))
-
-
-def _between(first: float, last: float, share: float) -> float:
-    return first + (last - first) * (1 - math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2
+    return rate * between(1.0, 0.0, (step - pace.anneal_step) / (pace.last_step - pace.anneal_step))

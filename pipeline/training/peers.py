@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline.machine.devices import Cluster, LostPeers, gather, is_multi_worker
@@ -18,6 +19,7 @@ def told_of_lost_peers(cluster: Cluster | None, checkpoints: Checkpoints) -> Ite
     except tf.errors.OpError as error:
         if cluster is None:
             raise
+        # Asked now, as TensorFlow's error does not say reliably which worker has gone.
         lost = cluster.silent_peers()
         steps = checkpoints.steps()
         raise LostPeers(
@@ -32,13 +34,24 @@ def check_same_step(strategy: tf.distribute.Strategy, step: int) -> None:
     if not is_multi_worker(strategy):
         return
 
-    @tf.function(autograph=False)
-    def steps_of_workers() -> tf.Tensor:
-        return gather(strategy, strategy.run(lambda: tf.constant([step])))
-
-    steps = steps_of_workers().numpy().tolist()
+    steps = _of_all_workers(strategy, tf.constant([step])).tolist()
     if set(steps) != {step}:
         raise DigitwiseError(
             f"the workers are at steps {', '.join(map(str, sorted(set(steps))))}: --workdir must be one folder that "
             "all of them share"
         )
+
+
+def longest(strategy: tf.distribute.Strategy, seconds: float) -> float:
+    """The most that any worker says: what they decide by the clock they must decide alike."""
+    if not is_multi_worker(strategy):
+        return seconds
+    return float(_of_all_workers(strategy, tf.constant([seconds])).max())
+
+
+def _of_all_workers(strategy: tf.distribute.Strategy, value: tf.Tensor) -> np.ndarray:
+    @tf.function(autograph=False)
+    def gathered() -> tf.Tensor:
+        return gather(strategy, strategy.run(lambda: tf.identity(value)))
+
+    return gathered().numpy()

@@ -8,16 +8,19 @@ import dataclasses
 import math
 from typing import Any, Self
 
+from pipeline import choices
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import fast_precision
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.input_channels import input_channels
+from pipeline.model.pace import Pace
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import TrainingState
-from pipeline.training.rates import SCHEDULES
-from pipeline.training.schedule import Schedule
+from pipeline.training.pace import PaceRules, learning_rate
+from pipeline.training.rates import AUTO, SCHEDULES
+from pipeline.training.schedule import LOOK_STEPS, MOST_CALIBRATED, MOST_VALIDATED, Schedule
 from pipeline.workdir import differing_settings, plain
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
@@ -27,21 +30,37 @@ _USUAL_IMAGES = 64_500  # seen in training, each pass over them counted
 _VARIED_TIMES = 3
 _MIN_EPOCHS = 3
 _VALIDATIONS = 20  # at most, unless it is said how many steps lie between
+_WARM_STEPS = 100
+_MOST_IMAGES = 3_200_000  # where a training finds its own length
+_PATIENCE, _AUTO_PATIENCE = 10, 2  # validations
+# Seen at full rate where a training finds its own length, or as many passes if that is less.
+_LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
+_GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
+# An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
+_IMAGES_BETWEEN = 4  # for each image that a validation reads
 
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """How long a training is, and how often it reads the validation split."""
+    """How long a training is, or is at most, and how often it reads the validation split."""
 
     epochs: int
     per_epoch: int  # steps
     validation_every: int
+    growth: float = 0.0
 
     @classmethod
     def of(cls, asked: TrainConfig, manifest: Manifest, num_synthetic: int, num_images: int) -> Self:
         """An epoch is a pass over the train split, or `num_images` where no example comes from there."""
         recorded = asked.batch_size - num_synthetic
         per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.batch_size)
+        if asked.schedule == AUTO:
+            read = min(manifest.count("validation"), MOST_VALIDATED) + min(
+                per_epoch * asked.batch_size, MOST_CALIBRATED
+            )
+            looks = math.ceil(_IMAGES_BETWEEN * read / (asked.batch_size * LOOK_STEPS))
+            epochs = math.ceil(_MOST_IMAGES / (per_epoch * asked.batch_size))
+            return cls(epochs, per_epoch, asked.validation_steps or looks * LOOK_STEPS, _GROWTH)
         epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
         every = asked.validation_steps or max(per_epoch, epochs * per_epoch // _VALIDATIONS)
         return cls(epochs, per_epoch, every)
@@ -52,7 +71,7 @@ class Length:
 
     @property
     def schedule(self) -> Schedule:
-        return Schedule(self.num_steps, self.validation_every)
+        return Schedule(self.num_steps, self.validation_every, growth=self.growth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +90,15 @@ class Plan:
     ) -> Self:
         """As the training `found` was begun, where the settings leave something open."""
         num_synthetic = synthetic_per_batch(config)
-        strength = augmentation_for(config.train, found, manifest, num_synthetic)
         channels = channels_for(config.train, found, manifest)
-        asked = dataclasses.replace(config.train, augmentation=strength, channels=channels)
+        schedule = schedule_for(config.train, manifest)
+        asked = dataclasses.replace(
+            config.train,
+            augmentation=augmentation_for(config.train, found, manifest, num_synthetic),
+            channels=channels,
+            schedule=schedule,
+            patience=patience_for(config.train, schedule),
+        )
         provenance = Provenance(
             plain(asked.result_settings),
             TrainedRecords.of(manifest, manifest.split_rule),
@@ -87,14 +112,26 @@ class Plan:
             spec = dataclasses.replace(spec, image_shape=shape, resizing=found.spec.resizing)
         return cls(asked, length, spec, provenance, num_synthetic)
 
-    def learning_rate(self, step: int) -> float:
-        """That of a step."""
+    @property
+    def pace_rules(self) -> PaceRules | None:
+        """How the training finds its own length, None where that is settled."""
+        if self.asked.schedule != AUTO:
+            return None
+        asked = self.asked
+        least = min(math.ceil(_LEAST_IMAGES / asked.batch_size), _LEAST_PASSES * self.length.per_epoch)
+        return PaceRules(asked.learning_rate, _WARM_STEPS, asked.patience or 0, self.length.num_steps, least)
+
+    def learning_rate(self, step: int, pace: Pace | None = None) -> float:
+        """That of a step; `pace` is that of the training's state."""
+        if self.pace_rules:
+            return learning_rate(self.pace_rules, pace or Pace(), step)
         return SCHEDULES[self.asked.schedule](self.asked.learning_rate, self.length.num_steps, step)
 
     def differing(self, found: TrainingState) -> list[tuple[str, Any, Any]]:
         """[(name, before, now)] of what `found` was begun with and what it would continue with."""
         # The number of synthetic images in an epoch is no setting of its own, so it shows in the number of steps only.
-        steps = ({"steps": found.num_steps}, {"steps": self.length.num_steps})
+        # Where a training finds its length, that is no setting either.
+        steps = ({"steps": found.num_steps}, {"steps": found.num_steps if found.pace else self.length.num_steps})
         return differing_settings(found.provenance.compared, self.provenance.compared) or differing_settings(*steps)
 
 
@@ -119,6 +156,20 @@ def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
     where they are `varied` each time."""
     images = _USUAL_IMAGES * (_VARIED_TIMES if varied else 1)
     return max(_MIN_EPOCHS, math.ceil(images / (per_epoch * batch_size)))
+
+
+def schedule_for(asked: TrainConfig, manifest: Manifest) -> choices.Schedule:
+    """The schedule in use: a training can find its length only if it is left open, and by its validations."""
+    if asked.schedule == AUTO and (asked.epochs or not manifest.count("validation")):
+        return "one_cycle"
+    return asked.schedule
+
+
+def patience_for(asked: TrainConfig, schedule: str) -> int:
+    """Validations without improvement. With auto only few, because they come less and less often."""
+    if asked.patience is not None:
+        return asked.patience
+    return _AUTO_PATIENCE if schedule == AUTO else _PATIENCE
 
 
 def strength_for(num_examples: int) -> float:

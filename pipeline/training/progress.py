@@ -1,13 +1,17 @@
 """What a validation changes in the state of a training, and when that ends: no TensorFlow, no files.
 
 state = after_validation(state, step, result)
+state = paced(state, step, result, rules, time_share=0.4)
 state = dataclasses.replace(state, finished=reason_to_end(state, step, asked, epochs))
 """
 
 import dataclasses
 
 from pipeline.config import TrainConfig
+from pipeline.model.pace import Pace
 from pipeline.model.state import Best, TrainingState, ValidationResult
+from pipeline.training.pace import PaceRules
+from pipeline.training.pace import after_validation as pace_after_validation
 
 _LEARNED_SHARE = 0.1  # of what guessing leaves to be read
 
@@ -16,13 +20,27 @@ def after_validation(state: TrainingState, step: int, result: ValidationResult |
     """`result` is None where there is no validation split: then the last step is the best one."""
     if result is None:
         return dataclasses.replace(state, validated_step=step, best=Best(step))
-    before = state.best.result.rank if state.best and state.best.result else (-1.0, -1.0)
-    # Equal is not better, but of two equal ones the later has learned from more.
-    best = Best(step, result) if result.sequence_accuracy >= before[0] else state.best
+    before = state.best.result if state.best else None
+    # Of two equal ones the later has learned from more.
+    best = Best(step, result) if before is None or result.is_as_good_as(before) else state.best
     # Nothing improves on the plateau at the beginning, and a training must not be ended for that.
-    improved = result.rank > before or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    improved = (
+        before is None or result.rank > before.rank or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    )
     stale = 0 if improved else state.stale_validations + 1
     return dataclasses.replace(state, validated_step=step, best=best, stale_validations=stale)
+
+
+def paced(
+    state: TrainingState, step: int, result: ValidationResult, rules: PaceRules, time_share: float
+) -> TrainingState:
+    """For a training that finds its own length: what a validation says of that. The decision is part of the state, so
+    a training that is continued keeps to it, whatever time it takes then."""
+    before = state.pace or Pace()
+    wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
+    guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    pace = pace_after_validation(rules, before, step, wrong, loss, time_share, guesses)
+    return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
 
 
 def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: int) -> str | None:
@@ -31,8 +49,10 @@ def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: i
     if asked.target_accuracy is not None and best is not None and best >= asked.target_accuracy:
         return f"sequence_accuracy {best:.4f} on validation reached --target_accuracy={asked.target_accuracy:g}"
     if step == state.num_steps:
+        if state.pace and state.pace.anneal_step is not None:
+            return f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
         return f"all {epochs} epochs"
-    if asked.patience and state.stale_validations >= asked.patience:
+    if not state.pace and asked.patience and state.stale_validations >= asked.patience:
         return f"{asked.patience} validations without improvement, --patience={asked.patience}"
     return None
 

@@ -26,6 +26,7 @@ def constant(learning_rate: float, num_steps: int, step: int) -> float:
     return learning_rate
 
 
+AUTO = "auto"  # the schedule of `pipeline.training.pace`
 # Those that know from the beginning how many steps there are.
 SCHEDULES: dict[str, Callable[[float, int, int], float]] = {"one_cycle": one_cycle, "constant": constant}
 

@@ -2,7 +2,7 @@
 
 with make_reporter(plan, workdir.logs, step, chief=True) as reporter:
     reporter.introduce(recognizer, strategy)
-    reporter.looked(step, tally, pace)
+    reporter.looked(step, tally, speed)
     reporter.validated(step, validation, is_best=True)
 """
 
@@ -16,8 +16,10 @@ import tensorflow as tf
 from pipeline.machine.devices import describe
 from pipeline.model.checkpoints import Checkpoint
 from pipeline.model.recognizer import Recognizer
-from pipeline.training.display import Display, Pace, Waiting, Window
+from pipeline.model.state import TrainingState
+from pipeline.training.display import Display, Speed, Waiting, Window
 from pipeline.training.logs import Logs, sheet
+from pipeline.training.pace import is_stale
 from pipeline.training.plan import Plan
 from pipeline.training.schedule import LOOK_STEPS
 from pipeline.training.steps import Tally
@@ -50,16 +52,22 @@ class SilentReporter:
     def built(self, graph: Any) -> None:
         """The graph of the steps is there."""
 
-    def advancing(self, step: int) -> None:
-        """Steps are about to run from here."""
+    def advancing(self, step: int, rate: float) -> None:
+        """Steps are about to run from here, the first of them with this learning rate."""
 
-    def looked(self, step: int, tally: Tally, pace: Pace) -> None:
+    def looked(self, step: int, tally: Tally, speed: Speed) -> None:
         """What the last steps came to."""
 
     def validated(self, step: int, validation: Validation, is_best: bool) -> None:
         """What the validation split was read as."""
 
-    def stopped(self, step: int) -> None:
+    def annealing(self, state: TrainingState) -> None:
+        """A training that finds its own length has found it."""
+
+    def has_length(self, num_steps: int) -> None:
+        """It is known how many steps there will be."""
+
+    def stopped(self, state: TrainingState, step: int) -> None:
         """The training was asked to stop, and is saved."""
 
 
@@ -68,13 +76,14 @@ class Reporter(SilentReporter):
 
     def __init__(self, plan: Plan, logs_folder: str | os.PathLike[str], step: int) -> None:
         asked, num_steps = plan.asked, plan.length.num_steps
+        self._rate = 0.0
         self._plan = plan
         self._schedule = plan.length.schedule
         self._start_step = step
         self._logs_folder = logs_folder
         self._window = Window(asked.network, len(plan.spec.alphabet), step, num_steps)
         self._waiting = Waiting(plan.num_synthetic / asked.batch_size)
-        self._display = Display(step, num_steps, asked.batch_size)
+        self._display = Display(step, None if plan.pace_rules else num_steps, asked.batch_size)
         self._open = contextlib.ExitStack()  # the logs, and the display once there is something to show
 
     def __exit__(self, *_: object) -> None:
@@ -92,10 +101,12 @@ class Reporter(SilentReporter):
     def introduce(self, recognizer: Recognizer, strategy: tf.distribute.Strategy) -> None:
         asked, spec, length = self._plan.asked, self._plan.spec, self._plan.length
         height, width, channels = spec.image_shape
+        minutes = f", for {asked.max_minutes:g} minutes at most" if asked.max_minutes else ""
+        steps = f"as many as help{minutes}" if self._plan.pace_rules else f"{length.num_steps:,} in all"
         print(
             f"train: {spec.network} with {spec.readout}, {recognizer.network.count_params():,} parameters, images "
             f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.batch_size} an epoch, "
-            f"{length.num_steps:,} in all, {spec.precision} on {describe(strategy)}"
+            f"{steps}, {spec.precision} on {describe(strategy)}"
         )
         if spec.fitted:
             print(f"train: images of any size come in at {width}x{height}, in proportion and padded")
@@ -112,35 +123,38 @@ class Reporter(SilentReporter):
             self._logs.graph(graph)
         self._open.enter_context(self._display)
 
-    def advancing(self, step: int) -> None:
+    def advancing(self, step: int, rate: float) -> None:
+        self._rate = rate
         self._display.advance(step)
         if self._plan.asked.profile and step == _PROFILE_FROM:
             self._logs.start_profile()
         elif self._plan.asked.profile and step == _PROFILE_FROM + _PROFILED_STEPS:
             self._logs.stop_profile()
 
-    def looked(self, step: int, tally: Tally, pace: Pace) -> None:
+    def looked(self, step: int, tally: Tally, speed: Speed) -> None:
         self._window.add(tally.losses, tally.accuracies)
         self._waiting.add(tally.waits)
         self._display.advance(step)
-        self._display.show(self._window, pace)
+        self._display.show(self._window, speed)
         for line in filter(None, (self._window.plateau_line(step), self._waiting.line())):
             print(line)
-        rate = self._plan.learning_rate(step)
         loss, accuracy = self._window.last_look
-        values = {"loss": loss, "position_accuracy": accuracy, "learning_rate": rate}
-        self._logs.scalars("train", step, **values, images_per_second=self._display.images_per_second(pace))
+        values = {"loss": loss, "position_accuracy": accuracy, "learning_rate": self._rate}
+        self._logs.scalars("train", step, **values, images_per_second=self._display.images_per_second(speed))
         if self._schedule.history_due(step):
             self._logs.history(step, **values)
 
     def validated(self, step: int, validation: Validation, is_best: bool) -> None:
         result, sample = validation.result, validation.sample
+        loss = "" if result.loss is None else f"loss {result.loss:.4f}, "
         print(
-            f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation position_accuracy "
+            f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation {loss}position_accuracy "
             f"{result.position_accuracy:.4f}, sequence_accuracy {result.sequence_accuracy:.4f} "
             f"({result.right:,} of {result.count:,}){' (best so far)' if is_best else ''}"
         )
         values = {"position_accuracy": result.position_accuracy, "sequence_accuracy": result.sequence_accuracy}
+        if result.loss is not None:
+            values["loss"] = result.loss
         self._logs.scalars("validation", step, **values)
         self._logs.history(step, **{f"validation_{name}": value for name, value in values.items()})
         texts, decoded = (
@@ -148,9 +162,22 @@ class Reporter(SilentReporter):
         )
         self._logs.image("validation", step, "predictions", sheet(sample.images, texts, decoded))
 
-    def stopped(self, step: int) -> None:
-        num_steps = self._plan.length.num_steps
-        print(f"stopped at step {step:,} of {num_steps:,}, saved: run the same command again to continue")
+    def annealing(self, state: TrainingState) -> None:
+        rules, pace = self._plan.pace_rules, state.pace
+        assert rules and pace
+        why = f"no improvement for --patience={pace.stale}" if is_stale(rules, pace) else "--max_minutes is near"
+        print(
+            f"{why}: from step {pace.anneal_step:,} the learning rate comes down, and training ends at step "
+            f"{state.num_steps:,}"
+        )
+
+    def has_length(self, num_steps: int) -> None:
+        self._display.set_length(num_steps)
+
+    def stopped(self, state: TrainingState, step: int) -> None:
+        is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
+        of = "" if is_open else f" of {state.num_steps:,}"
+        print(f"stopped at step {step:,}{of}, saved: run the same command again to continue")
 
 
 def make_reporter(plan: Plan, logs_folder: str | os.PathLike[str], step: int, chief: bool) -> SilentReporter:

@@ -43,6 +43,11 @@ class Saver:
         self._saved = self._clock()
         self._began = self._saved - state.seconds
 
+    @property
+    def seconds(self) -> float:
+        """Of all runs of this training."""
+        return self._clock() - self._began
+
     def due(self) -> bool:
         """Whether it is time, by the clock; without a pause asked for, always."""
         pause = max(self._every_seconds, _SAVE_PAUSE * self._save_seconds) if self._every_seconds else 0
@@ -57,9 +62,11 @@ class Saver:
         state = dataclasses.replace(state, seconds=round(self._saved - self._began, 3))
         if self._writes:
             arrays = {**self._arrays(), **calibrated}
+            # Before the files are written: the checkpoint before it must stay the newest one.
             _check_finite(step, arrays)
             self._checkpoints.save(step, arrays, state, state.best.step if state.best else None)
             self._save_seconds = self._clock() - self._saved
+            # The pause begins after the save, or a slow disk would make it due again at once.
             self._saved += self._save_seconds
         return state
 

@@ -118,6 +118,7 @@ class Steps:
         if is_multi_worker(self.strategy):
             step(tf.constant(0))
         else:
+            # Inside TensorFlow: a call from Python for each step takes time that a small network would feel.
             tf.while_loop(lambda i: i < call.count, step, [tf.constant(0)], parallel_iterations=1)
 
     def _step(self, images: tf.Tensor, label_ids: tf.Tensor, call: Call, i: tf.Tensor, waited: tf.Tensor) -> None:
@@ -137,8 +138,10 @@ class Steps:
         with tf.GradientTape() as tape:
             logits = self._network(images, training=True)
             losses = self._readout.loss(logits, label_ids)
+            # Over the global batch: the sum over the replicas is then the loss of one device.
             loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
             if self._network.losses:
+                # A replica's share, as all of them add it.
                 loss += tf.nn.scale_regularization_loss(tf.add_n(self._network.losses))
             scaled = self._optimizer.scale_loss(loss)
         return loss, logits, tape.gradient(scaled, [variable.value for variable in variables])
@@ -171,6 +174,7 @@ def position_counts(label_ids: tf.Tensor, decoded_ids: tf.Tensor) -> tuple[tf.Te
 def _timed_next(iterator: Iterator[Any]) -> tuple[Any, tf.Tensor]:
     """(the next batch, the seconds it took to come)."""
     began = tf.timestamp()
+    # Or TensorFlow would take both times at once.
     with tf.control_dependencies([began]):
         batch = next(iterator)
     with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):

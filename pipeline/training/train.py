@@ -61,6 +61,7 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
             learner = Learner(start.plan, strategy)
             state = _take_up(start, learner, reporter)
             reporter.introduce(learner.recognizer, strategy)
+            # Traced on empty batches: the graph can be logged, and mistakes in it show, before the first image is read.
             reporter.built(learner.steps.trace(feed.empty_batches(start.plan, strategy)))
             validator = Validator(learner, manifest) if manifest.count("validation") else None
             saver = Saver(checkpoints, learner.arrays, asked.checkpoint_seconds, writes=chief)

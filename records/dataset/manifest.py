@@ -90,12 +90,14 @@ class Manifest:
             rule = SplitRule.from_json(self.settings)
         except KeyError:
             return None
+        # Forced splits say nothing about codes: a later training cannot be kept off them by a rule.
         return rule if rule.separates_codes else None
 
     @property
     def fingerprint(self) -> str:
         """A digest of every byte of every shard, by which a later stage recognises the data."""
         digest = hashlib.sha256()
+        # The bytes of shards, not of the manifest: writing it again must not make records look different.
         for split, shards in sorted(self.splits.items()):
             for shard in shards:
                 digest.update(f"{split} {shard.file} {shard.sha256}\n".encode())
@@ -106,6 +108,7 @@ class Manifest:
         path = pathlib.Path(folder) / FILE_NAME
         try:
             content = json.loads(path.read_bytes())
+        # Also where the folder is a file: a user may name a single shard.
         except (FileNotFoundError, NotADirectoryError):
             raise DigitwiseError(
                 f"{path} is missing: {folder} holds no records of digitwise; --stage=records writes them"
@@ -138,5 +141,6 @@ class Manifest:
         content = dataclasses.asdict(self)
         del content["folder"]
         content["sizes"] = self.sizes.to_json() if self.sizes else None
+        # In front, where a person who opens the file sees it first.
         content = {"format": FORMAT, "format_version": ANY_SIZE if self.varies else ONE_SIZE, **content}
         write_text(pathlib.Path(folder) / FILE_NAME, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -18,6 +18,7 @@ KEY = "key"
 
 def encode(key: str, image: bytes, text: str) -> bytes:
     """The serialized Example of one image."""
+    # Sorted by name, as protobuf's deterministic serialization has them.
     return example.encode({IMAGE: image, KEY: key.encode("utf-8"), TEXT: text.encode("utf-8")})
 
 
@@ -47,6 +48,7 @@ def parse_batch(serialized: Any) -> dict[str, Any]:
 def tfds_features(manifest: Manifest) -> dict[str, Any]:
     """The content of features.json, by which tensorflow-datasets reads the folder."""
     # -1 is how tensorflow-datasets writes a side that varies.
+    # Numbers as text: the JSON form of protocol buffers writes 64-bit integers so.
     shape = {"dimensions": [str(-1 if size is None else size) for size in manifest.image_shape]}
     prefix = "tensorflow_datasets.core.features."
     if manifest.encoding == RAW:
@@ -79,6 +81,6 @@ def tfds_info(manifest: Manifest) -> dict[str, Any]:
                 "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
             }
             for split, shards in manifest.splits.items()
-            if shards
+            if shards  # an empty split has no file that could be read
         ],
     }

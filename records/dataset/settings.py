@@ -32,6 +32,7 @@ class RecordSettings:
         """In the order in which a person compares two of them."""
         rule = self.rule.to_json()
         content = {"source": self.source, "alphabet": self.alphabet, "name": self.name}
+        # Here only for their place in the order: `rule` below has them again.
         content |= {name: rule[name] for name in ("validation_fraction", "test_fraction")}
         return content | {name: getattr(self, name) for name in _FIELDS} | rule
 

@@ -4,6 +4,7 @@ import re
 
 from records.split import fraction_of
 
+# The way TensorFlow and tensorflow-datasets name shards; more than 99,999 of them get more digits.
 _SHARD_NAME = re.compile(r"(?P<name>.+)-(?P<split>[a-z]+)\.tfrecord-(?P<index>\d{5,})-of-(?P<count>\d{5,})")
 
 
@@ -17,7 +18,7 @@ def is_shard_name(file_name: str) -> bool:
 
 def shard_count(num_examples: int, images_per_shard: int) -> int:
     """How many shards hold `num_examples`; no example takes no shard."""
-    return -(-num_examples // images_per_shard)
+    return -(-num_examples // images_per_shard)  # rounded up, in whole numbers
 
 
 def order_of(key: str) -> float:

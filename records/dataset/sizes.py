@@ -36,7 +36,7 @@ class Sizes:
 
     @property
     def smallest(self) -> Size:
-        """The least width and the least height, which need not be those of one image."""
+        """The smallest width and the smallest height, which need not be those of one image."""
         return min(width for width, _, _ in self.counts), min(height for _, height, _ in self.counts)
 
     @property
@@ -49,6 +49,7 @@ class Sizes:
         images: dict[Size, int] = {}
         for (width, height, _), count in self.counts.items():
             images[width, height] = images.get((width, height), 0) + count
+        # The most images first, and at a tie the smaller size, so that the order of counting has no say.
         return min(images, key=lambda size: (-images[size], size))
 
     def by_image(self) -> tuple[list[Size], list[int]]:
@@ -61,6 +62,7 @@ class Sizes:
         return sizes, lengths
 
     def to_json(self) -> dict[str, int]:
+        # JSON has no tuples as keys. Sorted, so that equal sizes make equal manifests.
         return {f"{width}x{height}: {length}": count for (width, height, length), count in sorted(self.counts.items())}
 
     @classmethod
@@ -80,6 +82,7 @@ def lengths_of(classes: Iterable[Sequence[Mapping[str, int]]]) -> dict[int, int]
     for positions in classes:
         reaching = [*(sum(counts.values()) for counts in positions), 0]  # so many codes have a character there
         for place, (here, after) in enumerate(zip(reaching, reaching[1:])):
+            # So many codes end here: they have a character at this place and none at the next.
             if here > after:
                 found[place + 1] = found.get(place + 1, 0) + here - after
     return found

@@ -57,11 +57,15 @@ def verify_shard(path: AnyPath, promise: Promise, expected: Shard | None = None)
             raise DamagedRecords(f"{path}: record {count} at byte {offset}: {error}") from None
         count += 1
         end = offset + OVERHEAD + len(data)
+    # Before the digest: a file cut at the end of a record is intact as far as it goes, and this message says what is
+    # missing.
     if expected and count != expected.count:
         raise DamagedRecords(
             f"{path}: record {count} at byte {end}: the file ends after {count} records, "
             f"the manifest says {expected.count}"
         )
+    # Read a second time, now from the page cache: the digest is of the bytes on disk, which of a compressed shard are
+    # others than those of its records.
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if expected and digest != expected.sha256:
@@ -77,6 +81,7 @@ def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
         _, image, text = schema.decode(data)
     except ValueError as error:
         raise DamagedRecords(f"it is not an Example of digitwise ({error})") from None
+    # Every check here is one on which training would fail later, in TensorFlow, without the name of the record.
     unknown = alphabet.unknown(text)
     if unknown is not None:
         raise DamagedRecords(
@@ -84,8 +89,7 @@ def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
         )
     if not promise.min_length <= len(text) <= promise.max_length:
         raise DamagedRecords(
-            f"its text {quoted(text)} has {len(text)} characters, "
-            f"{promise.min_length} to {promise.max_length} were promised"
+            f"its text {quoted(text)} has {len(text)} characters, expected {promise.min_length} to {promise.max_length}"
         )
     check_stored(image, promise.image_shape, promise.encoding)
 
@@ -103,6 +107,7 @@ def file_problems(manifest: Manifest) -> list[Problem]:
             text = f"{path}: record 0 at byte 0: the file is empty; the manifest says {shard.count} records"
             problems.append(Problem(shard.file, text))
     for path in sorted(manifest.folder.iterdir()):
+        # Other programs, such as the README's example, take all files that match a pattern.
         if is_shard_name(path.name) and path.name not in listed:
             text = f"{path}: the file is not in the manifest; it would be read as part of the set"
             problems.append(Problem(path.name, text))

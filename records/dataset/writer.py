@@ -38,19 +38,23 @@ class ShardSpec:
 def write_shard(spec: ShardSpec) -> Shard:
     """Writes the shard, reads it back, and returns its entry for the manifest."""
     rows = list(read_plan(spec.plan))
+    # Mixed once and for all, so that reading shards in sequence does not bring codes in alphabetical order.
     rows.sort(key=lambda row: order_of(row[0]))
     target = pathlib.Path(spec.target)
     with atomic_file(target) as file:
         if spec.compression == GZIP:
-            # No time and no name in the header, so that equal records make equal files.
+            # No time and no name in the header, so that equal records make equal files. Level 1, because the images in
+            # the records are compressed already.
             with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
                 for data in _framed(rows, spec):
                     packed.write(data)
         else:
             file.writelines(_framed(rows, spec))
         file.flush()
+        # While the file still has its temporary name: a shard with its own name is known to be right.
         written = _read_back(file.name, rows, spec)
     shard = dataclasses.replace(written, file=target.name)
+    # After the shard itself: an entry without its shard would be believed.
     write_text(entry_path(target), json.dumps(dataclasses.asdict(shard)))
     return shard
 
@@ -96,7 +100,7 @@ def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> Shard
 
 
 def _blame_image(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> None:
-    for (_, data), (key, _) in zip(read_records(path), rows, strict=False):
+    for (_, data), (key, _) in zip(read_records(path), rows, strict=False):  # reading may stop before the rows end
         _, image, _ = schema.decode(data)
         try:
             check_stored(image, spec.promise.image_shape, spec.promise.encoding)

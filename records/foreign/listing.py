@@ -14,11 +14,13 @@ from records.errors import DamagedRecords, DigitwiseError
 from records.tfrecord.framing import compression_of, is_header
 
 MAX_FILES = 1_000_000
+# Only endings that no file of records has. What has no ending, or an unknown one, is judged by its content.
 _OTHER_ENDINGS = (
     ".json", ".txt", ".csv", ".tsv", ".md", ".rst", ".yaml", ".yml", ".xml", ".html", ".pbtxt", ".log", ".py", ".sh",
     ".ipynb", ".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".pdf", ".npy", ".npz", ".crc", ".idx", ".index",
     ".lock", ".md5", ".sha256", ".toml", ".cfg",
 )  # fmt: skip
+# Of the package `tfrecord`: offset and length of a record on each line. The last line may be cut by the 4,096 bytes.
 _INDEX = re.compile(rb"(\d{1,19} \d{1,19}\r?\n)+(\d{0,19} ?\d{0,19})?")
 
 
@@ -45,6 +47,7 @@ class Listing:
         """Where files that describe the records may lie."""
         found = dict.fromkeys(os.path.dirname(file.path) for file in self.files)
         for folder in list(found):
+            # Tables of labels also lie one folder higher, beside train/ and test/.
             found.setdefault(os.path.dirname(folder))
         return list(found)
 
@@ -71,7 +74,7 @@ def list_records(entry: str) -> Listing:
             head = file.read(16)
         if not compression and not is_header(head):
             raise DamagedRecords(
-                f"{path}: record 0 at byte 0: it does not begin as TFRecord files do, nor gzip, nor zlib; "
+                f"{path}: record 0 at byte 0: it begins neither like a TFRecord file nor like gzip or zlib; "
                 "if it is something else, name the files with a glob that leaves it out"
             )
         files.append(RecordFile(path, os.path.relpath(path, root), os.path.getsize(path), compression))
@@ -109,6 +112,7 @@ def _paths(entry: str) -> tuple[str, list[str]]:
         _bounded(entry, paths)
     if not paths:
         raise DigitwiseError(f"--records={entry}: there is no such file or folder, and no file matches it as a glob")
+    # The part in front of the first wildcard: names below it tell files of different folders apart.
     fixed = re.split(r"[*?\[]", entry)[0]
     return os.path.dirname(fixed) or ".", sorted(set(paths))
 
@@ -123,8 +127,8 @@ def _no_records(path: str) -> str | None:
     """Why a file is skipped, or None."""
     name = os.path.basename(path)
     if not os.path.isfile(path):
-        return "it is no plain file"
-    if name.startswith((".", "_")):
+        return "it is not a regular file"
+    if name.startswith((".", "_")):  # such as _SUCCESS, which Spark leaves
         return "its name begins with . or _"
     if os.path.getsize(path) == 0:
         return "it is empty"

@@ -21,10 +21,10 @@ from records.images.arrays import TYPES, Layout, picture
 from records.images.files import encode, in_mode, open_image
 from records.tfrecord.example import Array, Record, Value
 
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call the folder of rows without a value
 # Entries of a charset, or of a list of characters, that mark the start, the end or nothing at all.
 BLANK = re.compile(r"<(pad|nul|null|blank|eos|sos|go|end|start|s|/s)>|\[(pad|blank|eos|sos|cls|sep)\]", re.IGNORECASE)
-_MOST_NUMBERS = 4096  # bytes of numbers in writing
+_MAX_NUMBERS = 4096  # bytes of numbers in writing
 _Item = TypeVar("_Item")
 
 
@@ -47,6 +47,7 @@ class ImageReading:
         """The bytes of an image file; ValueError says what the record has instead."""
         if self.form == "encoded":
             data = single(self._value(record))
+            # Copied as it is: decoding and encoding would change the pixels of a JPEG.
             if self.views == 1 and not self.value_range and self.channel_order == "rgb":
                 return data
         return encode(self.picture(record), "png")
@@ -77,9 +78,9 @@ class ImageReading:
 
     def _items(self, data: bytes) -> bytes:
         if not self.item_type:
-            raise ValueError(f"it is a string of {len(data):,} bytes where numbers belong")
+            raise ValueError(f"it is a string of {len(data):,} bytes, expected numbers")
         if len(data) % np.dtype(TYPES[self.item_type]).itemsize:
-            raise ValueError(f"its {len(data):,} bytes are no whole number of {self.item_type}")
+            raise ValueError(f"its {len(data):,} bytes are not a multiple of {self.item_type}")
         return data
 
     def _value(self, record: Record) -> Value:
@@ -95,7 +96,7 @@ class ImageReading:
         else:
             listed = self.shape or values.shape
         sizes = tuple(int(size) for size in listed)
-        while len(sizes) > len(self.axes) and sizes[0] == 1:
+        while len(sizes) > len(self.axes) and sizes[0] == 1:  # an axis for the batch, of one image
             sizes = sizes[1:]
         if len(sizes) != len(self.axes):
             raise ValueError(f"its shape {sizes} does not fit the axes {self.axes}")
@@ -107,6 +108,7 @@ class ImageReading:
             image.load()
         except (DigitwiseError, OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"key {quoted(self.key)}: {error}") from None
+        # 16 bits, of which a picture may use only a part, such as 10.
         if self.value_range and image.mode.startswith("I"):
             values = np.asarray(image)
             return picture(values, Layout(values.shape, "HW"), "rgb", self.value_range)
@@ -161,11 +163,13 @@ class TextReading:
             text = self._from_name(self._strings(record)[0])
         else:
             text = "".join(self._character(number) for number in self.ids(record))
+        # As in labels.csv and in alphabets: é is one character, however it was written.
         return unicodedata.normalize("NFC", text)
 
     def ids(self, record: Record) -> list[int]:
         """The ids of the code's characters."""
         ids = [int(number) for key in self.keys for number in self._numbers(record, key)]
+        # First of all: lengths and padding count from the end of the list in reading order.
         if self.order_key:
             ids = _sorted_by(ids, _value_of(record, self.order_key), self.order_key)
         if self.length_key:
@@ -184,9 +188,9 @@ class TextReading:
             if self.separator:
                 return _written_numbers(data, self.separator, key)
             if not self.item_type:
-                raise ValueError(f"key {quoted(key)}: it is {describe(value)} where numbers belong")
+                raise ValueError(f"key {quoted(key)}: it is {describe(value)}, expected numbers")
             if len(data) % np.dtype(TYPES[self.item_type]).itemsize:
-                raise ValueError(f"key {quoted(key)}: its {len(data):,} bytes are no whole number of {self.item_type}")
+                raise ValueError(f"key {quoted(key)}: its {len(data):,} bytes are not a multiple of {self.item_type}")
             value = np.frombuffer(data, TYPES[self.item_type])
         return _hot_places(value, self.num_classes, key) if self.form == "one_hot" else _whole_numbers(value, key)
 
@@ -202,7 +206,7 @@ class TextReading:
         character = self.charset[place] if 0 <= place < len(self.charset) else None
         if character is None:
             last = self.first_id + len(self.charset) - 1
-            raise ValueError(f"key {quoted(self.keys[0])}: got id {number}, allowed are {self.first_id} to {last}")
+            raise ValueError(f"key {quoted(self.keys[0])}: got id {number}, expected {self.first_id} to {last}")
         return "" if BLANK.fullmatch(character) else character
 
     def _strings(self, record: Record) -> list[str]:
@@ -214,7 +218,7 @@ class TextReading:
     def _list(self, record: Record, key: str) -> list[bytes]:
         value = self._value(record, key)
         if not isinstance(value, list):
-            raise ValueError(f"key {quoted(key)}: it is {describe(value)} where text belongs")
+            raise ValueError(f"key {quoted(key)}: it is {describe(value)}, expected text")
         return value
 
     def _decoded(self, data: bytes, key: str) -> str:
@@ -222,13 +226,13 @@ class TextReading:
             text = data.decode(self.encoding)
         except UnicodeDecodeError as error:
             raise ValueError(
-                f"key {quoted(key)}: got byte {data[error.start]:#04x}, allowed is {self.encoding} text"
+                f"key {quoted(key)}: got byte {data[error.start]:#04x}, expected {self.encoding} text"
             ) from None
         text = text.strip("\0 \t\r\n") if self.strip else text
         if self.pattern and self.form == "string":
             match = re.search(self.pattern, text)
             if not match or not match[1]:
-                raise ValueError(f"key {quoted(key)}: got {quoted(text)}, allowed is text that {self.pattern} matches")
+                raise ValueError(f"key {quoted(key)}: got {quoted(text)}, expected text that {self.pattern} matches")
             text = match[1]
         return text.replace(self.separator, "") if self.separator else text
 
@@ -251,7 +255,7 @@ def folder_values(path: str) -> dict[str, str]:
     for part in pathlib.PurePath(path).parts[:-1]:
         key, equals, value = part.partition("=")
         if equals and key and value and value != NO_VALUE:
-            found[key] = urllib.parse.unquote(value)
+            found[key] = urllib.parse.unquote(value)  # Spark escapes / and other characters of a value as %2F
     return found
 
 
@@ -264,7 +268,7 @@ def _value_of(record: Record, key: str) -> Value:
 
 def _whole_numbers(value: Value, key: str) -> Array:
     if isinstance(value, list):
-        raise ValueError(f"key {quoted(key)}: it is {describe(value)} where numbers belong")
+        raise ValueError(f"key {quoted(key)}: it is {describe(value)}, expected numbers")
     numbers = value.ravel()
     # A float of four bytes holds whole numbers up to 2^24 exactly.
     if numbers.dtype.kind == "f" and (
@@ -272,26 +276,27 @@ def _whole_numbers(value: Value, key: str) -> Array:
         or (numbers != np.rint(numbers)).any()
         or np.abs(numbers).max(initial=0) > 1 << 24
     ):
-        raise ValueError(f"key {quoted(key)}: got {numbers[:4].tolist()}, allowed are whole numbers")
+        raise ValueError(f"key {quoted(key)}: got {numbers[:4].tolist()}, expected whole numbers")
     return numbers.astype(np.int64)
 
 
 def _written_numbers(data: bytes, separator: str, key: str) -> list[int]:
     try:
-        return [int(part) for part in data[:_MOST_NUMBERS].decode("ascii").split(separator)]
+        return [int(part) for part in data[:_MAX_NUMBERS].decode("ascii").split(separator)]
     except ValueError:
         raise ValueError(
-            f"key {quoted(key)}: got {data[:40]!r}, allowed are whole numbers with {separator!r} between"
+            f"key {quoted(key)}: got {data[:40]!r}, expected whole numbers with {separator!r} between them"
         ) from None
 
 
 def _hot_places(value: Value, num_classes: int, key: str) -> Array:
     """The place of the 1 in each group of `num_classes` numbers; groups of zeros at the end stand for nothing."""
     if isinstance(value, list):
-        raise ValueError(f"key {quoted(key)}: it is {describe(value)} where numbers belong")
+        raise ValueError(f"key {quoted(key)}: it is {describe(value)}, expected numbers")
     if value.size % num_classes:
         raise ValueError(f"key {quoted(key)}: its {value.size} numbers do not make groups of {num_classes}")
     groups = value.reshape(-1, num_classes)
+    # Zeros at the end fill up; a group of zeros between others is an error, and found below.
     used = len(groups)
     while used and not groups[used - 1].any():
         used -= 1
@@ -305,4 +310,5 @@ def _hot_places(value: Value, num_classes: int, key: str) -> Array:
 def _sorted_by(values: Sequence[_Item], places: Value, key: str) -> list[_Item]:
     if isinstance(places, list) or len(places) != len(values):
         raise ValueError(f"key {quoted(key)}: it has {len(places)} places for {len(values)} characters")
+    # Stable, so that boxes at the same place keep the order in which they were written, on every machine.
     return [values[number] for number in np.argsort(places, kind="stable")]

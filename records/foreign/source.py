@@ -21,7 +21,8 @@ from records.foreign.sample import MAX_RECORD, decode_record
 from records.tfrecord.example import Record
 from records.tfrecord.framing import frame, read_record_at, read_records
 
-# A compressed file may unpack to so many times its size, or to the second number of bytes: text of zeros packs as well.
+# A compressed file may unpack to so many times its size, or to the second number of bytes: zeros are packed as well as
+# that. Deflate cannot reach more than 1,032 times, so the first limit stops only what is nearly all zeros.
 MAX_UNPACKING = 1000
 _UNPACKED_AT_LEAST = 1 << 30
 _OPEN_FILES = 16
@@ -88,7 +89,7 @@ class ForeignSource:
         place = self._find(key)
         plain = self._plain(place.file)
         if place.file.compression and not os.path.exists(plain):
-            collections.deque(self._read(place.file), maxlen=0)
+            collections.deque(self._read(place.file), maxlen=0)  # reads to the end, for the plain copy that this leaves
         data = read_record_at(place.file.path, _opened(plain), place.offset, MAX_RECORD, place.number)
         record = decode_record(place.file.path, place.number, place.offset, data)
         try:
@@ -120,6 +121,7 @@ class ForeignSource:
             digest = hashlib.sha256()
             for file in entry.files:
                 status = os.stat(file.path)
+                # Size and time stand for the content, which may be terabytes.
                 digest.update(f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
             described.append({"files": len(entry.files), "sha256": digest.hexdigest(), **entry.mapping.as_json()})
         return described
@@ -143,17 +145,19 @@ class ForeignSource:
                     raise DamagedRecords(
                         f"{file.path}: at byte {offset} it has unpacked to more than {MAX_UNPACKING:,} times its size"
                     )
+                # Framed as before, so offsets in the copy are those in the unpacked stream, which the keys have.
                 copy.write(frame(data))
                 yield offset, data
 
     def _plain(self, file: RecordFile) -> str:
         if not file.compression:
             return file.path
+        # With the time, as a file that was replaced since must be unpacked again.
         digest = hashlib.sha256(f"{file.path}\0{file.size}\0{os.stat(file.path).st_mtime_ns}".encode()).hexdigest()
         return os.path.join(self.unpacked, f"{digest[:32]}.tfrecord")
 
     def _find(self, key: str) -> _Place:
-        name, place = key.rsplit(":", 1)
+        name, place = key.rsplit(":", 1)  # from the right: a file's name may have a colon
         number, offset = map(int, place.split("@"))
         entry, file = self._by_name[name]
         return _Place(entry, file, number, offset)

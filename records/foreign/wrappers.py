@@ -19,13 +19,14 @@ from records.tfrecord import example
 from records.tfrecord.example import Array, Value
 
 MAX_BYTES = 1 << 25  # that one value may unwrap to
-MAX_WRAPPERS = 3
+MAX_WRAPPERS = 3  # such as base64 of zlib of numpy.save
 _MAX_PARTS = 1 << 19  # numbers or strings of a tensor that are not packed: each takes a hundred bytes of memory
-_LEAST_BYTES = 64
+_MIN_BYTES = 64  # shorter strings of letters are words, which may be base64 by accident
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\-\r\n]+={0,2}\s*")
 _HEX = re.compile(rb"[0-9a-fA-F]+")
 _DATA_URL = re.compile(rb"data:[\w/+.\-]{1,64};base64,")
+# The header is a Python literal. A strict pattern takes the place of evaluating it.
 _NPY = re.compile(
     rb"\s*\{'descr': '([<>|=]?[a-zA-Z]\d{1,2})', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\),? ?\}\s*"
 )
@@ -54,7 +55,7 @@ _TENSOR_TYPES = {
     1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 17: "<u2", 19: "<f2", 22: "<u4",
     23: "<u8",
 }  # fmt: skip
-_STRING = 7
+_STRING = 7  # DT_STRING; its values are in field 8, string_val
 # The fields of a TensorProto that list values one by one, beside tensor_content.
 _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "int", 10: "int", 11: "int", 16: "int", 17: "int"}
 
@@ -62,9 +63,9 @@ _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "int", 10: "int", 11: "int", 16: "int", 
 class Budget:
     """How many bytes may still be unwrapped: one for all keys of a probe, as small records can hold gigabytes."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.left = most
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.left = limit
 
     def take(self, value: Value) -> None:
         self.left -= value.nbytes if isinstance(value, np.ndarray) else sum(map(len, value)) + 60 * len(value)
@@ -114,7 +115,7 @@ def unread_format(data: Sequence[bytes]) -> str | None:
     for start, name in _UNREAD.items():
         if all(item.startswith(start) for item in data):
             return name
-    if all(item[4:8] == b"ftyp" for item in data):
+    if all(item[4:8] == b"ftyp" for item in data):  # the first box of every file of the ISO base media format
         return "AVIF, HEIC or a film"
     return None
 
@@ -122,7 +123,7 @@ def unread_format(data: Sequence[bytes]) -> str | None:
 def single(value: Value) -> bytes:
     """The bytes of a value that is one string."""
     if not isinstance(value, list) or len(value) != 1:
-        raise ValueError(f"it is {describe(value)} where one string belongs")
+        raise ValueError(f"it is {describe(value)}, expected one string")
     return value[0]
 
 
@@ -139,7 +140,7 @@ def _suspected(name: str, values: Sequence[Value]) -> bool:
     """A quick check that keeps ordinary strings from being taken for wrapped ones."""
     if name == "joined":
         return all(
-            isinstance(value, list) and len(value) >= _LEAST_BYTES and all(len(item) == 1 for item in value)
+            isinstance(value, list) and len(value) >= _MIN_BYTES and all(len(item) == 1 for item in value)
             for value in values
         )
     data = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
@@ -148,16 +149,19 @@ def _suspected(name: str, values: Sequence[Value]) -> bool:
     if name == "npy":
         return all(item.startswith(_NPY_MAGIC) for item in data)
     if name == "tensor":
+        # Field 1, the type, which every TensorProto begins with.
         return all(item[:1] == b"\x08" and len(item) >= 4 for item in data)
     if name == "zlib":
         return all(len(item) > 8 and (item[0] & 0x8F == 8 or item[:2] == b"\x1f\x8b") for item in data)
     if all(_DATA_URL.match(item) for item in data):
         return True
-    return all(len(item) >= _LEAST_BYTES and _BASE64.fullmatch(item) and not _HEX.fullmatch(item) for item in data)
+    # Digests in hexadecimal consist of base64's letters too.
+    return all(len(item) >= _MIN_BYTES and _BASE64.fullmatch(item) and not _HEX.fullmatch(item) for item in data)
 
 
 def _from_base64(value: Value) -> Value:
     data = single(value)
+    # Also the alphabet for URLs, lines of 76 characters, and padding that was left out.
     data = b"".join(_DATA_URL.sub(b"", data, count=1).split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:
         return [base64.b64decode(data + b"=" * (-len(data) % 4), validate=True)]
@@ -167,7 +171,7 @@ def _from_base64(value: Value) -> Value:
 
 def _from_zlib(value: Value) -> Value:
     """zlib or gzip, up to MAX_BYTES."""
-    stream = zlib.decompressobj(wbits=47)
+    stream = zlib.decompressobj(wbits=47)  # 15 bits of window, and 32 to recognize the headers of zlib and of gzip
     try:
         data = stream.decompress(single(value), MAX_BYTES)
     except zlib.error as error:
@@ -182,6 +186,7 @@ def _from_npy(value: Value) -> Value:
     data = single(value)
     if not data.startswith(_NPY_MAGIC) or len(data) < 12:
         raise ValueError("it is not a file of numpy.save")
+    # Version 1 of the format has two bytes for the header's length, later ones four.
     size, start = (2, 10) if data[6] == 1 else (4, 12)
     end = start + int.from_bytes(data[8 : 8 + size], "little")
     header = _NPY.fullmatch(data[start : min(end, start + 1024)])
@@ -218,7 +223,7 @@ def _from_tensor(value: Value) -> Value:
             arrays.append(_tensor_values(_VALUE_FIELDS[number], field))
         elif number == _STRING + 1 and isinstance(field, memoryview):
             strings.append(bytes(field))
-        elif number != 3:
+        elif number != 3:  # the version of the format
             raise ValueError(f"a tensor has no field {number}")
         if len(arrays) + len(strings) > _MAX_PARTS:
             raise ValueError(f"a tensor has more than {_MAX_PARTS:,} values that are not packed")
@@ -259,15 +264,14 @@ def _filled(arrays: Sequence[Array], kind: str, count: int) -> Array:
         raise ValueError("it is not a serialized tensor of numbers or strings")
     values = np.concatenate(arrays)
     if not 0 < len(values) <= max(count, 1):
-        raise ValueError(f"its tensor has {len(values)} values where its shape asks for {count}")
+        raise ValueError(f"its tensor has {len(values)} values, its shape needs {count}")
+    # As TensorFlow writes a tensor of ones: a shape, and 1 once.
     return np.concatenate([values, np.repeat(values[-1:], count - len(values))]).astype(kind)
 
 
 def _shaped(content: bytes, kind: "np.dtype[Any]", shape: tuple[int, ...], order: Literal["C", "F"]) -> Array:
     if len(content) != _count(shape) * kind.itemsize:
-        raise ValueError(
-            f"it has {len(content)} bytes where its shape {shape} asks for {_count(shape) * kind.itemsize}"
-        )
+        raise ValueError(f"it has {len(content)} bytes, its shape {shape} needs {_count(shape) * kind.itemsize}")
     return np.frombuffer(content, kind).reshape(shape, order=order)
 
 

@@ -22,7 +22,8 @@ TYPES: dict[str, str] = {
 AXES = ("HW", "HWC", "CHW")
 CHANNEL_ORDERS = ("rgb", "bgr")
 CHANNEL_COUNTS: tuple[int, ...] = tuple(MODES)
-LEAST_SIDE, MOST_SIDE = 8, 4096
+MIN_SIDE, MAX_SIDE = 8, 4096
+# Width to height. Codes are lines of text; four times as high as wide is more than any.
 _WIDEST, _NARROWEST = 16, 1 / 4
 _BYTES, _WORDS = (0.0, 255.0), (0.0, 65535.0)
 # How many numbers of an image, and how many of its rows and columns, tell what it looks like: a larger one would take
@@ -49,13 +50,13 @@ class Layout:
     def of(cls, sizes: Iterable[int]) -> Self:
         """By where the channels stand; ValueError where three sizes have no channels, or two places for them."""
         sizes = tuple(sizes)
-        while len(sizes) > 3 and sizes[0] == 1:
+        while len(sizes) > 3 and sizes[0] == 1:  # an axis for the batch, of one image
             sizes = sizes[1:]
         if len(sizes) == 2:
             return cls(sizes, "HW").checked()
-        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= LEAST_SIDE:
+        if len(sizes) == 3 and sizes[2] in CHANNEL_COUNTS and min(sizes[:2]) >= MIN_SIDE:
             return cls(sizes, "HWC").checked()
-        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= LEAST_SIDE:
+        if len(sizes) == 3 and sizes[0] in CHANNEL_COUNTS and min(sizes[1:]) >= MIN_SIDE:
             return cls(sizes, "CHW").checked()
         raise ValueError(f"{shown(sizes)} is not the shape of an image")
 
@@ -99,6 +100,7 @@ def picture(values: Array, layout: Layout, channel_order: str, value_range: Rang
     """A Pillow image; ValueError where a value is beyond the range."""
     pixels = layout.rows_first(as_bytes(values, value_range))
     if channel_order == "bgr" and layout.channels >= 3:
+        # The first three channels reversed; a fourth is transparency in either order.
         pixels = np.concatenate([pixels[:, :, 2::-1], pixels[:, :, 3:]], axis=2)
     if layout.channels == 1:
         return Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]))
@@ -110,10 +112,11 @@ def as_bytes(values: Array, value_range: Range) -> Array:
     low, high = value_range
     if values.dtype == np.uint8 and (low, high) == _BYTES:
         return values
-    least, most = values.min(), values.max()
-    if not (least >= low and most <= high):  # so that NaN is refused too
-        raise ValueError(f"its values run from {least:g} to {most:g}, {low:g} to {high:g} was expected")
+    minimum, maximum = values.min(), values.max()
+    if not (minimum >= low and maximum <= high):  # so that NaN is refused too
+        raise ValueError(f"its values run from {minimum:g} to {maximum:g}, expected {low:g} to {high:g}")
     if (low, high) == _WORDS:
+        # The upper byte, as image viewers show 16 bits: 65535 becomes 255, and no value is rounded up out of its range.
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
     if (low, high) == _BYTES and values.dtype.kind in "iu":
         return values.astype(np.uint8)
@@ -125,10 +128,13 @@ def item_types(data: Sequence[bytes], size: int | None = None) -> list[str]:
 
     `size` is the size of an item where that is known.
     """
+    # Zeros fit every type alike, and every type shows the same black.
     if all(not any(item) for item in data):
         return ["uint8"] if size in (None, 1) else []
     sizes = [len(item) for item in data]
     data = [item[:_HEAD] for item in data]
+    # The widest first: bytes that make sensible numbers of eight bytes seldom do so by chance, while any bytes are
+    # uint8.
     for width, names in ((8, ("int64", "float64")), (4, ("int32", "float32"))):
         if size in (None, width) and not any(count % width for count in sizes):
             fitting = [name for name in names if _looks_like(name, data)]
@@ -149,6 +155,7 @@ def _single_bytes(data: Sequence[bytes]) -> list[str]:
     signed = np.mean(
         [np.abs(np.diff(np.frombuffer(item, "i1").astype(np.int16))).mean() for item in data if len(item) > 1]
     )
+    # A picture around zero read without the sign alternates between about 0 and about 255.
     return ["int8", "uint8"] if plain > 1.3 * signed else ["uint8"]
 
 
@@ -172,6 +179,7 @@ def _sane(values: Array) -> bool:
     if not np.isfinite(values).all():
         return False
     sizes = np.abs(values[values != 0])
+    # 65535 and a margin above. Bytes of another type read as floats have exponents all over the range.
     return not len(sizes) or (sizes.max() <= 70000 and float(np.quantile(sizes, 0.02)) >= 1e-6)
 
 
@@ -185,6 +193,7 @@ def _words(data: Sequence[bytes], size: int | None) -> list[str]:
     signed = ["int16"] if any((values >= 1 << 15).any() for values in words) else []
     if size == 2:
         return ["uint16", *signed, *floats]
+    # In true words the lower bytes of neighbouring pixels differ like noise, and the upper bytes hardly at all.
     low, high = (
         np.mean([np.abs(np.diff(np.frombuffer(item, "u1")[first::2].astype(np.int16))).mean() for item in data])
         for first in (0, 1)
@@ -194,21 +203,23 @@ def _words(data: Sequence[bytes], size: int | None) -> list[str]:
 
 def value_ranges(values: Sequence[Array], is_byte: bool) -> list[Range]:
     """The ranges that sampled numbers can be meant to have, the likeliest first; one where it is clear."""
-    least = min(float(item.min()) for item in values)
-    most = max(float(item.max()) for item in values)
-    if not np.isfinite((least, most)).all():
+    minimum = min(float(item.min()) for item in values)
+    maximum = max(float(item.max()) for item in values)
+    if not np.isfinite((minimum, maximum)).all():
         return []
     whole = all(item.dtype.kind in "iub" for item in values)
-    seen = (least, most) if most > least else (least, least + 1)
-    if least >= 0 and most <= 1:
-        return [(0.0, 1.0)] if most > 0.5 else [(0.0, 1.0), _BYTES]
-    if least >= 0 and most <= 255:
-        return [_BYTES] if is_byte or most > 64 else [_BYTES, (0.0, most)]
-    if least >= 0 and most <= 65535 and whole:
-        return [_WORDS] if most >= 1 << 15 else [(0.0, 2.0 ** int(most).bit_length() - 1), _WORDS]
-    if least >= -1 and most <= 1:
-        return [(-1.0, 1.0)] if least < -0.9 and most > 0.9 else [(-1.0, 1.0), seen]
-    other = (-128.0, 127.0) if least >= -128 and most <= 127 else (-max(most, -least), max(most, -least))
+    seen = (minimum, maximum) if maximum > minimum else (minimum, minimum + 1)
+    # Not clear where all is dark: bytes of 0 and 1 alone, or a float picture in which nothing is bright.
+    if minimum >= 0 and maximum <= 1:
+        return [(0.0, 1.0)] if maximum > 0.5 else [(0.0, 1.0), _BYTES]
+    if minimum >= 0 and maximum <= 255:
+        return [_BYTES] if is_byte or maximum > 64 else [_BYTES, (0.0, maximum)]
+    if minimum >= 0 and maximum <= 65535 and whole:
+        # Cameras with 10, 12 or 14 bits leave the upper bits of each word at 0.
+        return [_WORDS] if maximum >= 1 << 15 else [(0.0, 2.0 ** int(maximum).bit_length() - 1), _WORDS]
+    if minimum >= -1 and maximum <= 1:
+        return [(-1.0, 1.0)] if minimum < -0.9 and maximum > 0.9 else [(-1.0, 1.0), seen]
+    other = (-128.0, 127.0) if minimum >= -128 and maximum <= 127 else (-max(maximum, -minimum), max(maximum, -minimum))
     return list(dict.fromkeys([seen, other]))
 
 
@@ -222,14 +233,15 @@ def possible_layouts(counts: Sequence[int]) -> list[Layout]:
         pixels = count // channels
         if count % channels or pixels > MAX_PIXELS:
             continue
-        for height in range(LEAST_SIDE, min(MOST_SIDE, pixels // LEAST_SIDE) + 1):
+        for height in range(MIN_SIDE, min(MAX_SIDE, pixels // MIN_SIDE) + 1):
             width = pixels // height
-            if pixels % height or width > MOST_SIDE or not _NARROWEST <= width / height <= _WIDEST:
+            if pixels % height or width > MAX_SIDE or not _NARROWEST <= width / height <= _WIDEST:
                 continue
             if channels == 1:
                 found.append(Layout((height, width), "HW"))
             else:
                 found.append(Layout((height, width, channels), "HWC"))
+            # Planes of three channels only: RGBA is hardly ever stored so, and every further layout may fit by chance.
             if channels == 3:
                 found.append(Layout((channels, height, width), "CHW"))
     return sorted(found, key=_rarity)
@@ -241,6 +253,7 @@ def _rarity(layout: Layout) -> tuple[int, float, str]:
     round_sizes = sum(
         side in (28, 32, 48, 50, 60, 64, 80, 100, 128, 160, 200, 224, 256, 299) for side in (height, width)
     )
+    # np.log(2): codes are about twice as wide as high, such as 60x28 or 100x50.
     return (width != height) - round_sizes, abs(np.log(max(width, 1) / height) - np.log(2)), layout.axes
 
 
@@ -261,10 +274,10 @@ def likely_layouts(images: Sequence[Array], layouts: Sequence[Layout]) -> list[L
     for layout in layouts:
         strides.setdefault(layout.width * (layout.channels if layout.axes == "HWC" else 1), []).append(layout)
     steps = {stride: np.mean([np.abs(head[stride:] - head[:-stride]).mean() for head in heads]) for stride in strides}
-    least = min(steps.values(), default=0)
-    near = [stride for stride, step in steps.items() if step <= _CLEAR * least]
-    if not least > 0 or len(near) > 1:
-        kept = near if least > 0 else list(strides)
+    minimum = min(steps.values(), default=0)
+    near = [stride for stride, step in steps.items() if step <= _CLEAR * minimum]
+    if not minimum > 0 or len(near) > 1:
+        kept = near if minimum > 0 else list(strides)
         return [layout for layout in layouts if any(layout in strides[stride] for stride in kept)]
     return _by_channels(images, strides[near[0]])
 
@@ -274,7 +287,8 @@ def _by_channels(images: Sequence[Array], layouts: list[Layout]) -> list[Layout]
     marks = {layout: _marks(images, layout) for layout in layouts if layout.axes != "HW"}
     clear = [layout for layout, mark in marks.items() if mark == "yes"]
     flat = [layout for layout in layouts if layout.axes == "HW"]
-    if clear:  # several where what repeats every third number also repeats every twelfth
+    # Several are clear where what repeats every third number also repeats every twelfth.
+    if clear:
         return clear
     return flat + [layout for layout, mark in marks.items() if mark == "perhaps"] if flat else layouts
 
@@ -286,7 +300,7 @@ def _marks(images: Sequence[Array], layout: Layout) -> str:
     correlations = []
     for image in images:
         planes = image.reshape(layout.channels, -1)[:3, :_HEAD].astype(np.float32)
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # a plane of one colour has no correlation
             matrix: Array = np.asarray(np.corrcoef(planes))
             correlations.append(np.abs(matrix[np.triu_indices(len(planes), 1)]).mean())
     alike = float(np.nan_to_num(np.mean(correlations), nan=_ALIKE - 0.01))
@@ -302,6 +316,8 @@ def _beat(images: Sequence[Array], channels: int) -> str:
         beats += steps.reshape(-1, channels).mean(axis=0)
         next_steps += float(steps.mean())
         far_steps += float(np.abs(pixels[channels:] - pixels[:-channels]).mean())
+    # A place in the beat after which the number hardly changes. In grey stored as RGB those are red to green and green
+    # to blue, but not blue to the red of the next pixel.
     still = beats < 0.05 * beats.max()
     grey = still[:2].all() and not still[2:].any()
     if grey or far_steps < _NEARER * next_steps:

@@ -27,9 +27,10 @@ FORMATS: tuple[str, ...] = tuple(ENDINGS_OF)
 ENDINGS: tuple[str, ...] = tuple(ending for endings in ENDINGS_OF.values() for ending in endings)
 # Pillow's modes by the number of channels; records keep 1 or 3.
 MODES: dict[int, str] = {1: "L", 3: "RGB", 4: "RGBA"}
+# Pillow warns only above 89 million pixels, and a PNG of 62 kB can hold 64 million.
 MAX_PIXELS = 1 << 24
 ImageShape = tuple[int | None, int | None, int]  # height, width, channels; None for sides that vary
-JPEG_QUALITY = 95
+JPEG_QUALITY = 95  # the highest that Pillow recommends: above it files grow and pictures do not improve
 # The kinds of images that are told apart; a set of records has one of two: grey or colour.
 GREY, GREY_ALPHA, COLOUR, COLOUR_ALPHA, PALETTE = KINDS = (
     "grey",
@@ -39,6 +40,7 @@ GREY, GREY_ALPHA, COLOUR, COLOUR_ALPHA, PALETTE = KINDS = (
     "palette",
 )
 
+# Pillow's modes of 16-bit grey by byte order; older versions open 16-bit PNGs as 32-bit "I".
 _GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _ALPHAMODES = ("RGBA", "LA", "La", "RGBa", "PA")
 _GREYMODES = ("1", "L", "LA", "La", *_GREY_16)
@@ -78,6 +80,8 @@ class StoredForm:
 def open_image(data: bytes, name: str) -> Image.Image:
     """A Pillow image of which only the header has been read."""
     try:
+        # Only these readers: of the others some are rarely tested with hostile files, and that of EPS starts
+        # Ghostscript.
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError:
         raise DigitwiseError(f"{name} claims far more than the {MAX_PIXELS:,} pixels that are decoded") from None
@@ -111,6 +115,7 @@ def describe(data: bytes, name: str) -> Header:
         return Header(plain[1], plain[0], GREY if plain[2] == 1 else COLOUR)
     image = open_image(data, name)
     width, height = image.size
+    # 5 to 8 are the orientations with a quarter turn, which exchange the sides.
     if _is_turned(image) and image.getexif()[_ORIENTATION] >= 5:
         width, height = height, width
     return Header(width, height, _kind(image))
@@ -124,7 +129,7 @@ def stored_bytes(data: bytes, name: str, form: StoredForm) -> bytes:
     image = open_image(data, name)
     if form.channels == 1 and not form.convert_colors and not _is_grey(image):
         raise DigitwiseError(
-            f"{name} is in colour where the first image is grey: --colors=grey or --colors=rgb makes all alike"
+            f"{name} is in colour where the first image is grey: --colors=grey or --colors=rgb converts all of them"
         )
     turned = _is_turned(image)
     if form.has_size(image.size) and not turned and _is_stored_as_it_is(image, form):
@@ -158,7 +163,10 @@ def encode(pixels: Image.Image, image_format: str = "png") -> bytes:
 def in_mode(pixels: Image.Image, channels: int) -> Image.Image:
     """As 8-bit grey or RGB. Transparent pixels become white, or black where all else is white; 16 bits are scaled."""
     if pixels.mode in _GREY_16:
+        # clip: mode I is 32 bits wide. Pillow's own conversion to L would cut off instead of scaling, and leave all
+        # white.
         pixels = Image.fromarray((np.asarray(pixels).clip(0, 65535) >> 8).astype(np.uint8))
+    # "transparency" is how a palette or a plain PNG names the one colour that is transparent.
     if pixels.mode in _ALPHAMODES or "transparency" in pixels.info:
         pixels = pixels.convert("RGBA")
         pixels = _shown(pixels)
@@ -188,15 +196,14 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     height, width, channels = shape
     if encoding == RAW:
         if height is None or width is None or len(data) != height * width * channels:
-            raise DamagedRecords(
-                f"its image has {len(data)} bytes of raw pixels, {width}x{height}x{channels} was promised"
-            )
+            raise DamagedRecords(f"its image has {len(data)} bytes of raw pixels, expected {width}x{height}x{channels}")
         return
     try:
         plain = png.plain_shape(data)
         if plain and fits_shape(plain, shape):
             png.check(data)
             return
+        # What stored_bytes writes, and what TensorFlow's decode_png reads.
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
         if image.mode == MODES[channels] and fits_shape((image.height, image.width, channels), shape):
             image.load()
@@ -206,7 +213,7 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     promised = "any size" if height is None or width is None else f"{width}x{height}"
     raise DamagedRecords(
         f"its image is {image.size[0]}x{image.size[1]} in mode {image.mode}, "
-        f"{promised} in mode {MODES[channels]} was promised"
+        f"expected {promised} in mode {MODES[channels]}"
     )
 
 
@@ -226,6 +233,7 @@ def _kind(image: Image.Image) -> str:
 def _is_stored_as_it_is(image: Image.Image, form: StoredForm) -> bool:
     if image.mode != MODES[form.channels] or "transparency" in image.info:
         return False
+    # JPEG is copied as well: encoding it once more would change its pixels.
     allowed = {"auto": ("PNG", "JPEG"), "png": ("PNG",), "jpeg": ("JPEG",), "raw": ()}
     return image.format in allowed[form.image_format]
 

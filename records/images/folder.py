@@ -21,8 +21,9 @@ from records.images.files import ENDINGS
 
 LABELS_FILE = "labels.csv"
 LABELS_HEADER = ("file", "text")
+# Up to the first underscore, so that two images of one code can both be in the folder: 4071_a.png, 4071_b.png.
 DEFAULT_PATTERN = r"([^_]+)(?:_.*)?"
-_DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = re.compile(r"[A-Za-z]:")  # of Windows: os.path.join would drop the folder before it
 # A folder with the first and any of the others is a --workdir: its plots and sheets are nobody's samples.
 _LOCK = ".lock"
 _OUTPUTS = frozenset(
@@ -56,7 +57,7 @@ class LabeledFolder:
 
     def name(self, key: str) -> str:
         """What the user calls the image."""
-        return printable(os.path.join(self.root, key), most=4096)
+        return printable(os.path.join(self.root, key), limit=4096)
 
     def identity(self) -> dict[str, int | str]:
         """{count, sha256 of every name, text, size and time}: what tells this folder from a changed one."""
@@ -64,6 +65,7 @@ class LabeledFolder:
         count = 0
         for key, text in self.rows():
             status = os.stat(os.path.join(self.root, key))
+            # Size and time stand for the content: reading every image again would take as long as writing the records.
             digest.update(f"{key}\0{text}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
             count += 1
         return {"count": count, "sha256": digest.hexdigest()}
@@ -78,7 +80,7 @@ class LabeledFolder:
             elif kind == _OUTPUT:
                 left_out.setdefault("folders or files of digitwise's own output", []).append(key)
             elif kind == _OTHER and key != LABELS_FILE:
-                left_out.setdefault("files that are no images", []).append(key)
+                left_out.setdefault("files that are not images", []).append(key)
         return [_counted(what, names) for what, names in left_out.items()]
 
     @property
@@ -88,6 +90,7 @@ class LabeledFolder:
     def _rows_by_name(self) -> Iterator[tuple[str, str]]:
         pattern = re.compile(self.label_pattern or DEFAULT_PATTERN)
         found = False
+        # Listed one by one, never as a list: a folder may have millions of images.
         for key in (key for kind, key in _walk(self.root) if kind == _IMAGE):
             found = True
             if not _is_text(key):
@@ -131,6 +134,7 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         else:
             outputs = {name for name in folders if _is_workdir(os.path.join(folder, name))}
         yield from ((_OUTPUT, relative + name) for name in sorted(outputs))
+        # In place: os.walk descends into what is left in this very list, in its order.
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in outputs)
         for name in sorted(names):
             if not name.startswith("."):
@@ -158,6 +162,7 @@ def _is_text(key: str) -> bool:
 
 
 def _check_unique(path: str, seen: "array.array[int]") -> None:
+    # Equal digests lie beside each other. Only if there are any is the table read again, to name the lines.
     ordered = np.sort(np.frombuffer(seen, np.uint64))
     if not (ordered[1:] == ordered[:-1]).any():
         return
@@ -171,6 +176,7 @@ def _check_unique(path: str, seen: "array.array[int]") -> None:
 
 def _check_key(key: str, where: str) -> None:
     parts = key.replace("\\", "/").split("/")
+    # The table may come from elsewhere, and must not make the program read files outside of the folder.
     if not key or key.startswith(("/", "\\")) or ".." in parts or "\0" in key or _DRIVE.match(key):
         raise DigitwiseError(f"{where}: {quoted(key)} is not a file name below the folder")
 
@@ -178,6 +184,7 @@ def _check_key(key: str, where: str) -> None:
 def _table_rows(path: str) -> Iterator[tuple[int, str, str]]:
     """Yields (line number, file, text) of a labels.csv."""
     try:
+        # Spreadsheets put a byte order mark in front, which would become part of the first column's name.
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, None)

@@ -14,15 +14,15 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">IIBBBBB")
 _HEADER_START = len(_SIGNATURE) + _CHUNK.size
-_CHANNELS = {0: 1, 2: 3}
-_LAST_FILTER = 4
+_CHANNELS = {0: 1, 2: 3}  # by the colour types of the PNG standard: 0 is grey, 2 is RGB
+_LAST_FILTER = 4  # Paeth
 
 
 def encode(pixels: np.ndarray) -> bytes:
     """A PNG of uint8 [height, width] or [height, width, 3], its rows stored as they are.
 
-    Rows of drawn codes are mostly one colour: the filters that PNG has for photographs make such files 3 % larger, and
-    trying all of them for each row takes longer than the compression.
+    Rows of rendered codes are mostly one colour: the filters that PNG has for photographs make such files 3 % larger,
+    and trying all of them for each row takes longer than the compression.
     """
     height, width = pixels.shape[:2]
     rows = np.zeros((height, 1 + pixels[0].size), np.uint8)
@@ -33,6 +33,7 @@ def encode(pixels: np.ndarray) -> bytes:
 
 
 def _chunk(kind: bytes, content: bytes) -> tuple[bytes, bytes, bytes]:
+    # Over kind and content, but not the length.
     checksum = zlib.crc32(content, zlib.crc32(kind))
     return _CHUNK.pack(len(content), kind), content, checksum.to_bytes(4, "big")
 
@@ -60,6 +61,7 @@ def check(data: bytes) -> None:
     view = memoryview(data)
     pixels = []
     for kind, start, end in _chunks(data):
+        # From the kind on, four bytes before the content.
         if zlib.crc32(view[start - 4 : end]) != int.from_bytes(view[end : end + 4], "big"):
             raise ValueError(f"the checksum of its part {kind.decode('latin-1')!r} is wrong")
         if kind == b"IDAT":
@@ -71,11 +73,12 @@ def check(data: bytes) -> None:
     row = 1 + width * channels  # each row begins with the number of its filter
     stream = zlib.decompressobj()
     try:
+        # One byte more than belongs there shows that there is more, without unpacking all of it.
         rows = stream.decompress(b"".join(pixels), height * row + 1)
     except zlib.error as error:
         raise ValueError(f"its pixels cannot be unpacked: {error}") from None
     if len(rows) != height * row or not stream.eof:
-        raise ValueError(f"it has {len(rows)} bytes of pixels where {height * row} belong")
+        raise ValueError(f"it has {len(rows)} bytes of pixels, expected {height * row}")
     if max(rows[::row]) > _LAST_FILTER:
         raise ValueError("a row has an unknown filter")
 

@@ -4,7 +4,8 @@ import dataclasses
 
 from records.tfrecord.example import Value
 
-ENCODED, ARRAY, NUMBERS, RAW = range(4)  # kinds of images, the likeliest first
+# Kinds of images, the likeliest first. Raw bytes come last: any long string can be taken for pixels.
+ENCODED, ARRAY, NUMBERS, RAW = range(4)
 
 
 @dataclasses.dataclass(frozen=True)

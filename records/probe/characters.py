@@ -14,6 +14,7 @@ from records.probe.tables import Table, feature_table
 NUMBER = "number"
 _DIGITS = tuple(string.digits)
 _ASCII = tuple(chr(code) for code in range(32, 127))
+# The group is the separator, which must be the same throughout: \1.
 _PARTED = re.compile(r"\S(?:([ ,;|])\S)(?:\1\S)*")
 
 
@@ -30,6 +31,7 @@ def with_characters(
         return reading
     rows = candidate.ids
     seen = sorted({number for row in rows for number in row})
+    # What the user says goes before any table that happens to lie beside the records.
     if answers.charset or answers.is_number:
         return _with_given(reading, seen, answers, finding)
     fitting = _fitting_tables(candidate, seen, tables)
@@ -38,17 +40,18 @@ def with_characters(
         return dataclasses.replace(reading, charset=fitting[0].charset, first_id=fitting[0].first_id)
     if fitting:
         options = [(t.path, dataclasses.replace(reading, charset=t.charset, first_id=t.first_id)) for t in fitting]
-        text = f"several tables give characters to the ids of {quoted(candidate.name)}"
+        text = f"several tables have characters for the ids of {quoted(candidate.name)}"
         finding.ask("--charset", candidate.name, text, options)
         return options[0][1]
     if _are_digits(candidate, seen):
         finding.evidence.append(
-            f"all ids of {quoted(candidate.name)} are 0 to 9, and no table is there: they are read as digits"
+            f"all ids of {quoted(candidate.name)} are 0 to 9, and there is no table: they are read as digits"
         )
         return dataclasses.replace(reading, charset=_DIGITS)
     if _are_codes(candidate, seen):
         finding.evidence.append(f"all ids of {quoted(candidate.name)} are ASCII codes of letters and digits")
         return dataclasses.replace(reading, charset=_ASCII, first_id=32)
+    # One number a record with more than ten values is not a digit: it may be a whole code, such as 4071, or a class.
     if max(map(len, rows)) == 1 and len(seen) > 10 and reading.form == "ids":
         return _ask_for_number(candidate, seen, finding)
     guesses = [
@@ -56,7 +59,7 @@ def with_characters(
         for characters, first in _guesses(seen, reading)
     ]
     span = f"{seen[0]} to {seen[-1]}" if seen else "nothing"
-    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table gives them characters"
+    text = f"the ids of {quoted(candidate.name)} run from {span}, and no table has characters for them"
     finding.ask("--charset", candidate.name, text, guesses)
     return guesses[0][1] if guesses else None
 
@@ -89,6 +92,7 @@ def _with_given(reading: TextReading, seen: Sequence[int], answers: Answers, fin
         first = answers.first_id
     elif reading.form == "one_hot" or 0 in seen or not seen:
         first = 0
+    # The ids run from 1 to the number of characters, so the first is 1. Below that both would fit.
     elif seen[-1] == count:
         first = 1
     else:
@@ -107,6 +111,7 @@ def _with_given(reading: TextReading, seen: Sequence[int], answers: Answers, fin
 def _fitting_tables(candidate: TextCandidate, seen: Sequence[int], tables: Sequence[Table]) -> list[Table]:
     """The tables that have a name for every id; that of TFDS for just this key goes first."""
     for key in candidate.keys:
+        # It is TFDS that wrote both, so no other table can be meant.
         named = feature_table(key, tables)
         if named:
             return [named]
@@ -118,6 +123,7 @@ def _fitting_tables(candidate: TextCandidate, seen: Sequence[int], tables: Seque
             continue
         if are_characters and any(len(table.names[n]) > 1 and not table.names[n].startswith(("<", "[")) for n in seen):
             continue
+        # One-hot vectors say how many there are.
         if candidate.reading.num_classes and len(table.charset) != candidate.reading.num_classes:
             continue
         if all(table.charset != other.charset or table.first_id != other.first_id for other in fitting):
@@ -133,9 +139,10 @@ def _are_digits(candidate: TextCandidate, seen: Sequence[int]) -> bool:
         return candidate.reading.num_classes == 10
     rows = candidate.ids or []
     count = sum(map(len, rows))
+    # Among 100 random digits one is missing only once in 3,800 samples (10 * 0.9^100): fewer kinds are not digits.
     if max(map(len, rows)) == 1 or count >= 100:
         return len(seen) == 10
-    return count >= 8
+    return count >= 8  # too few to ask for all ten
 
 
 def _are_codes(candidate: TextCandidate, seen: Sequence[int]) -> bool:
@@ -168,4 +175,5 @@ def _guesses(seen: Sequence[int], reading: TextReading) -> list[tuple[str, int]]
     if reading.num_classes:
         return [(characters, first) for characters, first in sets if len(characters) == count and first == 0][:2]
     first = 0 if not seen or seen[0] == 0 else 1
+    # Two, as a question shows a picture for each.
     return [(characters, f) for characters, f in sets if f <= first and count <= len(characters) + f][:2]

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 from records.errors import printable, quoted
 from records.foreign.readings import ImageReading, TextReading
 
+# Words of keys, as seen in records of other projects. They only rank what its values allow: a key called `id` whose
+# strings are codes is still found where nothing better is.
 NAMES_OF_TEXT = frozenset(
     "text texts label labels code codes captcha transcription transcript gt groundtruth truth word words answer string "
     "target targets caption value plate digit digits solution character characters char chars content".split()
@@ -75,6 +77,7 @@ class Finding(Generic[R]):
     questions: list[Question] = dataclasses.field(default_factory=list)
 
     def reject(self, name: str, why: str) -> None:
+        # Image and text are probed one after the other and may say the same of a key.
         if (name, why) not in self.rejected:
             self.rejected.append((name, why))
 
@@ -105,6 +108,7 @@ def names(keys: Iterable[str]) -> str:
 
 def words_of(key: str) -> list[str]:
     """The words of a key: `image/object/classText0` -> image, object, class, text."""
+    # An acronym is one word, and the capital after it begins the next: IDText -> id, text.
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", key)]
 
 

@@ -15,12 +15,12 @@ from records.probe.keys import Keys, counts_up, order_of_boxes, runs_of_keys
 from records.probe.strings import MAX_LENGTH, TextFinding, encoding_of
 from records.tfrecord.example import Array
 
-_MOST_ID = 100_000
-_MOST_NUMBER = 10**12  # one number may be a whole code
-_MOST_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
+_MAX_ID = 100_000  # more characters than any script has; larger numbers are measurements or times
+_MAX_NUMBER = 10**12  # one number may be a whole code
+_MAX_BYTES = 8 * 100 * MAX_LENGTH  # of one-hot floats for the longest code in a hundred classes
 # Types of labels in raw bytes, the widest first: bytes that fit a wide type fit all narrower ones.
 _LABEL_TYPES = ("float64", "int64", "float32", "int32", "uint8")
-_MOST_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
+_MAX_LISTED = 4 * MAX_LENGTH  # ids: a list may be filled up
 
 
 class _Numbers(NamedTuple):
@@ -43,7 +43,7 @@ def find_ids(keys: Keys, finding: TextFinding, taken: Collection[str], answers: 
             wrappers, item_type, _ = values[run[0]]
             reading = TextReading("ids", tuple(run), wrappers, item_type=item_type)
             found.append(TextCandidate(run[0], tuple(run), reading, f"an id in each of {len(run)} keys", ids=ids))
-            for key in run:
+            for key in run:  # a key of a run is not a text by itself
                 del values[key]
     for key, numbers in values.items():
         candidate = _of_numbers(keys, key, numbers, finding, key == answers.text_key)
@@ -63,7 +63,7 @@ def _as_numbers(key: str, keys: Keys, finding: TextFinding) -> _Numbers | None:
     if len(arrays) == len(values):
         return _Numbers(wrappers, "", arrays)
     data = [value[0] for value in values if isinstance(value, list) and len(value) == 1]
-    if len(data) < len(values) or max(map(len, data)) > _MOST_BYTES:
+    if len(data) < len(values) or max(map(len, data)) > _MAX_BYTES:
         return None
     other = unread_format(data)
     if other:
@@ -80,17 +80,18 @@ def _from_bytes(wrappers: tuple[str, ...], data: Sequence[bytes]) -> _Numbers | 
         size = np.dtype(TYPES[name]).itemsize
         if all(item and len(item) % size == 0 for item in data):
             arrays = [np.frombuffer(item, TYPES[name]) for item in data]
+            # Zeros fit every width, so all-zero bytes count only as bytes.
             if (_are_ids(arrays) or _hot_width(arrays)) and (size == 1 or any(a.any() for a in arrays)):
                 return _Numbers(wrappers, name, arrays)
     return None
 
 
-def _are_ids(arrays: Sequence[Array], most: int = _MOST_ID) -> bool:
+def _are_ids(arrays: Sequence[Array], max_id: int = _MAX_ID) -> bool:
     """Whole numbers that can be places in a table of characters, or -1 to fill up."""
     for values in arrays:
         if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
             return False
-        if values.size and (values.min() < -1 or values.max() > most):
+        if values.size and (values.min() < -1 or values.max() > max_id):
             return False
     return True
 
@@ -101,6 +102,7 @@ def _hot_width(arrays: Sequence[Array]) -> int:
     if len(sizes) != 1 or not all(((array == 0) | (array == 1)).all() for array in arrays):
         return 0
     (size,) = sizes
+    # The longest code of the sample is taken to fill all groups; shorter ones end in groups of zeros.
     ones = max(int(array.sum()) for array in arrays)
     if not ones or size < 4:
         return 0
@@ -111,6 +113,7 @@ def _hot_width(arrays: Sequence[Array]) -> int:
 def _is_hot(array: Array, width: int) -> bool:
     sums = array.reshape(-1, width).sum(axis=1)
     used = int(sums.sum())
+    # Each of the first groups has its one 1, and the rest none.
     return (sums[:used] == 1).all() and not sums[used:].any()
 
 
@@ -139,9 +142,9 @@ def _of_numbers(keys: Keys, key: str, numbers: _Numbers, finding: TextFinding, i
 
 def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | None:
     longest = max(array.size for array in arrays)
-    if not _are_ids(arrays, _MOST_NUMBER if longest == 1 else _MOST_ID):
-        return "its numbers are no ids"
-    if longest > _MOST_LISTED:
+    if not _are_ids(arrays, _MAX_NUMBER if longest == 1 else _MAX_ID):
+        return "its numbers are not ids"
+    if longest > _MAX_LISTED:
         return f"its lists have up to {longest} numbers"
     if is_wanted:
         return None
@@ -149,10 +152,11 @@ def _why_no_ids(key: str, arrays: Sequence[Array], is_wanted: bool) -> str | Non
         return f"it is {', '.join(f'{n:g}' for n in arrays[0][:4].tolist())} in every record"
     words = set(words_of(key))
     if words & NAMES_OF_OTHERS and not words & NAMES_OF_TEXT:
-        return "it is named as what stands beside a text"
+        return "its name says that it is not the text"
     is_text = bool(words & NAMES_OF_TEXT)
+    # Codes in alphabetical order may count up too, but then their key is called label or text.
     if longest == 1 and not is_text and counts_up([int(array[0]) for array in arrays if array.size]):
-        return "its numbers count the records"
+        return "it numbers the records"
     return None
 
 
@@ -181,13 +185,15 @@ def _without_padding(
 def _are_lengths(lengths: Sequence[int], rows: Sequence[Sequence[int]]) -> bool:
     """Whether each row has one value only after so many ids, and some row has any."""
     pairs = list(zip(lengths, rows, strict=True))
+    # What is behind the length is filling only if it is one value throughout.
     fit = all(0 < n <= len(row) and len(set(row[n:])) <= 1 for n, row in pairs)
+    # A length that never varies, or that always is the list's own, proves nothing.
     return len(set(lengths)) > 1 and fit and any(n < len(row) for n, row in pairs)
 
 
 def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandidate:
     rows = candidate.ids or []
-    if len({len(row) for row in rows}) > 1:
+    if len({len(row) for row in rows}) > 1:  # lists of several lengths are not filled up
         return candidate
     runs: dict[int, list[list[int]]] = {}
     for value in {row[-1] for row in rows}:
@@ -201,12 +207,13 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
         # An id that no table of characters would have, or one that would be very rare inside codes by chance alone.
         if value < 0 or (value > max(others) and (value > 9 or value > max(others) + 1)):
             return _cut(candidate, value)
+        # A character of k that is as frequent as the others misses 20 k places with a probability of e^-20.
         if len(others) >= 20 * (len(set(others)) + 1):
             return _cut(candidate, value)
         if value in (0, max(others)) or value > max(others):
             cut = _cut(candidate, value)
             name = quoted(candidate.name)
-            text = f"id {value} is only at the end of the lists of {name}: it fills them up or is a character"
+            text = f"id {value} is only at the end of the lists of {name}: it is padding or a character"
             finding.ask("--padding", candidate.name, text, [(value, cut.reading), ("none", candidate.reading)])
             return cut
     return candidate
@@ -215,7 +222,7 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
 def _cut(candidate: TextCandidate, padding: int) -> TextCandidate:
     reading = dataclasses.replace(candidate.reading, padding=padding)
     ids = [_stripped(row, padding) for row in candidate.ids or []]
-    return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, filled up with {padding}")
+    return dataclasses.replace(candidate, reading=reading, ids=ids, what=f"{candidate.what}, padded with {padding}")
 
 
 def _stripped(ids: list[int], value: int) -> list[int]:

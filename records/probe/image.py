@@ -22,11 +22,12 @@ from records.probe.values import with_range
 from records.tfrecord.example import Array
 
 ImageFinding = Finding[ImageReading]
-_LEAST_NUMBERS = 64
-_LOOKED_AT = 24
+_MIN_NUMBERS = 64  # 8 x 8, the smallest image
+_SAMPLED = 24
 _ENCODED_SHARE = 0.9  # of the values: a few may be damaged
-_MOST_VIEWS, _USUAL_VIEWS = 8, 4
-_DEEP_LOOKED_AT = 8
+_MAX_VIEWS, _USUAL_VIEWS = 8, 4  # four is what FSNS has, the best known such records
+_DEEP_SAMPLED = 8
+# How image files begin. WebP begins as any RIFF file does, so its name follows only at byte 8.
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
@@ -37,6 +38,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
     if not candidates:
         return finding
     best = [c for c in candidates if c.rank == candidates[0].rank]
+    # Keys with another kind of image count only if they are called so: raw bytes may be anything.
     rivals = [c for c in candidates if c.rank != best[0].rank and set(words_of(c.key)) & NAMES_OF_IMAGES]
     plausible = best + rivals
     for other in candidates:
@@ -44,6 +46,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
             finding.reject(other.key, f"{other.what}, and {quoted(best[0].key)} is {best[0].what}")
     readings = []
     for candidate in plausible:
+        # What is found out about rivals is not evidence for the best, so it goes into a finding that nobody reads.
         reading = _read(candidate, keys, features, answers, finding if candidate is best[0] else ImageFinding())
         if reading:
             readings.append((candidate.key, reading))
@@ -54,12 +57,12 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
     finding.reading = readings[0][1]
     if len(readings) > 1:
         named = " and ".join(quoted(key) for key, _ in readings)
-        finding.ask("--image_key", readings[0][0], f"{named} can each be the image", readings)
+        finding.ask("--image_key", readings[0][0], f"{named} could each be the image", readings)
     return finding
 
 
 def shape_keys_of(reading: ImageReading | None) -> set[str]:
-    """Keys that describe the image, which are no labels."""
+    """Keys that describe the image, which are not labels."""
     return set(reading.shape_keys) | {reading.key} if reading else set()
 
 
@@ -68,14 +71,16 @@ def _candidates(keys: Keys, answers: Answers, finding: ImageFinding) -> list[Can
     if answers.image_key and answers.image_key not in keys.names:
         raise DigitwiseError(
             f"--image_key={answers.image_key}: there is no such key; the records have "
-            f"{printable(', '.join(keys.names), most=1000)}"
+            f"{printable(', '.join(keys.names), limit=1000)}"
         )
     found = []
     for key in [answers.image_key] if answers.image_key else keys.names:
         candidate = _candidate(key, keys, finding)
         if candidate is None:
             continue
-        if len(keys.values(key, _LOOKED_AT)) < min(len(keys.sample), _LOOKED_AT) / 2:
+        # Half is enough: a sample may come from files of two kinds, and reading names the first record that lacks the
+        # key.
+        if len(keys.values(key, _SAMPLED)) < min(len(keys.sample), _SAMPLED) / 2:
             finding.reject(key, "most records lack it")
             continue
         found.append(candidate)
@@ -85,7 +90,7 @@ def _candidates(keys: Keys, answers: Answers, finding: ImageFinding) -> list[Can
 
 
 def _candidate(key: str, keys: Keys, finding: ImageFinding) -> Candidate | None:
-    values = keys.values(key, _LOOKED_AT)
+    values = keys.values(key, _SAMPLED)
     if not values or len({isinstance(value, list) for value in values}) > 1:
         return None
     found = keys.unwrapped(key, len(compared(values)))
@@ -98,7 +103,7 @@ def _candidate(key: str, keys: Keys, finding: ImageFinding) -> Candidate | None:
     arrays = [value for value in values if isinstance(value, np.ndarray)]
     if not arrays:
         return _of_strings(key, wrappers, [value for value in values if isinstance(value, list)], inside, finding)
-    if len(arrays) < len(values) or min(array.size for array in arrays) < _LEAST_NUMBERS or _is_one_hot(arrays):
+    if len(arrays) < len(values) or min(array.size for array in arrays) < _MIN_NUMBERS or _is_one_hot(arrays):
         return None
     if arrays[0].ndim > 1:
         return Candidate(key, ARRAY, wrappers, values, "an array" + inside)
@@ -115,7 +120,7 @@ def _of_strings(
     data = [value[0] for value in values]
     if sum(map(_is_encoded, data)) >= _ENCODED_SHARE * len(data):
         return Candidate(key, ENCODED, wrappers, list(values), "an encoded image" + inside)
-    if min(map(len, data)) < _LEAST_NUMBERS or all(map(_is_text, data)):
+    if min(map(len, data)) < _MIN_NUMBERS or all(map(_is_text, data)):
         return None
     other = unread_format(data)
     if other:
@@ -137,6 +142,7 @@ def _is_text(data: bytes) -> bool:
 
 def _is_one_hot(values: Sequence[Array]) -> bool:
     """Whether there are so few ones that they are the marks of classes and no picture in two colours."""
+    # A fifth: a one-hot vector over digits has a tenth of ones, and codes in black cover more of a picture.
     few = all(((value == 0) | (value == 1)).all() and value.sum() <= max(1, value.size // 5) for value in values)
     return few and len({int(value.sum()) for value in values}) == 1
 
@@ -144,7 +150,7 @@ def _is_one_hot(values: Sequence[Array]) -> bool:
 def _read(
     candidate: Candidate, keys: Keys, features: Mapping[str, Feature], answers: Answers, finding: ImageFinding
 ) -> ImageReading | None:
-    finding.evidence.append(f"{quoted(candidate.key)} holds {candidate.what} in the records looked at")
+    finding.evidence.append(f"{quoted(candidate.key)} holds {candidate.what} in the sampled records")
     if candidate.rank == ENCODED:
         return _read_encoded(candidate, keys.sample, answers, finding)
     holding = [s.record for s in keys.sample if s.record.values.get(candidate.key) is not None]
@@ -170,16 +176,16 @@ def _read_encoded(
         f"{'/'.join(sorted(formats))} of {sizes_shown}{' and other sizes' if len(sizes) > 4 else ''}"
     )
     if len(sizes) > 1:
-        finding.evidence.append("the images are of several sizes: converting them takes --resize")
+        finding.evidence.append("the images are of several sizes")
     if deep:
         reading = with_range(reading, _deep_extremes(deep), answers, finding, keep=(0.0, 65535.0))
     return _with_views(reading, sample, sizes, answers, finding)
 
 
 def _deep_extremes(data: Sequence[bytes]) -> list[Array]:
-    """The least and the largest value of each of a few images of 16 bits."""
+    """The smallest and the largest value of each of a few images of 16 bits."""
     extremes = []
-    for item in data[:_DEEP_LOOKED_AT]:
+    for item in data[:_DEEP_SAMPLED]:
         try:
             values = np.asarray(open_image(item, "it"))
         except (OSError, SyntaxError, ValueError):
@@ -206,10 +212,11 @@ def _with_views(
         values = [s.record.values.get(key) for s in sample]
         widths = {int(value[0]) for value in values if isinstance(value, np.ndarray) and len(value) == 1}
         if len(whole) == 1 and widths and max(widths) <= min(whole) and min(widths) > 0:
+            # Views have one width, which divides that of the whole; the original widths are those before padding.
             step = int(np.gcd.reduce([*widths, *whole]))
-            count = min(whole) // step if 1 < min(whole) // step <= _MOST_VIEWS else _USUAL_VIEWS
+            count = min(whole) // step if 1 < min(whole) // step <= _MAX_VIEWS else _USUAL_VIEWS
             if min(whole) % count == 0:
-                text = f"{quoted(key)} can say that {count} views lie side by side in each picture"
+                text = f"{quoted(key)} may say that each picture holds {count} views side by side"
                 options = [(n, dataclasses.replace(reading, views=n)) for n in (count, 1)]
                 finding.ask("--views", reading.key, text, options)
                 return options[0][1]

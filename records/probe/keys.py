@@ -12,10 +12,11 @@ from records.foreign.wrappers import Budget, OverBudget, unwrapped
 from records.tfrecord.example import Array, Value
 
 # All that the keys of a sample may unwrap to: thirty tensors of a few bytes can claim gigabytes.
-MOST_UNWRAPPED = 96 << 20
+MAX_UNWRAPPED = 96 << 20
 # The values of one key that are compared as pictures: a quarter of it as floats, and its differences, fit in memory.
-MOST_COMPARED = 24 << 20
+MAX_COMPARED = 24 << 20
 _INDEXED = re.compile(r"^(.*?)(\d+)(\D*)$", re.DOTALL)
+# Names of a box's sides as object detection writes them, without the punctuation in which they differ.
 _LEFT = {"xmin", "minx", "x1", "x0", "left", "xs", "x", "cx", "xc", "xcenter", "centerx", "bboxxmin", "bboxleft"}
 _TOP = {"ymin", "miny", "y0", "top", "bboxymin"}
 _BOTTOM = {"ymax", "maxy", "bottom", "bboxymax"}
@@ -28,17 +29,18 @@ class Keys:
         self.sample = sample
         self.names = sorted({key for sampled in sample for key in sampled.record.values})
         self.too_large: list[str] = []
-        self._budget = Budget(MOST_UNWRAPPED)
+        self._budget = Budget(MAX_UNWRAPPED)
         self._unwrapped: dict[tuple[str, int], tuple[tuple[str, ...], list[Value]]] = {}
 
-    def values(self, key: str, most: int | None = None) -> list[Value]:
+    def values(self, key: str, limit: int | None = None) -> list[Value]:
         """The values that records have of a key, as they are."""
         values = [value for sampled in self.sample if (value := sampled.record.values.get(key)) is not None]
-        return values[:most]
+        return values[:limit]
 
-    def unwrapped(self, key: str, most: int | None = None) -> tuple[tuple[str, ...], list[Value]] | None:
+    def unwrapped(self, key: str, limit: int | None = None) -> tuple[tuple[str, ...], list[Value]] | None:
         """(wrappers, values inside); None where they take more memory than is left for a probe."""
-        values = self.values(key, most)
+        values = self.values(key, limit)
+        # With the number of values: image and text are judged by samples of different sizes.
         known = self._unwrapped.get((key, len(values)))
         if known or key in self.too_large:
             return known
@@ -51,7 +53,7 @@ class Keys:
 
     @property
     def why_too_large(self) -> str:
-        return f"its values unwrap to more than is left of the {MOST_UNWRAPPED >> 20} MB that a probe may use"
+        return f"its values unwrap to more than is left of the {MAX_UNWRAPPED >> 20} MB that a probe may use"
 
     def beside(self, taken: Collection[str]) -> Iterator[str]:
         """Keys that are not taken and that most records have, with values of one kind."""
@@ -67,7 +69,7 @@ def compared(values: Sequence[Value]) -> list[Value]:
     kept: list[Value] = []
     for value in values:
         total += value.nbytes if isinstance(value, np.ndarray) else sum(map(len, value))
-        if kept and total > MOST_COMPARED:
+        if kept and total > MAX_COMPARED:
             break
         kept.append(value)
     return kept
@@ -77,6 +79,7 @@ def counts_up(numbers: Sequence[int]) -> bool:
     """Whether all are different and most are one more than the last: numbers of records, and no codes."""
     if len(numbers) < 3 or len(set(numbers)) < len(numbers):
         return False
+    # Not all: a sample comes from several places of a file, and each new place makes a jump.
     return sum(b - a == 1 for a, b in zip(numbers, numbers[1:], strict=False)) >= 0.6 * (len(numbers) - 1)
 
 
@@ -98,11 +101,13 @@ def order_of_boxes(sample: Sequence[Sampled], key: str) -> tuple[str, str]:
     left = [name for name in boxes if _side(name) in _LEFT]
     low = next((arrays for name, arrays in boxes.items() if _side(name) in _TOP), None)
     high = next((arrays for name, arrays in boxes.items() if _side(name) in _BOTTOM), None)
+    # Where one box begins below the end of another there are two lines, and left to right is not their order.
     if low and high and any(top.max() >= bottom.min() for top, bottom in zip(low, high, strict=True)):
         return "", "its boxes lie in several lines, one above the other"
     others += [name for name, arrays in boxes.items() if arrays[0].dtype.kind == "f"]
+    # Positions of a form that is not understood: reading the characters in stored order could be wrong without a sign.
     if len(left) != 1 and others:
-        return "", f"{quoted(others[0])} may say where its characters stand: a mapping with an order_key tells"
+        return "", f"{quoted(others[0])} may say where its characters are: name it as order_key in a mapping"
     return left[0] if left else "", ""
 
 

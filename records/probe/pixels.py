@@ -14,7 +14,7 @@ from records.errors import DigitwiseError, quoted
 from records.foreign.readings import ImageReading
 from records.images.arrays import (
     CHANNEL_COUNTS,
-    LEAST_SIDE,
+    MIN_SIDE,
     TYPES,
     Layout,
     item_types,
@@ -30,10 +30,10 @@ from records.probe.values import with_order, with_range
 from records.tfrecord.example import Array, Record
 
 ImageFinding = Finding[ImageReading]
-_SAME_LOOK = 1.15  # readings whose roughness is within this factor of the least look equally likely
+_SAME_LOOK = 1.15  # readings whose roughness is within this factor of the lowest look equally likely
 _ROUGHER = 1.3  # a shape that another key gives is doubted where the picture is so much rougher than when turned
-_MOST_OPTIONS = 6
-_MOST_SCALARS = 12  # keys that are tried in pairs as height and width
+_MAX_OPTIONS = 6
+_MAX_SCALARS = 12  # keys that are tried in pairs as height and width
 SIDES = {
     "H": {"height", "h", "rows", "row", "ny"},
     "W": {"width", "w", "cols", "col", "columns", "nx"},
@@ -53,7 +53,7 @@ def read_pixels(
         differ = len(set(shapes)) > 1
         values = shapes if differ else [option.item_type for option in options]
         text = f"the {_size(candidate)} of {quoted(candidate.key)} can be read as several pictures"
-        chosen = list(zip(values, options, strict=True))[:_MOST_OPTIONS]
+        chosen = list(zip(values, options, strict=True))[:_MAX_OPTIONS]
         finished = [(value, _finish(option, records, answers, ImageFinding())) for value, option in chosen]
         finding.ask("--image_shape" if differ else "--image_type", candidate.key, text, finished)
     return _finish(options[0], records, answers, finding)
@@ -109,8 +109,10 @@ def _typed(
         names = [answers.image_type] if answers.image_type else None
         if names and np.dtype(TYPES[names[0]]).itemsize != size:
             continue
-        trial = dataclasses.replace(reading, item_type=f"uint{8 * size}")
+        trial = dataclasses.replace(reading, item_type=f"uint{8 * size}")  # only its size matters here
         if _fits(trial, records):
+            # Types of one size all take the same bytes, so the values decide; where they do not, unsigned numbers are
+            # likeliest.
             fitting = names or item_types(data, size) or [f"uint{8 * size}"]
             found += [dataclasses.replace(reading, item_type=name) for name in fitting]
     return found
@@ -137,6 +139,7 @@ def _declared(
     sizes = {value.shape for value in candidate.values if not isinstance(value, list) and value.ndim > 1}
     if sizes:
         layouts = [layout for size in sizes if (layout := _layout_of(size))]
+        # Arrays with their channels at different places cannot be read by one mapping.
         if len(layouts) < len(sizes) or len({layout.axes for layout in layouts}) > 1:
             return []
         finding.evidence.append(f"the array has the shape {shown(sorted(sizes)[0])}")
@@ -169,6 +172,7 @@ def _by_keys(
             if options:
                 finding.evidence.append(f"{quoted(key)} gives the shape, {shown(layouts[0].sizes)} in the first record")
                 named = set(words_of(key)) & {"shape", "dims", "dimensions"}
+                # A list of two numbers without a telling name may be width and height as well, as in `size`.
                 return options if named else options + _turned(options, records)
     return _by_scalars(candidate, reading, records, scalars, answers, finding)
 
@@ -240,8 +244,10 @@ def _by_scalars(
         if found:
             finding.evidence.append(f"{quoted(height)} and {quoted(width)} give the shape that its length has")
             return found
-    for first, second in itertools.permutations(list(scalars)[:_MOST_SCALARS], 2):
-        if min(*scalars[first], *scalars[second]) >= LEAST_SIDE:
+    # No key is named as a side: any two whose product is the length. Both orders, of which the look of the pictures
+    # chooses.
+    for first, second in itertools.permutations(list(scalars)[:_MAX_SCALARS], 2):
+        if min(*scalars[first], *scalars[second]) >= MIN_SIDE:
             found += _with_sides(candidate, reading, records, {"H": first, "W": second}, scalars, answers)
     if found:
         finding.evidence.append("the product of two keys is its length")
@@ -301,15 +307,13 @@ def _by_look(options: list[ImageReading], records: Sequence[Record], finding: Im
     """Of readings that all fit, those whose neighbouring pixels are alike; one, unless the pictures are noise."""
     if len(options) < 2:
         return options
-    rough = []
-    for option in options:
-        rough.append(_roughness(option, records))
-    least = min(rough)
-    near = [option for option, value in zip(options, rough, strict=True) if value <= _SAME_LOOK * least]
+    rough = [_roughness(option, records) for option in options]
+    lowest = min(rough)
+    near = [option for option, value in zip(options, rough, strict=True) if value <= _SAME_LOOK * lowest]
     if len(near) == 1:
         best = near[0]
         finding.evidence.append(
-            f"neighbouring pixels are alike as {best.axes}: {least:.3g}, else {sorted(rough)[1]:.3g}"
+            f"neighbouring pixels are alike as {best.axes}: {lowest:.3g}, else {sorted(rough)[1]:.3g}"
         )
     return near
 
@@ -341,13 +345,14 @@ def _finish(reading: ImageReading, records: Sequence[Record], answers: Answers, 
     """With the order of the channels and the range of the values."""
     values, layout = reading.numbers(records[0])
     finding.evidence.append(f"{reading.item_type or values.dtype.name} numbers, {layout} as {layout.axes}")
+    # Of each record only two numbers are kept: all of them as floats would fill the memory.
     seen = [_extremes(reading.numbers(record)[0]) for record in records]
     reading = with_range(reading, seen, answers, finding)
     return with_order(reading, records, answers, finding)
 
 
 def _extremes(values: Array) -> Array:
-    """The least and the largest value, in the values' own type."""
+    """The smallest and the largest value, in the values' own type."""
     return np.array([values.min(), values.max()], values.dtype)
 
 

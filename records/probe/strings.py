@@ -12,11 +12,12 @@ from records.probe.findings import Finding, TextCandidate, name_speaks
 from records.probe.keys import Keys, counts_up, order_of_boxes, runs_of_keys
 
 TextFinding = Finding[TextReading]
-MAX_LENGTH = 64
+MAX_LENGTH = 64  # as pipeline.values.MAX_CODE_LENGTH, which this layer cannot import
 _ENDINGS = (*ENDINGS, ".tif", ".tiff", ".ppm")
 _FORMATS = {"png", "jpg", "jpeg", "bmp", "gif", "webp", "raw", "rgb", "bgr", "grey", "gray", "grayscale", "l"}
+# MD5 and longer digests in one case, and UUIDs
 _HASH = re.compile(r"[0-9a-f]{32,}|[0-9A-F]{32,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_BYTES_SHOWN = re.compile(r"""^b['"](.*)['"]$""")
+_BYTES_SHOWN = re.compile(r"""^b['"](.*)['"]$""")  # str(b"4071") by mistake, which Python 3 turns into b'4071'
 _PARTED_NUMBERS = re.compile(r"\d+(?:[ ,;|]\d+)+")
 _JSON = re.compile(r"\{.*\}|\[.*\]", re.DOTALL)
 _DATE = re.compile(r"(19|20)\d\d[-/]\d\d[-/]\d\d.*")
@@ -51,6 +52,7 @@ def find_strings(
 
 def encoding_of(items: Sequence[bytes]) -> str | None:
     """utf-8, else latin-1, where that makes printable text of all items."""
+    # In this order: any bytes are Latin-1, while other text is hardly ever valid UTF-8 by accident.
     for encoding in ("utf-8", "latin-1"):
         try:
             texts = [item.decode(encoding) for item in items]
@@ -81,6 +83,7 @@ def _single(
         finding.evidence.append(f"{quoted(key)} has its text as Python shows bytes, {printable(texts[0])}")
         reading = dataclasses.replace(reading, pattern=_BYTES_SHOWN.pattern)
         texts = [_BYTES_SHOWN.sub(r"\1", text) for text in texts]
+    # Here and not among the wrappers, which leave short strings alone.
     if _are_base64(texts):
         finding.evidence.append(
             f"{quoted(key)} has its text in base64: {printable(texts[0])} is {_from_base64(texts[0])}"
@@ -118,10 +121,11 @@ def why_no_text(texts: Sequence[str], is_called_text: bool = False) -> str | Non
         return "it is empty"
     if len(set(texts)) == 1 and len(texts) > 1:
         return f"it is {quoted(texts[0], 40)} in every record"
+    # Before the length is judged: paths are long, and may still hold the code in their names.
     if all(text.lower().endswith(_ENDINGS) or "/" in text or "\\" in text for text in texts):
         return "names of files"
     if all(text.lower().lstrip(".") in _FORMATS for text in texts):
-        return "it names formats"
+        return "it names image formats"
     if max(map(len, texts)) > MAX_LENGTH:
         return f"its strings have up to {max(map(len, texts))} characters"
     if all(_PARTED_NUMBERS.fullmatch(text) or text.isdigit() for text in texts) and any(
@@ -136,12 +140,12 @@ def why_no_text(texts: Sequence[str], is_called_text: bool = False) -> str | Non
         return "it holds dates"
     numbered = not is_called_text and all(re.fullmatch(r"\D*\d+\D*", text) for text in texts)
     if numbered and counts_up([int(re.sub(r"\D", "", text)) for text in texts]):
-        return "its numbers count the records"
+        return "it numbers the records"
     return None
 
 
 def _listed(keys: Keys, reading: TextReading, texts: list[list[str]], finding: TextFinding) -> TextCandidate | None:
-    """Lists of characters, in their order or in that of boxes; tokens such as <S> and </S> are no characters."""
+    """Lists of characters, in their order or in that of boxes; tokens such as <S> and </S> are not characters."""
     (key,) = reading.keys
     tokens = sorted({item for text in texts for item in text if BLANK.fullmatch(item)})
     texts = [[item for item in text if item not in tokens] for text in texts]
@@ -166,6 +170,7 @@ def _with_runs_joined(candidates: list[TextCandidate]) -> list[TextCandidate]:
     """The candidates with char0, char1, ... as one text."""
     by_name = {c.name: c for c in candidates}
     joined = []
+    # Only keys with one character each: text1 and text2 may be two texts.
     for run in runs_of_keys([c.name for c in candidates if c.texts and max(map(len, c.texts)) == 1]):
         parts = [by_name.pop(key) for key in run]
         # Keys that some records lack give lists of different lengths; only the records that have all are compared.

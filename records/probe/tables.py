@@ -14,10 +14,12 @@ from typing import Any
 from records.images.arrays import TYPES
 
 FEATURES = "features.json"
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 20  # about as much as a table of 100,000 ids takes
 MAX_IDS = 100_000
+# What separates an id from its name: tab, colon, comma, equals sign or spaces, one kind throughout a file or not.
 _NUMBERED = re.compile(r"(\d{1,9})(?:\t|: ?|,|=| +)(.+)")
 _NUMBERED_BEHIND = re.compile(r"(.+?)(?:\t|: ?|,|=| +)(\d{1,9})")
+# Only files that are called as tables are: a README beside the records has numbered lines too.
 _NAME = re.compile(r"label|class|char|dict|vocab|alphabet|map|names|token|symbol", re.IGNORECASE)
 _ENDINGS = (".txt", ".json", ".csv", ".tsv", ".pbtxt", ".charset", ".names", ".map")
 
@@ -58,7 +60,7 @@ def find_tables(folders: Iterable[str]) -> list[Table]:
             names = sorted(os.listdir(folder or "."))
         except OSError:
             continue
-        for name in names[:2000]:
+        for name in names[:2000]:  # a folder of a million shards has no table behind these
             path = os.path.join(folder, name)
             if name.lower().endswith(_ENDINGS) and _NAME.search(name) and os.path.isfile(path):
                 table = read_table(path)
@@ -73,6 +75,7 @@ def read_table(path: str) -> Table | None:
     if content is None:
         return None
     names = _from_json(content) if content.lstrip().startswith(("{", "[")) else None
+    # Lines last: almost any text has lines.
     names = names or _from_pbtxt(content) or _from_lines(content)
     if not names or max(names) - min(names) > MAX_IDS:
         return None
@@ -96,7 +99,7 @@ def read_features(folders: Iterable[str]) -> dict[str, Feature]:
 
 def feature_table(key: str, tables: Iterable[Table]) -> Table | None:
     """Of the tables, the one that TFDS names after a key: label.labels.txt."""
-    name = key.replace("/", "-") + ".labels.txt"
+    name = key.replace("/", "-") + ".labels.txt"  # a key of nested features has slashes, which file names cannot have
     return next((table for table in tables if os.path.basename(table.path) == name), None)
 
 
@@ -104,6 +107,7 @@ def _content(path: str) -> str | None:
     try:
         if os.path.getsize(path) > MAX_BYTES:
             return None
+        # newline="": a name may be a carriage return or have one in it; only \n ends a line here.
         with open(path, encoding="utf-8-sig", newline="") as file:
             return file.read()
     except (OSError, UnicodeDecodeError):
@@ -115,6 +119,7 @@ def _from_json(content: str) -> dict[int, str] | None:
         content = json.loads(content)
     except (ValueError, RecursionError):
         return None
+    # Such as {"char_to_id": {...}}.
     if isinstance(content, dict) and len(content) == 1 and isinstance(next(iter(content.values())), (dict, list)):
         content = next(iter(content.values()))
     if isinstance(content, list) and content and all(isinstance(name, str) for name in content):
@@ -124,6 +129,7 @@ def _from_json(content: str) -> dict[int, str] | None:
     if all(re.fullmatch(r"\d{1,9}", key) and isinstance(name, str) for key, name in content.items()):
         return {int(key): name for key, name in content.items()}
     numbers = list(content.values())
+    # type, not isinstance: true is not an id
     if all(type(number) is int and 0 <= number < 10**9 for number in numbers) and len(set(numbers)) == len(numbers):
         return {number: name for name, number in content.items()}
     return None
@@ -149,8 +155,10 @@ def _from_lines(content: str) -> dict[int, str] | None:
         return None
     found = [names for names in (_numbered(lines, _NUMBERED, 1, 2), _numbered(lines, _NUMBERED_BEHIND, 2, 1)) if names]
     if found:
+        # `0 1` can be read both ways, as in a table of digits from 1: where the two differ, the table decides nothing.
         return found[0] if all(names == found[0] for names in found) else None
     if len(lines) == 1:
+        # All characters in one line, such as 0123456789.
         return dict(enumerate(lines[0])) if len(set(lines[0])) == len(lines[0]) > 1 else None
     return dict(enumerate(lines)) if len(set(lines)) == len(lines) and all(lines) else None
 
@@ -171,6 +179,7 @@ def _unquoted(name: str) -> str:
 
 
 def _walk_features(feature: dict[str, Any], name: str, found: dict[str, Feature], depth: int = 0) -> None:
+    # A file of a stranger: Python's own limit of recursion would come with a traceback.
     if depth > 20 or len(found) > 1000:
         raise ValueError("features.json is nested too deep")
     kind = feature["pythonClassName"].rsplit(".", 1)[-1]
@@ -187,7 +196,7 @@ def _walk_features(feature: dict[str, Any], name: str, found: dict[str, Feature]
         item_type = content.get("dtype", "")
         found[name] = Feature(
             kind,
-            shape if shape and min(shape) > 0 else (),
+            shape if shape and min(shape) > 0 else (),  # -1 and None stand for sides that vary
             item_type if item_type in TYPES else "",
             content.get("encoding", content.get("encodingFormat", "")),
             int(content.get("numClasses", 0)),

@@ -18,7 +18,7 @@ from records.probe.keys import Keys
 from records.probe.strings import MAX_LENGTH, TextFinding, find_strings, why_no_text
 from records.probe.tables import Table
 
-_CODE_FIRST = r"^([^_]+)(?:_.*)?$"
+_CODE_FIRST = r"^([^_]+)(?:_.*)?$"  # as records.images.folder reads names
 _WHOLE = r"^(.+)$"
 
 
@@ -37,6 +37,7 @@ def find_text(keys: Keys, tables: Sequence[Table], answers: Answers, taken: Coll
         plausible = _folders(keys.sample) or _named(names, finding)
     if not plausible:
         return finding
+    # Only what is asked about the likeliest matters; about the others nobody needs to know.
     finding.drop_questions(*(question.about for question in finding.questions if question.about != plausible[0].name))
     first = with_characters(plausible[0], tables, answers, finding)
     finding.reading = first
@@ -44,7 +45,7 @@ def find_text(keys: Keys, tables: Sequence[Table], answers: Answers, taken: Coll
         others = [with_characters(c, tables, answers, TextFinding()) for c in plausible[1:]]
         options = list(zip([c.name for c in plausible], [first, *others], strict=True))
         listed = " and ".join(f"{quoted(c.name)} ({c.what})" for c in plausible)
-        _ask_first(finding, plausible[0].name, f"{listed} can each be the text", options)
+        _ask_first(finding, plausible[0].name, f"{listed} could each be the text", options)
     elif _is_doubtful(plausible[0]):
         name, what = plausible[0].name, plausible[0].what
         text = f"only {quoted(name)} ({what}) could be the text, and its name does not say that it is"
@@ -62,6 +63,7 @@ def _is_doubtful(candidate: TextCandidate) -> bool:
     """Whether it is the only one left, but called otherwise; a folder must be called as text is."""
     if candidate.reading.form == "file_name":
         return False
+    # Paths have key=value folders for dates and shards too.
     return name_speaks(candidate.name) < (1 if candidate.reading.form == "folder" else 0)
 
 
@@ -112,7 +114,7 @@ def _best(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[Tex
     other = [c for c in candidates if name_speaks(c.name) < 0]
     plausible = [*called, *neutral] or other
     for candidate in other if plausible is not other else ():
-        finding.reject(candidate.name, f"{candidate.what}, but named as what stands beside a text")
+        finding.reject(candidate.name, f"{candidate.what}, but its name says that it is not the text")
     return plausible
 
 
@@ -170,6 +172,7 @@ def _same_text(texts: Sequence[str], ids: Sequence[Sequence[int]]) -> bool:
             pairs |= set(zip(text, numbers, strict=False))
         else:
             return False
+    # One to one, and at least one pair seen twice: if every character occurred once, any numbers would match.
     return len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs) < sum(map(len, texts))
 
 
@@ -187,7 +190,7 @@ def _folders(sample: Sequence[Sampled]) -> list[TextCandidate]:
 
 
 def _named(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[TextCandidate]:
-    """A text in the names of files, where their stems are no counters: `4071.png`, or `4071_anything.png`."""
+    """A text in the names of files, where their stems are not counters: `4071.png`, or `4071_anything.png`."""
     found = []
     for candidate in candidates:
         stems = [re.sub(r"\.[^.]*$", "", re.split(r"[/\\]", text)[-1]) for text in candidate.texts or []]
@@ -204,7 +207,7 @@ def _named(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[Te
             (p, dataclasses.replace(reading, pattern=p)) for p in dict.fromkeys((reading.pattern, whole.pattern))
         ]
         # A name such as 0759.png may be a code as well as a number: only the user knows.
-        question = f"only the names of files in {quoted(candidate.name)} can hold the text"
+        question = f"only the names of files in {quoted(candidate.name)} could hold the text"
         finding.ask("--label_pattern", candidate.name, question, options)
     return found[:1]
 

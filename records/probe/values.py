@@ -24,16 +24,17 @@ def with_range(
     ranges = value_ranges(values, is_byte=values[0].dtype == np.uint8)
     if not ranges:
         finding.reject(reading.key, "its numbers are not all finite")
+        # Any range: reading will stop at the first such number.
         return dataclasses.replace(reading, value_range=(0.0, 1.0))
     readings = [dataclasses.replace(reading, value_range=pair) for pair in ranges]
-    least, most = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+    minimum, maximum = min(float(v.min()) for v in values), max(float(v.max()) for v in values)
     if len(ranges) > 1:
-        text = f"the values of {quoted(reading.key)} run from {least:g} to {most:g}; what are black and white"
+        text = f"the values of {quoted(reading.key)} run from {minimum:g} to {maximum:g}; what are black and white"
         finding.ask(
             "--image_range", reading.key, text, [(f"{r.value_range[0]:g}:{r.value_range[1]:g}", r) for r in readings]
         )
     finding.evidence.append(
-        f"values from {least:g} to {most:g}, read as {ranges[0][0]:g} (black) to {ranges[0][1]:g} (white)"
+        f"values from {minimum:g} to {maximum:g}, read as {ranges[0][0]:g} (black) to {ranges[0][1]:g} (white)"
     )
     return reading if ranges == [keep] else readings[0]
 
@@ -43,6 +44,7 @@ def with_order(
 ) -> ImageReading:
     if answers.channel_order:
         return dataclasses.replace(reading, channel_order=answers.channel_order)
+    # What needs no question is not asked: grey, or colour planes that are equal.
     if all(reading.numbers(record)[1].channels < 3 for record in records):
         return reading
     if all(_is_grey(*reading.numbers(record)) for record in records):
@@ -52,8 +54,9 @@ def with_order(
     if told:
         finding.evidence.append(f"{told[1]} says {told[0]}")
         return dataclasses.replace(reading, channel_order=told[0])
+    # Not guessed from the pictures: codes may be of any colour, so red for blue looks just as natural.
     options = [(order, dataclasses.replace(reading, channel_order=order)) for order in CHANNEL_ORDERS]
-    text = f"nothing tells whether the colours of {quoted(reading.key)} are red first or blue first"
+    text = f"it is not clear whether the colours of {quoted(reading.key)} are red first or blue first"
     finding.ask("--channel_order", reading.key, text, options)
     return options[0][1]
 

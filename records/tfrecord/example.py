@@ -19,16 +19,20 @@ import numpy.typing as npt
 
 from records.errors import quoted
 
+# Of one record of a stranger: far above what an image with its label takes, and low enough that forged counts cannot
+# fill the memory.
 MAX_KEYS = 1024
 MAX_KEY_LENGTH = 1024
 MAX_VALUES = 1 << 22
 MAX_STRINGS = 1 << 16
-MAX_UNPACKED = 1 << 19
+MAX_UNPACKED = 1 << 19  # each passes through Python by itself
 
+# The wire types of protocol buffers. 3 and 4, the long deprecated groups, are in no Example.
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 Array = npt.NDArray[Any]
 Value = list[bytes] | Array
 
+# Looked up instead of built: a picture stored as one-byte strings has one for each pixel.
 _ONE_BYTE = [bytes((value,)) for value in range(256)]
 
 
@@ -45,6 +49,7 @@ def decode(data: bytes) -> dict[str, list[Any]]:
     """{key: list of bytes, floats or ints} of a serialized Example; ValueError where it is none."""
     features: dict[str, list[Any]] = {}
     for number, block in _fields(memoryview(data)):
+        # `decode` skips fields that it does not know, as protobuf does; `read` below refuses them.
         if number != 1:
             continue
         for entry_number, entry in _fields(_message(block)):
@@ -88,6 +93,7 @@ def read(data: bytes) -> Record:
                 _add(values, key, _joined(parts))
                 steps[key] = [0 if part is None else len(part) for part in parts]
         else:
+            # Bytes that are not an Example at all often happen to parse as a message, but with other fields.
             raise ValueError(f"it has the unknown field {number}")
     return Record(values, steps, is_sequence)
 
@@ -136,6 +142,7 @@ def _values(feature: memoryview) -> Value | None:
 
 def _strings(block: memoryview) -> list[bytes]:
     """A list of strings. One-byte strings, three bytes each here, may be as many as the pixels of an image."""
+    # 0x0A is the tag of field 1 with a length, 1 is that length.
     if len(block) > 3 * 16 and len(block) % 3 == 0:
         raw = np.frombuffer(block, np.uint8)
         if len(raw) <= 3 * MAX_VALUES and (raw[::3] == 0x0A).all() and (raw[1::3] == 1).all():
@@ -161,8 +168,10 @@ def _numbers(block: memoryview, kind: int) -> Array | None:
             unpacked += 1
             if unpacked > MAX_UNPACKED:
                 raise ValueError(f"a list has more than {MAX_UNPACKED:,} numbers that are not packed")
+            # A float that is not packed comes as four bytes (FIXED32), never as a varint.
             if kind == 2:
                 raise ValueError("a list of floats holds something else")
+            # Negative integers are written as 64 bits in two's complement.
             numbers: Array = np.array([value], np.uint64).view(np.int64)
         else:
             numbers = _packed_floats(value) if kind == 2 else packed_integers(value)
@@ -185,9 +194,11 @@ def _packed_floats(block: memoryview) -> Array:
 def packed_integers(block: memoryview) -> Array:
     """The int64 values of packed varints, all at once."""
     raw = np.frombuffer(block, np.uint8)
+    # 64 bits in groups of seven take ten bytes. Only the last byte of a number is below 0x80.
     if len(raw) > 10 * MAX_VALUES or np.count_nonzero(raw < 0x80) > MAX_VALUES:
         raise ValueError(f"a list has more than {MAX_VALUES:,} numbers")
     ends = np.flatnonzero(raw < 0x80)
+    # All below 128, as ids of characters are: nothing to put together.
     if len(ends) == len(raw):
         return raw.astype(np.int64)
     if not len(ends) or ends[-1] != len(raw) - 1:
@@ -234,6 +245,7 @@ def _joined(parts: list[Value | None]) -> Value | None:
 
 
 def _field(number: int, payload: bytes) -> bytes:
+    # The tag is one byte because all field numbers here are below 16.
     return bytes((number << 3 | _BYTES,)) + _varint(len(payload)) + payload
 
 
@@ -248,6 +260,7 @@ def _varint(value: int) -> bytes:
 
 def _feature(data: memoryview) -> list[Any]:
     values: list[Any] = []
+    # The kinds are a oneof: of several the last one counts, as in protobuf.
     for kind, block in _fields(data):
         values = [_value(kind, item) for item in _items(kind, _message(block))]
     return values
@@ -258,6 +271,7 @@ def _items(kind: int, data: memoryview) -> Iterator[int | memoryview]:
     for number, item in _fields(data):
         if number != 1:
             continue
+        # One packed float and one that is not packed are the same four bytes.
         if kind == 2 and isinstance(item, memoryview) and len(item) != 4:
             if len(item) % 4:
                 raise ValueError("a list of floats is cut")
@@ -326,7 +340,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
         if value < 0x80:
             return value, position + 1
         value &= 0x7F
-        for shift in range(7, 64, 7):
+        for shift in range(7, 64, 7):  # ten bytes in all; eleven are not a 64-bit number
             position += 1
             byte = data[position]
             value |= (byte & 0x7F) << shift

@@ -33,6 +33,7 @@ class _Readable(Protocol):
 def masked_crc(data: bytes) -> int:
     """CRC-32C, turned by 15 bits and shifted by a constant: the format guards against checksums of checksums."""
     crc: int = google_crc32c.value(data)
+    # The constant is LevelDB's kMaskDelta, which TensorFlow took over with the masking.
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -85,6 +86,8 @@ def compression_of(file: IO[bytes]) -> str:
         return ""
     if head[:2] == GZIP_MAGIC:
         return "gzip"
+    # RFC 1950: method 8 (deflate), a window of up to 32 kB, and two bytes that divide by 31. 0x20 is the flag of a
+    # preset dictionary, which nothing could be unpacked without.
     is_zlib = len(head) > 2 and head[0] & 0x8F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
     return "zlib" if is_zlib and not head[1] & 0x20 else ""
 
@@ -99,6 +102,7 @@ def record_offsets(file: IO[bytes], size: int, start: int = 0) -> Iterator[tuple
     while start + OVERHEAD <= size:
         file.seek(start)
         head = file.read(_HEADER.size)
+        # With `size` as the length of a wrong header, the next line ends the search.
         length = _HEADER.unpack(head)[0] if is_header(head) else size
         if start + OVERHEAD + length > size:
             return
@@ -110,6 +114,7 @@ def next_record(file: IO[bytes], size: int, start: int, span: int = 1 << 20) -> 
     """Where the first record at or after `start` of a plain file begins; None where none does within `span` bytes."""
     file.seek(start)
     window = file.read(span)
+    # The expression leaves few places to the checksum, which takes far longer in Python than the search.
     for place in re.finditer(_SMALL_LENGTH, window):
         offset = place.start()
         length = int.from_bytes(window[offset : offset + 8], "little")
@@ -137,6 +142,8 @@ def _read_frames(
         length, length_crc = _HEADER.unpack(header)
         if masked_crc(header[:8]) != length_crc:
             raise DamagedRecords(f"{where}: the checksum of the record's length is wrong")
+        # A header with a valid checksum may still claim 2^40 bytes, at which TensorFlow's own reader crashes. In packed
+        # files, whose size is not known here, _read_exactly stops at the end of what is really there.
         if size is not None and offset + OVERHEAD + length > size:
             raise DamagedRecords(
                 f"{where}: the record claims {length} bytes and {max(0, size - offset - OVERHEAD)} are left (truncated)"
@@ -194,6 +201,7 @@ class _ZlibFile:
             data += self._stream.decompress(packed, length - len(data))
             if not packed and not self._stream.eof:
                 raise EOFError("it ends before its end was marked")
+        # TensorFlow writes one stream. Whatever follows it would be lost without a word.
         if self._stream.eof and (self._stream.unused_data or self._file.read(1)):
             raise zlib.error("other bytes follow its end")
         return bytes(data)

@@ -19,6 +19,7 @@ def draw_arc(canvas, box, begin, end, color):
     """Draw.c, clipEllipseNew with arc_init, of width 1: the ellipse on a grid of half pixels, cut by half planes."""
     a, b = box[2] - box[0], box[3] - box[1]
     halves, kind = _arc_halves(a, b, begin, end)
+    # In half pixels, so that an ellipse of even size has its centre between two pixels.
     x, y, right = a, b % 2, a
     while True:
         # One row of the ellipse after the other, from the middle up and down: `x` to `right`.
@@ -33,6 +34,7 @@ def draw_arc(canvas, box, begin, end, color):
             x, y = _next_of_quarter(a, b, x, y)
         inner = max(0, left)
         _cut_row(canvas, box, halves, kind, (-right, row, -inner), color)
+        # 2 instead of 0: the middle column belongs to the left half, and must not be filled twice.
         _cut_row(canvas, box, halves, kind, (inner if inner > 0 else 2, row, right), color)
         if row > 0:
             _cut_row(canvas, box, halves, kind, (-right, -row, -inner), color)
@@ -68,6 +70,7 @@ def _arc_halves(a, b, begin, end):
     is_high = a < b
     if is_high:
         a, b = b, a
+        # Mirrored at the diagonal, as Pillow does; undone below by exchanging the factors of x and y.
         begin, end = 90 - end, 90 - begin
     span = end - begin
     begin = begin % 360

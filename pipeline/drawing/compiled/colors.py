@@ -21,6 +21,7 @@ STRAIGHT, AGAIN, ITSELF = _alpha_tables()
 
 @inlined
 def divided_by_255(value):
+    # Pillow's MULDIV255: value / 255, rounded, without a division. Exact up to 255 * 255.
     value += 128
     return ((value >> 8) + value) >> 8
 

@@ -9,6 +9,7 @@ import numba
 def compiled(function: Callable[..., Any]) -> Any:
     """Compiles when first called. No fast-math: each sum is rounded as C rounds it."""
     try:
+        # NumPy's error model divides as C does, without a check that raises.
         return numba.njit(function, cache=True, error_model="numpy")
     except RuntimeError:  # numba found no folder that it may write to
         return numba.njit(function, error_model="numpy")

@@ -14,6 +14,7 @@ _HALF = 1 << (_BITS - 1)
 @compiled
 def _cubic(x):
     x = abs(x)
+    # The cubic of Keys with a = -0.5, in the two forms that Resample.c has: their rounding differs from that of others.
     if x < 1.0:
         return (1.5 * x - 2.5) * x * x + 1
     if x < 2.0:
@@ -41,6 +42,7 @@ def weights_of(old, new):
             total += exact[k]
         for k in range(number):
             share = exact[k] / total if total != 0.0 else exact[k]
+            # Rounded half away from zero, then cut off by int().
             weights[place, k] = int((-0.5 if share < 0 else 0.5) + share * (1 << _BITS))
         first[place], count[place] = low, number
     return first, count, weights
@@ -98,7 +100,7 @@ def _resized_in_y(columns, new):
 
 @compiled
 def resized_first(columns, size):
-    """The pass or passes that Pillow makes before the last one in y, which is only made where it is looked at.
+    """The pass or passes that Pillow makes before the last one in y, which is only made where its pixels are used.
 
     In y before x where the height shrinks more than twice as much as the width (Resample.c, horizontal_first).
     """

@@ -13,7 +13,7 @@ def _rounded_to_15_places(value):
     """Python's round(value, 15): the product with 1e15 is taken exactly, in two parts."""
     power = 1e15
     product = value * power
-    split = 134217729.0  # 2**27 + 1
+    split = 134217729.0  # 2**27 + 1: Dekker's product, which also gives the rounding error of a multiplication
     high = value * split
     high = high - (high - value)
     power_high = power * split
@@ -36,16 +36,17 @@ def matrix_of(angle, width, height):
     a, b = _rounded_to_15_places(math.cos(radians)), _rounded_to_15_places(math.sin(radians))
     d, e = _rounded_to_15_places(-math.sin(radians)), _rounded_to_15_places(math.cos(radians))
     x, y = -width / 2, -height / 2
+    # In the order of Pillow's Python code, + 0.0 included: sums of floats depend on it.
     c = (a * x + b * y + 0.0) + width / 2
     f = (d * x + e * y + 0.0) + height / 2
-    least_x, most_x = min(c, a * width + b * 0 + c), max(c, a * width + b * 0 + c)
-    least_y, most_y = min(f, d * width + e * 0 + f), max(f, d * width + e * 0 + f)
+    min_x, max_x = min(c, a * width + b * 0 + c), max(c, a * width + b * 0 + c)
+    min_y, max_y = min(f, d * width + e * 0 + f), max(f, d * width + e * 0 + f)
     for far in (a * width + b * height + c, a * 0 + b * height + c):
-        least_x, most_x = min(least_x, far), max(most_x, far)
+        min_x, max_x = min(min_x, far), max(max_x, far)
     for far in (d * width + e * height + f, d * 0 + e * height + f):
-        least_y, most_y = min(least_y, far), max(most_y, far)
-    new_width = math.ceil(most_x) - math.floor(least_x)
-    new_height = math.ceil(most_y) - math.floor(least_y)
+        min_y, max_y = min(min_y, far), max(max_y, far)
+    new_width = math.ceil(max_x) - math.floor(min_x)
+    new_height = math.ceil(max_y) - math.floor(min_y)
     x, y = -(new_width - width) / 2.0, -(new_height - height) / 2.0
     return (a, b, a * x + b * y + c, d, e, d * x + e * y + f), new_width, new_height
 

@@ -1,7 +1,7 @@
 """What a sample of records shows: which keys hold the image and the text, and what is open.
 
-look = look_at("data/*.tfrecord", Answers())
-look.mapping, look.questions
+found = probe_records("data/*.tfrecord", Answers())
+found.mapping, found.questions
 """
 
 import collections
@@ -24,12 +24,12 @@ from records.probe.strings import TextFinding
 from records.probe.tables import find_tables, read_features
 from records.probe.text import find_text
 
-_ALIKE_SHARE = 0.9
+_ALIKE_SHARE = 0.9  # of the sample: fewer are not a few odd records, but records of several kinds
 _NO_ANSWERS = Answers()
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
+class Probe:
     """What a sample of one entry of --records showed."""
 
     listing: Listing
@@ -51,32 +51,34 @@ class Look:
         """Whether there is a text, or may be one."""
         return self.text.reading is not None or bool(self.text.questions)
 
-    def settled(self) -> "Look":
+    def settled(self) -> "Probe":
         """The same with the likeliest option of each question taken; those without options stay open."""
         image = dataclasses.replace(self.image, questions=[q for q in self.image.questions if not q.options])
         text = dataclasses.replace(self.text, questions=[q for q in self.text.questions if not q.options])
         return dataclasses.replace(self, image=image, text=text)
 
 
-def look_at(entry: str, answers: Answers = _NO_ANSWERS, mapping: SchemaMapping | None = None) -> Look:
-    """The Look of a path, folder or glob; a mapping that is given is taken as it is."""
+def probe_records(entry: str, answers: Answers = _NO_ANSWERS, mapping: SchemaMapping | None = None) -> Probe:
+    """The Probe of a path, folder or glob; a mapping that is given is taken as it is."""
     listing = list_records(entry)
     sample = take_sample(listing)
+    # Our own records need no probe; other records beside a manifest that is damaged do.
     mapping = mapping or own_mapping(entry)
     if mapping:
         given = ["it is given by the mapping"]
-        return Look(listing, sample, ImageFinding(mapping.image, given), TextFinding(mapping.text, given))
+        return Probe(listing, sample, ImageFinding(mapping.image, given), TextFinding(mapping.text, given))
     features, tables = read_features(listing.folders), find_tables(listing.folders)
     alike = _alike(sample)
     keys = Keys(alike)
+    # The image first: the keys of its height and width would otherwise be candidates for a text of digits.
     image = find_image(keys, features, answers)
     text = find_text(keys, tables, answers, taken=shape_keys_of(image.reading))
     if len(alike) < len(sample):
         other = next(sampled for sampled in sample if sampled not in alike)
         image.evidence.append(
-            f"{len(sample) - len(alike)} records looked at have other kinds of values, such as {other.where}"
+            f"{len(sample) - len(alike)} of the sampled records have other kinds of values, such as {other.where}"
         )
-    return Look(listing, sample, image, text)
+    return Probe(listing, sample, image, text)
 
 
 def own_mapping(entry: str) -> SchemaMapping | None:

@@ -1,4 +1,4 @@
-"""The draws of an image: what random.Random gives from the same 16 bytes."""
+"""The random numbers of an image: what random.Random gives from the same 16 bytes."""
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def start(digest, state):
         if i == WORDS:
             state[0] = state[WORDS - 1]
             i = 1
-    state[0] = 0x80000000
+    state[0] = 0x80000000  # never all zeros, from which the generator could not move
     state[WORDS] = 0
 
 
@@ -63,6 +63,7 @@ def _word(state):
     value = state[far] ^ (mixed >> 1) ^ (0x9908B0DF if mixed & 1 else 0)
     state[i] = value
     state[WORDS] = following
+    # The tempering of MT19937; the constants above are those of its recurrence (Matsumoto and Nishimura 1998).
     value ^= value >> 11
     value ^= (value << 7) & 0x9D2C5680
     value ^= (value << 15) & 0xEFC60000
@@ -71,7 +72,7 @@ def _word(state):
 
 @compiled
 def below(state, limit):
-    """Draws.randbelow."""
+    """ImageSampler.randbelow."""
     bits = 0
     while limit >> bits:
         bits += 1
@@ -83,4 +84,4 @@ def below(state, limit):
 
 @compiled
 def unit(state):
-    return _word(state) * _TO_UNIT
+    return _word(state) * _TO_UNIT  # the package too takes 32 bits for a fraction
