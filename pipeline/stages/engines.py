@@ -14,7 +14,7 @@ from pipeline.workdir import Workdir
 
 @contextlib.contextmanager
 def opened_engine(config: RunConfig, workdir: Workdir, needed: bool) -> Iterator[Engine | None]:
-    """One engine for all stages of a run, as connecting takes seconds; None where stages use this machine's processes."""
+    """One engine for all stages of a run, as connecting takes seconds; None for this machine's processes."""
     if not needed or config.cluster == LOCAL:
         yield None
         return
