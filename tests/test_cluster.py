@@ -15,8 +15,10 @@ from pipeline.cluster.engine import ClusterEngine
 from pipeline.cluster.nodes import Nodes
 from pipeline.cluster.ray_cluster import LostWork, Node
 from pipeline.cluster.requirements import PACKAGES, Requirements, copy_code, remove_proofs
+from pipeline.cluster.training import Request, shared_equally, train_on_nodes
 from pipeline.cluster.work import Order, carry_out
 from pipeline.conversion.convert import convert
+from pipeline.machine.devices import LostPeers
 from pipeline.values import SettingError, check_cluster
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
@@ -47,7 +49,7 @@ class MadeUpCluster:
         self.most = max(self.most, sum(bool(argument.call) for _, argument, _ in self.calls.values()))
         return self.count
 
-    submit_check = submit
+    submit_check = submit_alone = submit
 
     def wait(self, tickets, seconds):
         able = [ticket for ticket in tickets if self.calls[ticket][2].id not in self.silent]
@@ -312,6 +314,78 @@ def test_without_ray_the_remedy_is_told(call_main, monkeypatch):
     result = call_main("--stage=generate", "--num_images=5", "--workdir=w", "--cluster=auto")
     assert result.returncode == 1
     assert result.stderr == "error: --cluster needs the package ray: pip install -e '.[cluster]'\n"
+
+
+def node(number, gpus=0):
+    return Node(str(number), f"node-{number}", f"10.0.0.{number}", 1, gpus)
+
+
+@pytest.mark.parametrize(
+    "nodes, batch_size, count",
+    [
+        ([node(0), node(1), node(2)], 6, 3),
+        ([node(0), node(1), node(2)], 64, 2),
+        ([node(0), node(1)], 7, 1),
+        ([node(0, 2), node(1, 2)], 8, 2),
+        ([node(0, 2), node(1, 2)], 6, 1),
+        ([node(0, 2), node(1, 1)], 6, 1),  # replicas would have unequal shares
+        ([], 8, 0),
+    ],
+)
+def test_nodes_that_share_a_batch_equally(nodes, batch_size, count):
+    assert shared_equally(nodes, batch_size) == nodes[:count]
+
+
+ENDS = {}  # what workers do, by the number of the attempt
+WORKERS = []  # (addresses, index) of each that ran
+
+
+def train_here(place):
+    WORKERS.append((len(place.addresses), place.index))
+    attempt = sum(index == 0 for _, index in WORKERS)
+    if attempt in ENDS:
+        raise ENDS[attempt]
+
+
+@pytest.fixture
+def train(requirements):
+    ENDS.clear()
+    WORKERS.clear()
+
+    def run(*cpus, progress=lambda: len(WORKERS)):
+        engine = engine_on(MadeUpCluster(*cpus), requirements)
+        train_on_nodes(engine, Request(train_here, 8, 0.0, progress))
+
+    return run
+
+
+def test_a_training_has_a_worker_on_each_node(train, capsys):
+    train(1, 1)
+    assert sorted(WORKERS) == [(2, 0), (2, 1)]
+    assert capsys.readouterr().out == "train: on 2 nodes: node-0, node-1\n"
+
+
+def test_a_lost_worker_leads_to_another_attempt(train, capsys):
+    ENDS[1] = LostPeers("worker 0 lost worker 1")
+    train(1)
+    assert len(WORKERS) == 2
+    assert "worker 0 lost worker 1; the training continues from its last checkpoint" in capsys.readouterr().out
+
+
+def test_attempts_without_a_new_checkpoint_come_to_an_end(train):
+    ENDS.update(dict.fromkeys(range(1, 9), LostPeers("worker 0 lost worker 1")))
+    with pytest.raises(
+        DigitwiseError, match="^3 attempts ended without a new checkpoint, the last one so: worker 0"
+    ):
+        train(1, progress=lambda: 0)
+    assert len(WORKERS) == 3
+
+
+def test_an_error_that_no_attempt_cures_ends_the_training(train):
+    ENDS[1] = DigitwiseError("the loss is not finite")
+    with pytest.raises(DigitwiseError, match=r"^the loss is not finite \(on node node-0\)$"):
+        train(1)
+    assert len(WORKERS) == 1
 
 
 SBATCH = """#!/bin/sh
