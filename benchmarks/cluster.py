@@ -58,7 +58,7 @@ class MadeUpCluster:
         function, argument = self._calls.pop(ticket)
         return function(argument)
 
-    def cancel(self, tickets: Iterable[int]) -> None:
+    def wait_for_all(self, tickets: Iterable[int], seconds: float) -> None:
         pass
 
 

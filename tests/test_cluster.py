@@ -33,7 +33,7 @@ class MadeUpCluster:
         self.is_reachable = True
         self.lost = set()  # ids of nodes on which calls get lost
         self.silent = set()  # ids of nodes from which nothing comes back
-        self.calls, self.placed, self.cancelled = {}, {}, []
+        self.calls, self.placed, self.left = {}, {}, []
         self.most = self.count = 0
 
     def nodes(self):
@@ -61,8 +61,8 @@ class MadeUpCluster:
             raise LostWork("lost")
         return function(pickle.loads(pickle.dumps(argument)))
 
-    def cancel(self, tickets):
-        self.cancelled += tickets
+    def wait_for_all(self, tickets, seconds):
+        self.left = [self.outcome(ticket) for ticket in tickets]
 
 
 class Clock:
@@ -123,7 +123,7 @@ def test_a_piece_that_fails_ends_the_run_with_its_line(requirements):
     cluster = MadeUpCluster(1)
     with pytest.raises(DigitwiseError, match=r"^piece 1 is damaged \(on node node-0\)$"):
         list(engine_on(cluster, requirements).run_pieces(fail, range(9)))
-    assert cluster.cancelled
+    assert [outcome.unmet for outcome in cluster.left] == [("the run has ended",)]
 
 
 def test_a_mistake_of_ours_shows_where_it_was_made(requirements):
@@ -132,12 +132,12 @@ def test_a_mistake_of_ours_shows_where_it_was_made(requirements):
     assert "in break_down" in caught.value.__notes__[0]
 
 
-def test_results_that_nobody_wants_are_cancelled(requirements):
+def test_pieces_that_nobody_wants_are_not_begun(requirements):
     cluster = MadeUpCluster(2)
     results = engine_on(cluster, requirements).run_pieces(double, range(20))
     next(results)
     results.close()
-    assert len(cluster.cancelled) == 3
+    assert [outcome.unmet for outcome in cluster.left] == [("the run has ended",)] * 3
 
 
 def test_pieces_of_a_dead_node_are_done_on_another(requirements, capsys):
@@ -374,11 +374,19 @@ def test_a_lost_worker_leads_to_another_attempt(train, capsys):
 
 def test_attempts_without_a_new_checkpoint_come_to_an_end(train):
     ENDS.update(dict.fromkeys(range(1, 9), LostPeers("worker 0 lost worker 1")))
-    with pytest.raises(
-        DigitwiseError, match="^3 attempts ended without a new checkpoint, the last one so: worker 0"
-    ):
+    with pytest.raises(DigitwiseError, match="^3 attempts ended without a new checkpoint, the last one so: worker 0"):
         train(1, progress=lambda: 0)
     assert len(WORKERS) == 3
+
+
+def test_a_worker_of_an_attempt_that_is_over_ends(tmp_path):
+    """As one that was frozen while the others began another attempt."""
+    code = (
+        "import sys, time\nfrom pipeline.cluster.training import _Marked\n"
+        "_Marked(lambda place: time.sleep(60), sys.argv[1])(None)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "no")]
+    assert subprocess.run(command, cwd=ROOT, timeout=50, check=False).returncode == 1
 
 
 def test_an_error_that_no_attempt_cures_ends_the_training(train):

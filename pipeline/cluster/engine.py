@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 
 _AHEAD = 2  # pieces submitted per core: one in work, one that waits so that no core does
 _WAIT_SECONDS = 1.0
+_END_SECONDS = 30.0  # for pieces that are under way when a run ends early
 _ATTEMPTS = 4  # at a piece whose worker process died
 
 
@@ -38,7 +39,7 @@ def cluster_engine(address: str, requirements: Requirements, workers: int = 0) -
                 nodes.check()
                 yield ClusterEngine(cluster, requirements, nodes, workers)
     finally:
-        requirements.proof_path.unlink(missing_ok=True)
+        requirements.withdraw()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +141,15 @@ class ClusterEngine:
                     work.unfinished.discard(placed.number)
                     yield placed.piece, result_of(outcome)
         finally:
-            # A call to a node that does not answer cannot be cancelled: trying takes a minute.
-            usable = set(self.nodes.usable)
-            self.cluster.cancel([ticket for ticket, placed in work.running.items() if placed.node in usable])
+            if work.running and work.unfinished:
+                self._end(work)
+
+    def _end(self, work: _Work[Piece, Result]) -> None:
+        """Nobody wants the other pieces any more: those that are under way are finished, the others not begun."""
+        self.requirements.withdraw()
+        usable = set(self.nodes.usable)
+        running = [ticket for ticket, placed in work.running.items() if placed.node in usable]
+        self.cluster.wait_for_all(running, _END_SECONDS)
 
     def _fill(self, work: _Work[Piece, Result]) -> bool:
         """Submits pieces until every node has enough of them; the result is whether there is more to do."""

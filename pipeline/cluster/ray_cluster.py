@@ -18,7 +18,6 @@ from typing import Any
 
 from records.errors import DigitwiseError, printable
 
-_CANCEL_SECONDS = 10.0
 _PROBE_SECONDS = 3.0
 _REMEDY = "start one with `ray start --head`, or give --cluster=ray://HOST:10001"
 
@@ -116,14 +115,13 @@ class RayCluster:
         except self._ray.exceptions.RayError as error:
             raise LostWork(f"a piece of work was lost on the cluster ({_first_line(error)})") from error
 
-    def cancel(self, tickets: Iterable[Ticket]) -> None:
-        """Ends calls that nobody waits for any more; returns when they write nothing more, or after a while."""
+    def wait_for_all(self, tickets: Iterable[Ticket], seconds: float) -> None:
+        """Returns when all are done, or after a while. (Ray's own cancelling can end this process where a call ends at
+        the same moment.)"""
         ending = list(tickets)
-        if not ending or not self.head_answers():
-            return
-        for ticket in ending:
-            self._ray.cancel(ticket, force=True)
-        self._ray.wait(ending, num_returns=len(ending), timeout=_CANCEL_SECONDS)
+        if ending and self.head_answers():
+            with _true_exit_code():
+                self._ray.wait(ending, num_returns=len(ending), timeout=seconds)
 
 
 @contextlib.contextmanager

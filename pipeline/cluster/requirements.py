@@ -62,6 +62,10 @@ class Requirements:
     def proof_path(self) -> pathlib.Path:
         return pathlib.Path(self.folder) / self.proof
 
+    def withdraw(self) -> None:
+        """No node begins anything for this run any more."""
+        self.proof_path.unlink(missing_ok=True)
+
     def unmet(self) -> list[str]:
         """What this machine has instead, one line each; nothing where it may take part."""
         return [*self._other_folders(), *self._other_versions(), *self._other_fonts()]

@@ -6,8 +6,11 @@ checkpoint: with as many nodes where the lost one comes back in time, else with 
 
 import contextlib
 import dataclasses
+import os
 import pickle
+import secrets
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -108,9 +111,12 @@ def _announce(workers: dict[str, Node], wanted: int) -> None:
 def _attempt(cluster: RayCluster, requirements: Requirements, request: Request, workers: dict[str, Node]) -> str:
     """Runs all workers to their end; the result says who was lost, and is empty where nobody was."""
     addresses = tuple(workers)
+    mark = requirements.proof_path.with_name(f"{requirements.proof}-{secrets.token_hex(4)}")
+    mark.touch()
+    run = _Marked(request.run, str(mark))
     running: dict[Ticket, Node] = {}
     for index, node in enumerate(workers.values()):
-        order = Order(requirements, pickle.dumps((request.run, Cluster(addresses, index))))
+        order = Order(requirements, pickle.dumps((run, Cluster(addresses, index))))
         running[cluster.submit_alone(carry_out, order, node)] = node
     lost, end = "", float("inf")
     try:
@@ -126,8 +132,31 @@ def _attempt(cluster: RayCluster, requirements: Requirements, request: Request, 
         _save(cluster, running)
         raise
     finally:
-        cluster.cancel(ticket for ticket, node in running.items() if node in cluster.nodes())
+        mark.unlink(missing_ok=True)
+        cluster.wait_for_all([ticket for ticket, node in running.items() if node in cluster.nodes()], _END_SECONDS)
     return lost
+
+
+@dataclasses.dataclass(frozen=True)
+class _Marked:
+    """A function that works only as long as the file `mark` is there: a worker that hangs, or that was frozen while the
+    others began another attempt, must not write checkpoints."""
+
+    run: Callable[[Cluster], object]
+    mark: str
+
+    def __call__(self, place: Cluster) -> object:
+        ended = threading.Event()
+        threading.Thread(target=self._watch, args=(ended,), daemon=True).start()
+        try:
+            return self.run(place)
+        finally:
+            ended.set()
+
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.wait(_LOOK_SECONDS):
+            if not os.path.exists(self.mark):
+                os._exit(1)
 
 
 def _save(cluster: RayCluster, running: dict[Ticket, Node]) -> None:

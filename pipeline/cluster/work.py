@@ -40,6 +40,8 @@ def carry_out(order: Order) -> Outcome:
         unmet = _unmet(order.requirements)
         if unmet or not order.call:
             return Outcome(host, unmet=unmet)
+        if not order.requirements.proof_path.exists():
+            return Outcome(host, unmet=("the run has ended",))
         function, piece = pickle.loads(order.call)
         return Outcome(host, pickle.dumps(function(piece)))
     except Exception as error:
