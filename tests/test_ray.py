@@ -1,7 +1,11 @@
-"""Drawing and converting on a small Ray cluster on this machine: the same bytes, whatever happens to the nodes."""
+"""Drawing and converting on a small Ray cluster on this machine: the same bytes, whatever happens to the nodes.
+
+DIGITWISE_LONG=1 python -m pytest tests/test_ray.py    with a frozen node and with a training, too
+"""
 
 import hashlib
 import importlib.metadata
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +20,7 @@ from tests.training_fixtures import make_records
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
 
+long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
 IMAGES = 1_500
 SETTINGS = ("--stage=generate,records", f"--num_images={IMAGES}", "--images_per_shard=100")
 
@@ -120,7 +125,7 @@ def test_a_node_with_another_pillow_is_refused(run_main, tmp_path, cluster):
     assert not list((tmp_path / "w").glob("images/0*"))
 
 
-@pytest.mark.parametrize("harm", ["kill", "freeze"])
+@pytest.mark.parametrize("harm", ["kill", pytest.param("freeze", marks=long)])
 def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, harm):
     nodes, start = cluster
     victim = start().wait()
@@ -148,6 +153,7 @@ def test_a_signal_ends_the_run_as_it_does_without_a_cluster(start_main, tmp_path
     assert_nothing_left(tmp_path / "w")
 
 
+@long
 def test_a_training_goes_on_with_the_nodes_that_are_left(start_main, tmp_path, cluster):
     nodes, _ = cluster
     make_records(tmp_path / "w" / "records")
