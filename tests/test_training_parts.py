@@ -184,11 +184,23 @@ class TestInterrupts:
         for asked in (signal.SIGTERM, 0):  # 0: another worker was asked
             assert Interrupts(asked).exception().code == 143
 
-    def test_a_second_ctrl_c_does_not_wait(self):
+    @pytest.fixture
+    def own_ctrl_c(self):
+        before = signal.getsignal(signal.SIGINT)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    def test_a_second_ctrl_c_does_not_wait_and_a_third_does_not_interrupt(self, own_ctrl_c):
         interrupts = Interrupts()
         interrupts.note(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             interrupts.note(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+    def test_once_the_training_has_stopped_no_ctrl_c_interrupts_the_end(self, own_ctrl_c):
+        with noted_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
     def test_another_thread_notes_nothing_and_works(self):
         seen = []

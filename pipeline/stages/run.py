@@ -14,6 +14,7 @@ from pipeline.machine.devices import is_chief
 from pipeline.machine.startup import own_environment
 from pipeline.machine.workers import Engine
 from pipeline.stages.engines import opened_engine
+from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
@@ -95,6 +96,11 @@ def _check_inputs(config: RunConfig) -> None:
             from pipeline.model.checkpoints import Checkpoints
 
             Checkpoints.given(flag, folder)
+    trains_here = config.train.strategy != "multi_worker" and config.cluster == LOCAL
+    if config.overwrite and "train" in config.ordered_stages[1:] and trains_here:
+        from pipeline.stages.train import check_training
+
+        check_training(config)  # before the stages ahead of it replace anything
 
 
 def _run_stage(stage: str, config: RunConfig, workdir: Workdir, shared: "_Shared") -> None:

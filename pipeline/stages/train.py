@@ -5,6 +5,7 @@ import functools
 import os
 import pathlib
 
+from alexnet import catalogue
 from pipeline.choices import Strategy
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
@@ -59,6 +60,24 @@ def train_as_worker(config: RunConfig, cluster: Cluster) -> None:
         strategy = "multi_worker"
         os.environ["TF_CONFIG"] = cluster.to_json()
     train(dataclasses.replace(config, train=dataclasses.replace(config.train, strategy=strategy)), workdir)
+
+
+def check_training(config: RunConfig) -> None:
+    """What can be checked of a training before there are records: that the devices are there and can share its batches,
+    and that the network can read images that are still to be drawn."""
+    asked = config.train
+    if not config.records.images and not config.foreign.records:
+        width, height = config.code.size
+        problem = catalogue.problem(asked.network, asked.readout, height, width)
+        if problem and not catalogue.CATALOGUE[asked.network].any_size:
+            raise DigitwiseError(f"--image_size={width}x{height}: {problem}")
+    import_tensorflow()
+    from pipeline.machine.devices import make_strategy
+    from pipeline.training.checks import check_replicas
+    from pipeline.training.plan import synthetic_per_batch
+
+    strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices)
+    check_replicas(asked, synthetic_per_batch(config), strategy)
 
 
 def check_splits(config: RunConfig, manifest: Manifest) -> None:
