@@ -28,9 +28,6 @@ def main(argv: list[str]) -> int:
         return _fail(f"unexpected argument {argv[1]!r}: settings are flags, such as --stage=all; --help lists them")
     try:
         return _run(options.config_from_flags())
-    except KeyboardInterrupt:
-        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
-        return 130  # 128 + SIGINT, as shells report it
     except DigitwiseError as error:
         return _fail(str(error))
     except OSError as error:
@@ -45,11 +42,14 @@ def _run(config: RunConfig) -> int:
     # Only once all flags are valid, so that --help and a wrong flag answer at once.
     from pipeline.stages.run import run_stages
 
+    return run_stages(config)
+
+
+def _heed_signals() -> None:
     # By default SIGTERM ends Python without `finally`: partial files and child processes would stay.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
         signal.signal(signal.SIGINT, _interrupt_once)
-    return run_stages(config)
 
 
 def _interrupt_once(*_: object) -> NoReturn:
@@ -93,7 +93,14 @@ def run() -> None:
     """The console command."""
     usable_streams()
     os.environ["PYTHONSAFEPATH"] = "1"  # for child processes: the current directory holds no modules of ours
-    app.run(main, flags_parser=parse)
+    _heed_signals()  # before the imports that take time
+    try:
+        app.run(main, flags_parser=parse)
+    except KeyboardInterrupt:
+        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
+        sys.exit(130)  # 128 + SIGINT, as shells report it
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python itself would be killed by it while it ends
 
 
 if __name__ == "__main__":

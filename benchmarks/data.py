@@ -1,4 +1,4 @@
-"""How fast images are drawn and serialized: python -m benchmarks.data [--toy]
+"""How fast images are rendered and serialized: python -m benchmarks.data [--toy]
 
 One line of JSON: images/s of the generate and records stages, and of rendering for a training, each with one worker
 process and with two, and of the captcha package's own loop in one process, all in one run.
@@ -37,7 +37,7 @@ def seconds_of(function: Callable[..., object], *arguments: Any) -> float:
 
 
 def package_loop(num_images: int) -> None:
-    """What a reader of the captcha package's README writes: draw, and encode as PNG."""
+    """What a reader of the captcha package's README writes: render, and encode as PNG."""
     renderer = ImageCaptcha(160, 60)
     for number in range(num_images):
         renderer.generate_image(f"{number % 10_000:04d}").save(io.BytesIO(), "PNG")

@@ -1,8 +1,8 @@
-"""How fast codes are drawn, against the captcha package's own loop: python -m benchmarks.drawing [--toy]
+"""How fast codes are rendered, against the captcha package's own loop: python -m benchmarks.drawing [--toy]
 
-One line of JSON, in seconds of one core: images/s of each way to draw, their ratio to the package's loop measured in
-turn with it (median, lowest and highest of the rounds), and of a shard drawn, written and verified the part of the time
-that is neither drawing nor encoding.
+One line of JSON, in seconds of one core: images/s of each way to render, their ratio to the package's loop measured in
+turn with it (median, lowest and highest of the rounds), and of a shard rendered, written and verified the part of the
+time that is neither rendering nor encoding.
 """
 
 import argparse
@@ -42,13 +42,13 @@ def package_loop(num_images: int) -> None:
         renderer.generate_image(f"{number % 10_000:04d}")
 
 
-def draw_with(drawing: Drawing, way: Way, num_images: int) -> None:
+def render_with(drawing: Drawing, way: Way, num_images: int) -> None:
     for index in range(num_images):
-        text, draws = drawing.start(index)
-        way.draw(draws, text, 1)
+        text, sampler = drawing.start(index)
+        way.render(sampler, text, 1)
 
 
-def draw_files(source: SyntheticSource, num_images: int) -> None:
+def render_files(source: SyntheticSource, num_images: int) -> None:
     for index in range(num_images):
         source.file(index)
 
@@ -72,12 +72,12 @@ def spread(values: list[float]) -> dict[str, float]:
 def against_the_package(drawing: Drawing, num_images: int, rounds: int) -> dict[str, object]:
     found = ways(drawing)
     for way in found.values():
-        draw_with(drawing, way, 3)  # compiles, and draws the characters
+        render_with(drawing, way, 3)  # compiles, and renders the characters
     rates: dict[str, list[float]] = {name: [] for name in ("package", *found)}
     for _ in range(rounds):
         rates["package"].append(num_images / seconds_of(package_loop, num_images))
         for name, way in found.items():
-            rates[name].append(num_images / seconds_of(draw_with, drawing, way, num_images))
+            rates[name].append(num_images / seconds_of(render_with, drawing, way, num_images))
     return {
         "images_per_second": {name: round(statistics.median(values)) for name, values in rates.items()},
         "ratio": {
@@ -95,13 +95,13 @@ def shard_spec(source: SyntheticSource, folder: str) -> ShardSpec:
 
 
 def outside_drawing(drawing: Drawing, num_images: int, rounds: int) -> dict[str, float]:
-    """The part of a shard's time that is neither drawing nor encoding, each measured in turn with the other."""
+    """The part of a shard's time that is neither rendering nor encoding, each measured in turn with the other."""
     source = SyntheticSource(drawing, num_images)
     parts = []
     with tempfile.TemporaryDirectory() as folder:
         spec = shard_spec(source, folder)
         for _ in range(rounds):
-            inside = seconds_of(draw_files, source, num_images)
+            inside = seconds_of(render_files, source, num_images)
             parts.append(1 - inside / seconds_of(write_shard, spec))
     return spread(parts)
 

@@ -2,6 +2,8 @@
 
 with atomic_file("labels.csv") as file:
     file.write(b"...")
+
+What replaces something grows in `successor_of(folder)` while `folder` keeps its content, and `succeed` puts it there.
 """
 
 import contextlib
@@ -9,10 +11,11 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 PARTIAL_PREFIX = ".partial-"
+_GROWING, _ARRIVING = ".unfinished", ".arriving"
 AnyPath = str | os.PathLike[str]
 
 
@@ -36,8 +39,9 @@ def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
 
 
 def write_text(path: AnyPath, text: str) -> None:
+    """As UTF-8. What is no character, as in names of files that are not UTF-8, becomes the escape that JSON has."""
     with atomic_file(path) as file:
-        file.write(text.encode("utf-8"))
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 @contextlib.contextmanager
@@ -56,6 +60,41 @@ def atomic_directory(path: AnyPath) -> Iterator[pathlib.Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def successor_of(folder: AnyPath) -> pathlib.Path:
+    """Where that grows which is to replace the content of `folder`. It is within the folder, so that it is on the same
+    disk if the folder is a link."""
+    return pathlib.Path(folder) / _GROWING
+
+
+def is_arriving(folder: AnyPath) -> bool:
+    """Whether a process was killed while a successor took its place: what it replaced is gone by then."""
+    return (pathlib.Path(folder) / _ARRIVING).exists()
+
+
+def succeed(folder: AnyPath, remove_old: Callable[[], object]) -> None:
+    """Puts a successor that is whole into `folder`, after `remove_old` has removed what it replaces.
+
+    Killed at any moment, it ends well when it is called again. Files that others put into the folder stay.
+    """
+    growing, arriving = successor_of(folder), pathlib.Path(folder) / _ARRIVING
+    if growing.exists():
+        remove_old()
+        os.rename(growing, arriving)
+    if arriving.exists():
+        _move_content(arriving, pathlib.Path(folder))
+        sync_directory(folder)
+
+
+def _move_content(source: pathlib.Path, target: pathlib.Path) -> None:
+    for path in sorted(source.iterdir()):
+        place = target / path.name
+        if path.is_dir() and place.is_dir():
+            _move_content(path, place)
+        else:
+            os.replace(path, place)
+    source.rmdir()
 
 
 def remove_partial(folder: AnyPath) -> None:

@@ -11,16 +11,16 @@ class DamagedRecords(DigitwiseError):
     """A shard or a folder of records is not what it was when it was written."""
 
 
-def printable(text: str, most: int = 200) -> str:
-    """Text from elsewhere, fit for a terminal: control characters escaped, cut to `most` characters.
+def printable(text: str, limit: int = 200) -> str:
+    """Text from elsewhere, fit for a terminal: control characters escaped, cut to `limit` characters.
 
     Names of keys and labels of strangers may hold escape sequences, line breaks, or megabytes.
     """
-    kept = text[:most]
+    kept = text[:limit]
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in kept)
-    return shown + ("..." if len(text) > most else "")
+    return shown + ("..." if len(text) > limit else "")
 
 
-def quoted(text: str, most: int = MAX_SHOWN) -> str:
+def quoted(text: str, limit: int = MAX_SHOWN) -> str:
     """The same in quotes, as `repr` writes them."""
-    return repr(text[:most]) + ("..." if len(text) > most else "")
+    return repr(text[:limit]) + ("..." if len(text) > limit else "")

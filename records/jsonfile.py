@@ -41,7 +41,8 @@ class WrongValue(DigitwiseError):
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Whatever the file holds."""
     with open(path, "rb") as file:
-        data = file.read(_MAX_BYTES + 1)  # one more, to tell a file of just this size from a larger one
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(min(size, _MAX_BYTES) + 1)  # Python takes at once as much memory as it is asked to read
     if len(data) > _MAX_BYTES:
         raise UnreadableFile(f"{os.fspath(path)} has more than {_MAX_BYTES >> 20} MB: it was not written by digitwise")
     try:
@@ -117,7 +118,7 @@ def check_version(content: Any, newest: int, where: str) -> int:
 
 
 def check_kind(content: Any, kind: type, where: str = "") -> None:
-    """As JSON knows types: a boolean is no number, and a whole number is a float too."""
+    """As JSON knows types: a boolean is not a number, and a whole number is a float too."""
     allowed = (int, float) if kind is float else kind
     if not isinstance(content, allowed) or (isinstance(content, bool) and kind is not bool):
         got = f"{where} is {_shown(content)}, expected {_NAMES[kind]}"

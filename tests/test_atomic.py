@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -87,3 +88,9 @@ def test_a_folder_that_cannot_be_synced_is_left_as_it_is(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refused)
     sync_directory(tmp_path)
+
+
+def test_text_that_is_none_is_escaped_as_in_json(tmp_path):
+    write_text(tmp_path / "a.json", '["ä\udcff"]')
+    assert (tmp_path / "a.json").read_bytes() == b'["\xc3\xa4\\udcff"]'
+    assert json.loads((tmp_path / "a.json").read_bytes()) == ["ä\udcff"]

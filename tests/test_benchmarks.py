@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 
 MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text())
-SLOW = {"training", "told_apart", "data", "networks", "compare"}  # they train, or start worker processes
+SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end"}  # they train, or start worker processes
 
 
 @pytest.mark.parametrize(

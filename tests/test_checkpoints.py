@@ -1,10 +1,14 @@
 """Checkpoints: what is there is whole, what is damaged is found."""
 
+import hashlib
+import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 
 import keras
 import numpy as np
@@ -12,7 +16,7 @@ import pytest
 
 from pipeline.model.checkpoint_files import DamagedCheckpoint
 from pipeline.model.checkpoints import Checkpoints
-from pipeline.model.variables import arrays_of, assign_arrays
+from pipeline.model.variables import arrays_of, assign_arrays, form_of, reading_arrays
 from records.errors import DigitwiseError
 from tests.training_fixtures import make_state
 
@@ -229,3 +233,104 @@ def test_python_objects_are_not_stored(tmp_path):
     with pytest.raises(TypeError, match="^evil holds Python objects, which would be pickled$"):
         save(tmp_path, 1, arrays={"evil": np.array([print], dtype=object)})
     assert list(tmp_path.iterdir()) == []
+
+
+def forge(folder, data, **changes):
+    """A checkpoint of somebody else: these bytes for arrays, changes of the JSON, and digests that are right."""
+    path = folder / "step-00000001.json"
+    path.with_suffix(".npz").write_bytes(data)
+    content = json.loads(path.read_text()) | {"arrays_sha256": hashlib.sha256(data).hexdigest()} | changes
+    del content["sha256"]
+    content = {name: value for name, value in content.items() if value is not None}
+    content["sha256"] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(content))
+
+
+def npz(save=np.savez, **arrays):
+    file = io.BytesIO()
+    save(file, **arrays)
+    return file.getvalue()
+
+
+def test_arrays_that_nobody_asks_for_are_not_read(tmp_path):
+    checkpoints = save(tmp_path, 1)
+    forge(tmp_path, npz(**{"network/0/kernel": np.zeros(3, np.float32), "extra": np.zeros(1 << 24)}))
+    tracemalloc.start()
+    arrays = checkpoints.load(1).arrays
+    assert form_of(arrays, "extra") == ("float64", (1 << 24,))
+    assert arrays["network/0/kernel"].tolist() == [0, 0, 0]
+    assert list(reading_arrays(arrays)) == ["network/0/kernel"]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 22
+
+
+def overlapping():
+    """A zip file whose entries are all the same bytes."""
+    data = bytearray(npz(a=np.zeros(1000)))
+    directory = bytes(data[data.rindex(b"PK\x01\x02") : data.rindex(b"PK\x05\x06")])
+    end = bytearray(data[data.rindex(b"PK\x05\x06") :])
+    end[8:16] = (9).to_bytes(2, "little") * 2 + (9 * len(directory)).to_bytes(4, "little")
+    return bytes(data[: data.rindex(b"PK\x01\x02")] + 9 * directory + end)
+
+
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (npz(np.savez_compressed, a=np.zeros(1 << 20)), "was not written by digitwise: its arrays are compressed"),
+        (overlapping(), "is damaged: its arrays are larger than the file"),
+        (b"PK", "is damaged: it is not a whole zip file of arrays"),
+        (b"", "is damaged: it is not a whole zip file of arrays"),
+    ],
+)
+def test_arrays_of_a_stranger_are_refused(tmp_path, data, message):
+    checkpoints = save(tmp_path, 1)
+    forge(tmp_path, data)
+    with pytest.raises(DamagedCheckpoint) as refused:
+        checkpoints.load(1)
+    assert str(refused.value) == f"{tmp_path}/step-00000001.npz {message}"
+
+
+def claims(shape, dtype="<f4"):
+    """An array whose header claims more than there is."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("data", [claims((1 << 40,)), claims((-1,)), claims((2,), "|O"), claims((1,)), claims("9")])
+def test_headers_that_claim_something_else_are_refused(tmp_path, data):
+    checkpoints = save(tmp_path, 1)
+    forge(tmp_path, data)
+    with pytest.raises(DamagedCheckpoint, match="is damaged: it holds something other than plain arrays$"):
+        checkpoints.load(1).arrays["a"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"state": None}, {"state": []}, {"arrays_sha256": 5}, {"step": "1"}, {"step": None}]
+)
+def test_parts_that_are_missing_or_of_another_kind_are_refused(tmp_path, changes):
+    checkpoints = save(tmp_path, 1)
+    forge(tmp_path, npz(a=np.zeros(3)), **changes)
+    with pytest.raises(DamagedCheckpoint, match="step-00000001.json is damaged"):
+        checkpoints.load(1)
+
+
+def test_json_without_end_is_refused(tmp_path):
+    checkpoints = save(tmp_path, 1)
+    (tmp_path / "step-00000001.json").write_text("[" * 100_000)
+    with pytest.raises(DamagedCheckpoint, match="step-00000001.json is damaged: not JSON"):
+        checkpoints.load(1)
+
+
+def test_weights_that_are_not_finite_are_refused():
+    arrays = arrays_of(network=network().variables)
+    name = list(arrays)[1]
+    arrays[name][...] = np.nan
+    other = network()
+    before = other.variables[0].numpy()
+    with pytest.raises(DigitwiseError, match=f"^the checkpoint's {name} is not finite"):
+        assign_arrays(arrays, network=other.variables)
+    assert np.array_equal(other.variables[0].numpy(), before)

@@ -432,3 +432,12 @@ def test_a_label_that_no_alphabet_takes_is_not_given_one(workdir, tmp_path, make
         convert(make_config(images=str(folder), alphabet="digits"), workdir)
     with pytest.raises(DigitwiseError, match=r"12_0.png: its code '1\\n2' cannot be read: .* U\+000A"):
         convert(make_config(images=str(folder)), workdir)
+
+
+def test_nothing_is_left_behind_that_nobody_can_continue(workdir, tmp_path, make_config):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    Image.new("L", (40, 20)).save(folder / "a\nb.png")
+    with pytest.raises(DigitwiseError, match="cannot be read"):
+        convert(make_config(images=str(folder)), workdir)
+    assert not workdir.unfinished_records.exists()

@@ -9,7 +9,7 @@ from captcha.image import ImageCaptcha
 from PIL import Image
 
 from pipeline.config import CodeConfig, DrawingConfig
-from pipeline.drawing.renderer import Captcha, Drawing, Draws, SyntheticSource, image_key, key_index
+from pipeline.drawing.renderer import Captcha, Drawing, ImageSampler, SyntheticSource, image_key, key_index
 from pipeline.values import SettingError
 from records.errors import DigitwiseError
 from tests.conftest import from_text
@@ -31,11 +31,11 @@ def pixels(drawing, index):
     return np.asarray(drawing.image(index))
 
 
-def test_draws_are_the_same_on_every_machine():
-    draws = Draws(7, 3)
-    assert [draws.randbelow(10) for _ in range(6)] == [2, 2, 1, 2, 2, 8]
-    assert Draws(7, 3).randbits(32) == Draws(7, 3).randbits(32)
-    assert sorted({Draws(1, n).randbelow(3) for n in range(50)}) == [0, 1, 2]
+def test_random_numbers_are_the_same_on_every_machine():
+    sampler = ImageSampler(7, 3)
+    assert [sampler.randbelow(10) for _ in range(6)] == [2, 2, 1, 2, 2, 8]
+    assert ImageSampler(7, 3).randbits(32) == ImageSampler(7, 3).randbits(32)
+    assert sorted({ImageSampler(1, n).randbelow(3) for n in range(50)}) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("renderer", ["fast", "captcha"])
@@ -43,12 +43,12 @@ def test_draws_are_the_same_on_every_machine():
 def test_defaults_are_the_packages_own_pixels(monkeypatch, length, renderer):
     ours = drawing(seed=5, code_length=length, renderer=renderer)
     for index in range(30):
-        draws = Draws(5, index)
-        draws.randbelow(ours.lengths[1] - ours.lengths[0] + 1)
+        sampler = ImageSampler(5, index)
+        sampler.randbelow(ours.lengths[1] - ours.lengths[0] + 1)
         for _ in ours.text(index):
-            draws.choice("0123456789")
+            sampler.choice("0123456789")
         with monkeypatch.context() as patch:
-            patch.setattr(captcha.image, "secrets", draws)
+            patch.setattr(captcha.image, "secrets", sampler)
             theirs = ImageCaptcha(160, 60).generate_image(ours.text(index))
         assert (pixels(ours, index) == np.asarray(theirs)).all()
 
@@ -75,7 +75,7 @@ def corners(distortion, monkeypatch):
     original = Image.Image.transform
     monkeypatch.setattr(Image.Image, "transform", transform)
     for index in range(60):
-        monkeypatch.setattr(captcha.image, "secrets", Draws(0, index))
+        monkeypatch.setattr(captcha.image, "secrets", ImageSampler(0, index))
         renderer.generate_image("8306")
     return np.array(found)
 
@@ -100,7 +100,7 @@ def test_the_old_distortion_is_that_of_the_old_package(monkeypatch):
 
     monkeypatch.setattr(Image.Image, "transform", transform)
     drawing(distortion="0.7.0", renderer="captcha").image(1)
-    # What captcha 0.7.0 itself made of the same draws.
+    # What captcha 0.7.0 itself made of the same random numbers.
     assert found == [
         (-6, 1, 6, 55, 43, 61, 37, -1),
         (-7, 6, 7, 100, 42, 68, 42, -6),

@@ -84,7 +84,7 @@ def test_confused_pairs_the_most_frequent_first():
     assert metrics.confused_pairs(confusion) == [
         Pair(None, 4, 3, 3), Pair(1, 7, 2, 5), Pair(7, 1, 2, 10), Pair(3, None, 1, 10),
     ]  # fmt: skip
-    assert len(metrics.confused_pairs(confusion, most=2)) == 2
+    assert len(metrics.confused_pairs(confusion, limit=2)) == 2
 
 
 def test_coverage_reads_equal_confidences_together():
@@ -99,7 +99,7 @@ def test_coverage_reads_equal_confidences_together():
 
 
 def test_a_long_coverage_curve_is_thinned_and_keeps_its_ends():
-    curve = metrics.coverage_curve(np.linspace(0, 1, 10_000), np.ones(10_000, bool), most=100)
+    curve = metrics.coverage_curve(np.linspace(0, 1, 10_000), np.ones(10_000, bool), limit=100)
     assert len(curve) == 100
     assert (curve[0].count, curve[-1].count) == (1, 10_000)
 

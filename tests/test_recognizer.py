@@ -60,7 +60,9 @@ def test_each_example_is_read_once(manifest, recognizer, batch_size):
     strategy = tf.distribute.get_strategy()
     batches = evaluation_batches(manifest, "test", batch_size, 1)
     results = list(predict_batches(strategy, recognizer, batches, images=True))
-    indices, label_ids, decoded_ids, probabilities, confidence, images = map(np.concatenate, zip(*results))
+    indices, label_ids, decoded_ids, probabilities, confidence, images = map(
+        np.concatenate, zip(*(result[:6] for result in results))
+    )
     assert indices.tolist() == list(range(7))
     expected = recognizer.predict(images)
     assert np.array_equal(decoded_ids, expected.label_ids)
@@ -122,3 +124,13 @@ def test_a_checkpoint_from_before_there_was_cleaning_has_none(manifest):
 
 def test_every_precision_in_the_settings_is_known():
     assert ("auto", *POLICIES) == choices.PRECISIONS
+
+
+@pytest.mark.parametrize("name", ["three_conv", "percent4", "nptu", "vgg", "alexnet_v2"])
+def test_a_network_that_no_memory_holds_is_not_built(tmp_path, monkeypatch, name):
+    state = make_state(1, network=name, image_shape=(4096, 4096, 3))
+    arrays = arrays_of(network=Recognizer(make_state(1, network="three_conv").spec).network.variables)
+    Checkpoints(tmp_path).save(1, arrays, state)
+    monkeypatch.setattr(Recognizer, "__init__", lambda *_: pytest.fail("it was built"))
+    with pytest.raises(DigitwiseError, match="the checkpoint's network"):
+        Recognizer.load(tmp_path)

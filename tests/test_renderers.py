@@ -12,7 +12,7 @@ from pipeline.drawing.fast import CompiledWay, has_numba, way_of
 from pipeline.drawing.files import generate
 from pipeline.drawing.glyphs import Characters
 from pipeline.drawing.plain import BRIGHT_TO_OPAQUE, PlainWay, opaque
-from pipeline.drawing.renderer import Draws, PackageWay
+from pipeline.drawing.renderer import ImageSampler, PackageWay
 from tests.test_drawing import drawing as drawing_of
 
 LOOKS = {
@@ -57,13 +57,13 @@ def ways(drawing):
 
 def assert_same_pictures(drawing, package, way, count):
     for index in range(count):
-        text, draws = drawing.start(index)
-        ours = np.asarray(way.draw(draws, text, 1))
+        text, sampler = drawing.start(index)
+        ours = np.asarray(way.render(sampler, text, 1))
         assert (ours == np.asarray(package.image(index))).all(), f"image {index} of {drawing.config}"
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_pillow_draws_what_the_package_draws(look):
+def test_pillow_renders_what_the_package_renders(look):
     drawing, package = both(seed=4, **LOOKS[look])
     assert_same_pictures(drawing, package, next(ways(drawing)), 8)
 
@@ -76,7 +76,7 @@ def test_many_fonts():
 @needs_numba
 @pytest.mark.slow
 @pytest.mark.parametrize("look", LOOKS)
-def test_both_ways_draw_hundreds_of_pictures_as_the_package_does(look):
+def test_both_ways_render_hundreds_of_pictures_as_the_package_does(look):
     drawing, package = both(seed=11, **LOOKS[look])
     for way in ways(drawing):
         assert_same_pictures(drawing, package, way, 150)
@@ -85,7 +85,7 @@ def test_both_ways_draw_hundreds_of_pictures_as_the_package_does(look):
 @needs_numba
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["60x160", "300x50"])
-def test_both_ways_draw_many_fonts_as_the_package_does(size):
+def test_both_ways_render_many_fonts_as_the_package_does(size):
     drawing, package = both(fonts=many_fonts(), alphabet="alnum", distortion="0.7.0", image_size=size)
     for way in ways(drawing):
         assert_same_pictures(drawing, package, way, 400)
@@ -96,8 +96,8 @@ def test_both_ways_draw_many_fonts_as_the_package_does(size):
 def test_a_batch_is_its_images_one_by_one():
     drawing, _ = both(code_length="3-5", alphabet="upper")
     way = list(ways(drawing))[1]
-    digests = np.array([np.frombuffer(Draws(0, index).digest, np.uint8) for index in range(5)])
-    batch = way.draw_batch(digests, np.ones(5, np.int64))
+    digests = np.array([np.frombuffer(ImageSampler(0, index).digest, np.uint8) for index in range(5)])
+    batch = way.render_batch(digests, np.ones(5, np.int64))
     for index, pixels in enumerate(batch):
         assert (pixels == np.asarray(drawing.image(index))).all()
 
@@ -109,9 +109,9 @@ def test_every_brightness_is_made_opaque_as_the_table_says():
 def test_a_code_that_is_not_wanted_is_passed_over():
     drawing, package = both()
     for one in (drawing, package):
-        text, image = one.draw(Draws(0, 3), lambda code: code.startswith("7"))
+        text, image = one.render(ImageSampler(0, 3), lambda code: code.startswith("7"))
         assert text[0] == "7"
-    assert image.tobytes() == drawing.draw(Draws(0, 3), lambda code: code.startswith("7"))[1].tobytes()
+    assert image.tobytes() == drawing.render(ImageSampler(0, 3), lambda code: code.startswith("7"))[1].tobytes()
 
 
 def test_settings_do_not_tell_renderers_apart():
@@ -132,22 +132,22 @@ def chosen(drawing):
 
 
 @needs_numba
-def test_numba_draws_where_it_can(monkeypatch):
+def test_numba_renders_where_it_can(monkeypatch):
     drawing, _ = both()
     assert isinstance(chosen(drawing), CompiledWay)
     monkeypatch.setattr(fast, "_MAX_CHARACTERS", 20)
     assert isinstance(chosen(drawing), PlainWay)
 
 
-def test_pillow_draws_where_numba_is_missing(monkeypatch):
+def test_pillow_renders_where_numba_is_missing(monkeypatch):
     monkeypatch.setattr(fast, "has_numba", lambda: False)
     assert isinstance(chosen(both()[0]), PlainWay)
 
 
-def test_a_way_that_draws_something_else_is_not_used(monkeypatch):
+def test_a_way_that_renders_something_else_is_not_used(monkeypatch):
     drawing, _ = both()
     other = drawing.image(1)
-    wrong = type("", (), {"__init__": lambda *_: None, "draw": lambda *_: other})
+    wrong = type("", (), {"__init__": lambda *_: None, "render": lambda *_: other})
     monkeypatch.setattr(fast, "has_numba", lambda: True)
     monkeypatch.setattr(fast, "CompiledWay", wrong)
     assert isinstance(chosen(drawing), PlainWay)

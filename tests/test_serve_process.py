@@ -290,3 +290,17 @@ def test_a_kill_while_labelling_loses_no_label(start_server, tmp_path):
         assert set(found) - set(saved) <= {sent}
         saved = found
     assert len(saved) > 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_before_the_server_listens_to_signals_ends_it(number):
+    import uvicorn
+
+    from pipeline.serving.run import ending_on_signals
+
+    server = uvicorn.Server(uvicorn.Config(None))
+    before = signal.getsignal(number)
+    with ending_on_signals(server):
+        signal.raise_signal(number)
+        assert server.should_exit
+    assert signal.getsignal(number) is before

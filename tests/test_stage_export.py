@@ -19,6 +19,7 @@ from pipeline.report.promise import PromiseFigures
 from pipeline.report.summary import load_summary
 from pipeline.stages import export as stage
 from records.errors import DigitwiseError
+from tests.training_fixtures import make_records
 from tests.using_fixtures import draw_images, make_checkpoint
 
 REFERENCE = Reference.of(np.linspace(0.5, 1, 200), 0.9)
@@ -210,3 +211,33 @@ def test_images_come_in_as_they_did_in_training(tmp_path, resizing):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     checkpoints.save(1, arrays, state)
     assert graph_of(checkpoints.load(1), checkpoints.folder).metadata.shape.resizing == resizing
+
+
+def test_an_export_stays_until_its_successor_is_whole(tmp_path, monkeypatch):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "settings.json").write_text('{"checkpoint": "old"}')
+    (folder / "model.onnx").write_text("old")
+    new = {"checkpoint": "new"}
+    assert stage._is_done(folder, new, overwrite=True) is False
+    assert sorted(path.name for path in folder.iterdir()) == ["model.onnx", "settings.json"]
+    aside = folder / ".unfinished"
+    aside.mkdir()
+    (aside / "model.tflite").write_text("new")
+    assert stage._is_done(folder, new, overwrite=True) is False  # half done: begun again
+    assert not aside.exists() and (folder / "model.onnx").exists()
+    aside.mkdir()
+    (aside / "model.tflite").write_text("new")
+    (aside / "settings.json").write_text(json.dumps(new))
+    assert stage._is_done(folder, new, overwrite=True) is True  # whole when it was killed
+    assert sorted(path.name for path in folder.iterdir()) == ["model.tflite", "settings.json"]
+
+
+@pytest.mark.parametrize("resizing, size", [("none", (16, 32)), ("fit", (24, 48))])
+def test_images_that_certify_come_in_as_the_network_takes_them(tmp_path, resizing, size):
+    from digitwise.images import InputShape
+    from pipeline.stages.certify import batches
+
+    manifest = make_records(tmp_path, test=7)
+    [(images, label_ids)] = batches(manifest, "test", InputShape(24, 48, 1, 1, resizing))
+    assert images.shape == (7, *size, 1) and label_ids.shape == (7, 2)

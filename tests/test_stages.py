@@ -139,3 +139,19 @@ def test_a_full_disk_is_named_with_its_stage(workdir, make_config, monkeypatch, 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=0))
     with pytest.raises(DigitwiseError, match=f"records: cannot write to {workdir.root}: No space left"):
         run_stages(config)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--devices=GPU:0"], "--devices=GPU:0: there is no GPU:0"),
+        (["--network=vgg", "--image_size=40x12"], "--image_size=40x12: vgg needs at least 16x16 pixels"),
+    ],
+)
+def test_a_training_is_checked_before_stages_ahead_of_it_replace_anything(call_main, tmp_path, flags, message):
+    drawn = ("--num_images=40", "--image_size=40x20", "--code_length=2", "--font_sizes=14", "--workers=1")
+    assert call_main("--stage=generate,records", *drawn, "--workdir=w").returncode == 0
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "w").rglob("*")) if path.is_file()}
+    result = call_main("--stage=generate,records,train", *drawn, "--workdir=w", "--seed=9", "--overwrite", *flags)
+    assert result.returncode == 1 and message in result.stderr, result.stderr
+    assert {path: path.read_bytes() for path in sorted((tmp_path / "w").rglob("*")) if path.is_file()} == before

@@ -77,7 +77,9 @@ def test_a_checkpoint_of_version_1_is_loaded(tmp_path):
         ({"alphabet": "aa"}, "the alphabet 'aa' has 'a' more than once$"),
         ({"min_length": 3}, "has codes of 3 to 2 characters$"),
         ({"min_length": 0}, "has codes of 0 to 2 characters$"),
-        ({"image_shape": (16, 32, 2)}, "has images of 32x16 with 2 channels, not 1 or 3$"),
+        ({"image_shape": (16, 32, 2)}, "has images of 32x16 with 2 channels: .* channels 1 or 3$"),
+        ({"image_shape": (1 << 20, 16, 1)}, "has images of 16x1048576 with 1 channels: sides are 1 to 4096 pixels"),
+        ({"max_length": 1 << 20}, "has codes of 2 to 1048576 characters$"),
         ({"image_shape": (15, 32, 1)}, r"^--network=alexnet on images of 32x15 \(grey\): alexnet needs at least 16x16"),
         ({"network": "crnn"}, r"^--network=crnn on images of 32x16 \(grey\): crnn has columns and no positions"),
         ({"dropout": 1.0}, "has the dropout 1.0, which must be from 0 up to 1$"),
@@ -142,3 +144,23 @@ def test_a_spec_reads_its_settings():
     assert SPEC.described_size == "32x16 (grey)"
     assert dataclasses.replace(SPEC, image_shape=(16, 32, 3)).described_size == "32x16 (colour)"
     assert TrainConfig().network == SPEC.network
+
+
+def read_right(right, loss=None, count=900):
+    return ValidationResult(right / count, 0.5, count, loss)
+
+
+@pytest.mark.parametrize(
+    "later, before, expected",
+    [
+        (read_right(700), read_right(700), True),
+        (read_right(699), read_right(700), False),
+        (read_right(895, 0.02), read_right(897, 0.03), True),  # 2 of 8 wrong ones may be chance: the loss decides
+        (read_right(897, 0.03), read_right(895, 0.02), False),
+        (read_right(891, 0.02), read_right(897, 0.03), False),  # 6 codes: 36 is more than 12 wrong ones
+        (read_right(897, 0.03), read_right(891, 0.02), True),
+        (read_right(897, 0.03), read_right(897, 0.03), True),
+    ],
+)
+def test_the_loss_decides_where_codes_read_right_cannot(later, before, expected):
+    assert later.is_as_good_as(before) is expected

@@ -1,4 +1,4 @@
-"""Images drawn while training: which they are depends on the step alone, and no held-out code is among them."""
+"""Images rendered while training: which they are depends on the step alone, and no held-out code is among them."""
 
 import dataclasses
 import itertools
@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, TrainConfig
 from pipeline.conversion.convert import convert
-from pipeline.drawing.renderer import Draws
+from pipeline.drawing.renderer import ImageSampler
 from pipeline.drawing.stream import SyntheticImages, synthetic_batches
 from pipeline.machine.shares import Part
 from pipeline.model.checkpoints import Checkpoints
@@ -83,7 +83,7 @@ def test_the_number_of_workers_changes_nothing_and_any_step_can_be_the_first(wor
     assert (second_half == one[3][0][2:]).all()
 
 
-def test_shares_of_replicas_hold_records_and_drawn_images(work):
+def test_shares_of_replicas_hold_records_and_synthetic_images(work):
     manifest = Manifest.load(work.records)
     images = np.arange(4, dtype=np.uint8).repeat(16 * 32).reshape(4, 16, 32, 1)
     label_ids = np.zeros((4, 2), np.int32)
@@ -115,20 +115,20 @@ def test_the_alphabet_is_that_of_the_records_where_none_is_given(work):
     assert synthetic_for(work, alphabet=None).drawing.alphabet == ALPHABET
 
 
-def test_both_cases_are_drawn_where_they_are_one(work):
+def test_both_cases_are_rendered_where_they_are_one(work):
     code = CodeConfig(alphabet="abcdABCD")
     folded = dataclasses.replace(config_for(work, code), records=RecordsConfig(source="synthetic", fold_case=True))
     manifest = Manifest.load(work.records)
     synthetic = SyntheticImages.beside(manifest, folded, 1)
     texts = set()
 
-    def drawn(text):
+    def is_wanted(text):
         texts.add(text)
         return synthetic.is_for_training(text)
 
     for index in range(40):
         _, label_ids = synthetic.example(index)
-        text, _ = synthetic.drawing.draw(Draws(f"{DRAWING.seed} while training", index), drawn)
+        text, _ = synthetic.drawing.render(ImageSampler(f"{DRAWING.seed} while training", index), is_wanted)
         assert Alphabet(ALPHABET).text(label_ids) == text.lower()
         assert synthetic.rule.split(text.lower()) == "train"
     assert any(text != text.lower() for text in texts)
@@ -148,7 +148,7 @@ def test_too_few_codes_are_refused(work):
 @pytest.mark.parametrize("options", [{}, {"synthetic_share": 0.5, "source": "images"}])
 def test_a_training_goes_on_with_the_images_that_come_next(work, options, capsys):
     state = train(config_for(work, epochs=2, dropout=0.5, **options), work)
-    assert state.num_steps == (24 if options else 12)  # of a half batch from 48 records, or of a whole drawn one
+    assert state.num_steps == (24 if options else 12)  # of a half batch from 48 records, or of a whole synthetic one
     expected = final_arrays(work.root)
     steps = Checkpoints(work.checkpoints).steps()
     for path in work.checkpoints.glob(f"step-{steps[-1]:08d}.*"):
@@ -182,10 +182,10 @@ def test_stages_without_files(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_killed_drawing_worker_is_one_line(work, monkeypatch):
+def test_a_killed_rendering_worker_is_one_line(work, monkeypatch):
     from pipeline.drawing import stream as synthetic
 
-    monkeypatch.setattr(synthetic, "draw_piece", _die)
+    monkeypatch.setattr(synthetic, "render_piece", _die)
     with pytest.raises(DigitwiseError, match="a worker process was killed"):
         train(config_for(work, epochs=1), work)
 
@@ -201,8 +201,9 @@ def test_how_long_a_training_with_a_planned_end_is(work):
     manifest = Manifest.load(work.records)
 
     def length(num_synthetic=0, num_images=100, **options):
-        asked = TrainConfig(batch_size=8, schedule="one_cycle", **options)
-        return Length.of(asked, manifest, num_synthetic, num_images)
+        return Length.of(
+            TrainConfig(batch_size=8, schedule="one_cycle", **options), manifest, num_synthetic, num_images
+        )
 
     assert steps_per_epoch(manifest, 8) == 6
     assert length(epochs=2) == Length(2, 6, 6)

@@ -1,6 +1,11 @@
+import contextlib
 import csv
+import dataclasses
 import io
 import json
+import os
+import pathlib
+import shutil
 
 import pytest
 from PIL import Image
@@ -9,6 +14,7 @@ from pipeline.config import CodeConfig
 from pipeline.drawing import files as synthesis
 from pipeline.drawing.files import generate
 from pipeline.drawing.renderer import Drawing, SyntheticSource
+from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
 
@@ -145,3 +151,67 @@ def test_damaged_settings_are_named(workdir, make_config):
     (workdir.images / "settings.json").write_text('{"complete": true}')
     with pytest.raises(DigitwiseError, match="images/settings.json is damaged: settings is missing"):
         generate(make_config(25), workdir)
+
+
+def no_more_than(pieces, monkeypatch):
+    """The next run is stopped after so many folders of images."""
+
+    def stopped(function, all_pieces, processes):
+        for number, piece in enumerate(all_pieces):
+            if function is synthesis.draw_piece and number == pieces:
+                raise KeyboardInterrupt
+            yield piece, function(piece)
+
+    monkeypatch.setattr("pipeline.machine.workers.run_pieces", stopped)
+
+
+def test_what_is_replaced_stays_until_its_successor_is_whole(
+    workdir, tmp_path, make_config, monkeypatch, small_folders
+):
+    generate(make_config(25), workdir)
+    before = tree(workdir.images)
+    other = dataclasses.replace(make_config(35, seed=7), overwrite=True)
+    with monkeypatch.context() as patch:
+        no_more_than(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            generate(other, workdir)
+    assert {name: data for name, data in tree(workdir.images).items() if not name.startswith(".unfinished")} == before
+    assert generate(make_config(25), workdir) is False  # the old ones are whole
+    small_folders.clear()
+    generate(other, workdir)
+    assert small_folders == [2, 3]
+    fresh = Workdir(tmp_path / "fresh")
+    fresh.create()
+    generate(other, fresh)
+    assert tree(workdir.images) == tree(fresh.images)
+
+
+@pytest.mark.parametrize("call", range(1, 20))
+def test_a_replacement_that_was_killed_is_finished(workdir, tmp_path, make_config, monkeypatch, call):
+    generate(make_config(15), workdir)
+    (workdir.images / "mine.txt").write_text("mine")
+    other = dataclasses.replace(make_config(15, seed=7), overwrite=True)
+    calls = []
+
+    def deadly(function):
+        def change(*arguments, **options):
+            if str(workdir.images / ".unfinished" / "settings.json") in map(str, arguments) or calls:
+                calls.append(function)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return change
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", deadly(os.rename))
+        patch.setattr(os, "replace", deadly(os.replace))
+        patch.setattr(shutil, "rmtree", deadly(shutil.rmtree))
+        patch.setattr(pathlib.Path, "unlink", deadly(pathlib.Path.unlink))
+        with contextlib.suppress(KeyboardInterrupt):
+            generate(other, workdir)
+    generate(other, workdir)
+    fresh = Workdir(tmp_path / "fresh")
+    fresh.create()
+    generate(other, fresh)
+    assert tree(workdir.images) == {**tree(fresh.images), "mine.txt": b"mine"}

@@ -17,7 +17,9 @@ from pipeline.config import RunConfig, TrainConfig
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.state import Best, ValidationResult
 from pipeline.training import feed, rates
+from pipeline.training.loop import Loop
 from pipeline.training.plan import Length
+from pipeline.training.start import finish_replacement
 from pipeline.training.train import train
 from pipeline.training.validation import Sample, Validation, Validator
 from pipeline.workdir import Workdir
@@ -29,6 +31,7 @@ from tests.training_fixtures import (
     final_arrays,
     finish,
     make_records,
+    make_state,
     settings_for_tests,
     start_training,
     wait_for_step,
@@ -117,7 +120,7 @@ def test_what_a_training_leaves(two_epochs):
     assert Checkpoints(work.checkpoints).steps() == [6, 12]
     assert "building the graph of the training" in output
     assert "train: alexnet with positions" in output and "12 in all, float32 on 1 replica on CPU:0" in output
-    assert "step 12 (epoch 2): validation position_accuracy " in output and "of 16)" in output
+    assert "step 12 (epoch 2): validation loss " in output and "of 16)" in output
     rows = [json.loads(line) for line in (work.logs / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], "loss" in row) for row in rows] == [(6, False), (10, True), (12, False)]
     assert all(list((work.logs / part).glob("events.out.tfevents.*")) for part in ("train", "validation"))
@@ -356,3 +359,80 @@ def test_a_training_that_finds_its_length_finds_it_too_where_it_is_killed(tmp_pa
     assert code == 0, output
     assert Checkpoints(killed / "checkpoints").choose("last").state.pace == pace
     assert_same_bits(final_arrays(killed), expected.arrays)
+
+
+def content_of(work):
+    """{path: bytes} of the checkpoints and logs that stand."""
+    paths = (path for folder in (work.checkpoints, work.logs) for path in sorted(folder.rglob("*")))
+    return {path: path.read_bytes() for path in paths if path.is_file() and ".unfinished" not in path.parts}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"devices": "GPU:0"}, "there is no GPU:0"),
+        ({"initialize_from": "OTHER"}, "nothing in it fits this network"),
+        ({"batch_size": 100}, "--batch_size=100 is more than"),
+    ],
+)
+def test_nothing_is_removed_before_everything_was_checked(finished, tmp_path, options, message):
+    if "initialize_from" in options:
+        Checkpoints(tmp_path / "other").save(1, {"network/0/strange/kernel": np.zeros(3, np.float32)}, make_state(1))
+        options = {**options, "initialize_from": str(tmp_path / "other")}
+    before = content_of(finished)
+    with pytest.raises(DigitwiseError, match=message):
+        train_here(finished, overwrite=True, **{"epochs": 1, "learning_rate": 0.01, **options})
+    assert content_of(finished) == before
+    assert not (finished.checkpoints / ".unfinished").exists()
+
+
+def test_what_is_replaced_stays_until_its_successor_has_finished(finished, capsys, monkeypatch):
+    before = content_of(finished)
+    advance = Loop._advance
+    monkeypatch.setattr(Loop, "_advance", lambda loop, batches: advance(loop, batches) or stop_after(loop, 8))
+    changed = {"epochs": 2, "learning_rate": 0.01, "checkpoint_seconds": 0.0}
+    with pytest.raises(KeyboardInterrupt):
+        train_here(finished, overwrite=True, **changed)
+    assert content_of(finished) == before
+    assert train_here(finished, epochs=1).num_steps == 6  # the old one is whole
+    monkeypatch.undo()
+    state = train_here(finished, **changed)  # it was begun with --overwrite, and continues without
+    assert "continuing from step" in capsys.readouterr().out
+    assert (state.num_steps, state.finished) == (12, "all 2 epochs")
+    assert Checkpoints(finished.checkpoints).choose("last").state.provenance.settings["learning_rate"] == 0.01
+    steps = [json.loads(line)["step"] for line in (finished.logs / "history.jsonl").read_text().splitlines()]
+    assert steps == [6, 10, 12]
+    for folder in (finished.checkpoints, finished.logs):
+        assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def stop_after(loop, step):
+    if loop._step >= step:
+        loop._save()
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("call", range(1, 16))
+def test_a_replacement_killed_while_it_takes_its_place_is_finished(two_epochs, one_epoch, tmp_path, monkeypatch, call):
+    work = Workdir(shutil.copytree(one_epoch[0].root, tmp_path / "work"))
+    for name in ("checkpoints", "logs"):
+        shutil.copytree(two_epochs[0].root / name, work.root / name / ".unfinished")
+    calls = []
+
+    def deadly(function):
+        def change(*arguments, **options):
+            calls.append(function)
+            if len(calls) == call:
+                raise KeyboardInterrupt
+            return function(*arguments, **options)
+
+        return change
+
+    with monkeypatch.context() as patch:
+        for place, name in ((os, "rename"), (os, "replace"), (type(work.root), "unlink"), (type(work.root), "rmdir")):
+            patch.setattr(place, name, deadly(getattr(place, name)))
+        with contextlib.suppress(KeyboardInterrupt):
+            finish_replacement(work)
+    finish_replacement(work)
+    wanted = {path.relative_to(two_epochs[0].root): data for path, data in content_of(two_epochs[0]).items()}
+    assert {path.relative_to(work.root): data for path, data in content_of(work).items()} == wanted

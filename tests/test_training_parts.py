@@ -120,18 +120,6 @@ class TestPaced:
         state = dataclasses.replace(state, stale_validations=99)
         assert reason_to_end(state, 100, TrainConfig(patience=2), epochs=9) is None
 
-    def test_on_the_way_down_the_later_is_the_best_unless_clearly_worse(self):
-        def read(right):
-            return ValidationResult(right / 1000, right / 1000, 1000)
-
-        state = self.run((100, read(996)), (200, read(995)), (300, read(996)))
-        assert state.pace.anneal_step == 300 and state.pace.least_wrong == pytest.approx(0.004)
-        state = dataclasses.replace(state, best=Best(300, read(996)))
-        # 4 were wrong, so up to 4 + 2 * 2 may be.
-        assert [self.run((400, read(right)), state=state).best.step for right in (997, 996, 993, 991)] == [
-            400, 400, 400, 300
-        ]  # fmt: skip
-
     def test_time_ends_it(self):
         assert self.run((100, result(0.5)), time_share=0.8).num_steps == 125
 
@@ -196,11 +184,23 @@ class TestInterrupts:
         for asked in (signal.SIGTERM, 0):  # 0: another worker was asked
             assert Interrupts(asked).exception().code == 143
 
-    def test_a_second_ctrl_c_does_not_wait(self):
+    @pytest.fixture
+    def own_ctrl_c(self):
+        before = signal.getsignal(signal.SIGINT)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    def test_a_second_ctrl_c_does_not_wait_and_a_third_does_not_interrupt(self, own_ctrl_c):
         interrupts = Interrupts()
         interrupts.note(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             interrupts.note(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+    def test_once_the_training_has_stopped_no_ctrl_c_interrupts_the_end(self, own_ctrl_c):
+        with noted_interrupts():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
     def test_another_thread_notes_nothing_and_works(self):
         seen = []

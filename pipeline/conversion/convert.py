@@ -4,12 +4,14 @@ Everything is prepared in a folder aside, which takes its name when it is whole.
 continues after a stop skips the shards that are finished.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import shutil
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.config import CodeConfig, RecordsConfig, RunConfig
@@ -61,15 +63,15 @@ def convert(
         return False
     for line in found.left_out:
         print(f"records: warning: not read: {line}")
-    folder = _unfinished_folder(workdir.unfinished_records, settings)
-    surveyed = survey(found, rule, folder)
-    for line in alphabet_lines(found, surveyed):
-        print(f"records: {printable(line, 1000)}")
-    images = find_form(found, config.records, surveyed, folder, config.processes)
-    for line in image_lines(found, images):
-        print(f"records: {printable(line, 1000)}")
-    manifest = write_shards(found, config.records, settings, surveyed, images, folder, config.processes)
-    _finish(manifest, folder, workdir)
+    with _unfinished_folder(workdir.unfinished_records, settings) as folder:
+        surveyed = survey(found, rule, folder)
+        for line in alphabet_lines(found, surveyed):
+            print(f"records: {printable(line, 1000)}")
+        images = find_form(found, config.records, surveyed, folder, config.processes)
+        for line in image_lines(found, images):
+            print(f"records: {printable(line, 1000)}")
+        manifest = write_shards(found, config.records, settings, surveyed, images, folder, config.processes)
+        _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
     total = surveyed.total
     shares = ", ".join(f"{split} {surveyed.counts[split]:,}" for split in SPLITS)
@@ -119,7 +121,8 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
     return False
 
 
-def _unfinished_folder(folder: pathlib.Path, settings: dict[str, Any]) -> pathlib.Path:
+@contextlib.contextmanager
+def _unfinished_folder(folder: pathlib.Path, settings: dict[str, Any]) -> Iterator[pathlib.Path]:
     """The folder in which the records grow, kept from an earlier run where that was making the same."""
     try:
         same = json.loads((folder / _SETTINGS).read_text(encoding="utf-8")) == settings
@@ -134,7 +137,12 @@ def _unfinished_folder(folder: pathlib.Path, settings: dict[str, Any]) -> pathli
     (folder / PLAN_FOLDER).mkdir()
     # Before the first shard, so that a later run can tell whether these shards are its own.
     write_text(folder / _SETTINGS, json.dumps(settings))
-    return folder
+    try:
+        yield folder
+    except BaseException:
+        if folder.exists() and not any(is_shard_name(path.name) for path in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)  # nothing there to continue with
+        raise
 
 
 def _finish(manifest: Manifest, folder: pathlib.Path, workdir: Workdir) -> None:

@@ -35,8 +35,8 @@ def write_shards(
 ) -> Manifest:
     """Writes the shards that are not there yet, and returns the manifest of all."""
     form = images.stored
-    least, most = found.lengths or (min(surveyed.lengths), max(surveyed.lengths))
-    promise = Promise(surveyed.alphabet, least, most, form.shape, form.encoding)
+    min_length, max_length = found.lengths or (min(surveyed.lengths), max(surveyed.lengths))
+    promise = Promise(surveyed.alphabet, min_length, max_length, form.shape, form.encoding)
     pattern = ShardSpec("", found.source, "", "", form, promise, COMPRESSIONS[records.compression])
     specs = _shard_specs(pattern, records, surveyed, folder)
     shards = _written(specs, surveyed.total, folder, processes)
@@ -44,15 +44,15 @@ def write_shards(
     return Manifest(
         name=records.name,
         alphabet=surveyed.alphabet,
-        min_length=least,
-        max_length=most,
+        min_length=min_length,
+        max_length=max_length,
         height=height,
         width=width,
         channels=form.channels,
         encoding=form.encoding,
         compression=pattern.compression,
         splits={split: tuple(shards[spec.target] for spec in specs if spec.split == split) for split in SPLITS},
-        classes={split: surveyed.classes_of(split, most) for split in SPLITS},
+        classes={split: surveyed.classes_of(split, max_length) for split in SPLITS},
         settings=dict(settings),
         versions={"python": platform.python_version(), **versions()},
         fonts=dict(found.fonts),

@@ -1,7 +1,7 @@
-"""The renderer `fast`: the same pictures as the captcha package, drawn by numba if it is installed, else by Pillow.
+"""The renderer `fast`: the same pictures as the captcha package, rendered by numba if it is installed, else by Pillow.
 
     way = way_of(code, config, fonts, package, start)
-    image = way.draw(draws, text, tries=1)
+    image = way.render(sampler, text, tries=1)
 
 Both ways give the same pixels, so a set of images may be started with one and continued with the other.
 """
@@ -16,38 +16,38 @@ from PIL import Image, ImageDraw
 
 from pipeline.config import CodeConfig, DrawingConfig
 from pipeline.drawing.glyphs import OFFSETS_X, OFFSETS_Y, Character, Characters
-from pipeline.drawing.plain import BRIGHT_TO_OPAQUE, Drawn, PlainWay
+from pipeline.drawing.plain import BRIGHT_TO_OPAQUE, PlainWay, Sampler
 
 _MAX_CHARACTERS = 5_000  # times fonts: all of them are kept in memory
 _COMPARED_IMAGES = 2  # each takes a few milliseconds; a way that differs does so in nearly every image
 
 
-class SeededDraws(Drawn, Protocol):
-    """Draws that can be repeated from the 16 bytes that seeded them."""
+class SeededSampler(Sampler, Protocol):
+    """A sampler whose numbers can be repeated from the 16 bytes that seeded it."""
 
     digest: bytes
 
 
 class Way(Protocol):
-    """How pictures are drawn."""
+    """How pictures are rendered."""
 
-    def draw(self, draws: SeededDraws, text: str, tries: int, /) -> Image.Image:
-        """The picture of `text`, the last of `tries` codes from `draws`, in RGB."""
+    def render(self, sampler: SeededSampler, text: str, tries: int, /) -> Image.Image:
+        """The picture of `text`, the last of `tries` codes from `sampler`, in RGB."""
 
 
-Start = tuple[str, SeededDraws]  # a code, and the draws that come after it
+Start = tuple[str, SeededSampler]  # a code, and the sampler of all that comes after it
 
 
 def way_of(
     code: CodeConfig, config: DrawingConfig, fonts: Sequence[str], package: Way, start: Callable[[int], Start]
 ) -> Way:
-    """The fastest way there is that draws what the captcha package draws; the package itself where none does.
+    """The fastest way there is that renders what the captcha package renders; the package itself where none does.
 
-    Other versions of Pillow may round in another way than the compiled code, and later versions of the package may draw
-    something else. `start(index)` gives a code and the draws after it, for a few images to compare.
+    Other versions of Pillow may round in another way than the compiled code, and later versions of the package may
+    render something else. `start(index)` gives a code and its sampler, for a few images to compare.
     """
     for way in _fast_ways(code, config, fonts):
-        if _draw_alike(way, package, start):
+        if _render_alike(way, package, start):
             return way
     return package
 
@@ -71,31 +71,31 @@ def has_numba() -> bool:
 
 
 class CompiledWay:
-    """Draws with one compiled function, from the seed of the draws alone."""
+    """Renders with one compiled function, from the sampler's seed alone."""
 
     def __init__(self, code: CodeConfig, config: DrawingConfig, characters: Characters) -> None:
         from pipeline.drawing.compiled import picture
 
-        self._draw_images = picture.draw_images
+        self._render_images = picture.render_images
         self._size = code.size
         self._look = _look(code, config)
         self._glyphs = _glyphs(code.characters, characters)
 
-    def draw(self, draws: SeededDraws, text: str, tries: int) -> Image.Image:
-        digests = np.frombuffer(draws.digest, np.uint8)[None]
-        return Image.fromarray(self.draw_batch(digests, np.array([tries]))[0])
+    def render(self, sampler: SeededSampler, text: str, tries: int) -> Image.Image:
+        digests = np.frombuffer(sampler.digest, np.uint8)[None]
+        return Image.fromarray(self.render_batch(digests, np.array([tries]))[0])
 
-    def draw_batch(self, digests: np.ndarray, tries: np.ndarray) -> np.ndarray:
+    def render_batch(self, digests: np.ndarray, tries: np.ndarray) -> np.ndarray:
         """[n, height, width, 3] from digests [n, 16]."""
         width, height = self._size
         images = np.empty((len(digests), height, width, 3), np.uint8)
-        self._draw_images(digests, tries, self._glyphs, self._look, images)
+        self._render_images(digests, tries, self._glyphs, self._look, images)
         return images
 
 
-def _draw_alike(way: Way, package: Way, start: Callable[[int], Start]) -> bool:
+def _render_alike(way: Way, package: Way, start: Callable[[int], Start]) -> bool:
     for index in range(_COMPARED_IMAGES):
-        one, other = (each.draw(draws, text, 1) for each in (way, package) for text, draws in [start(index)])
+        one, other = (each.render(sampler, text, 1) for each in (way, package) for text, sampler in [start(index)])
         if one.tobytes() != other.tobytes():
             return False
     return True

@@ -1,7 +1,8 @@
 """Synthetic images as files, with a labels.csv, under images/.
 
 Images are rendered in folders of 500, each prepared under another name and renamed once, so a folder that exists is
-complete. After an interruption, or for a larger number of images, only the missing folders are rendered.
+complete. After an interruption, or for a larger number of images, only the missing folders are rendered. Images with
+other settings are replaced once their successors are complete.
 """
 
 import csv
@@ -20,10 +21,18 @@ from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces, run_writing_pieces
 from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
-from records.atomic import atomic_directory, atomic_file, remove_partial, write_text
+from records.atomic import (
+    atomic_directory,
+    atomic_file,
+    is_arriving,
+    remove_partial,
+    succeed,
+    successor_of,
+    write_text,
+)
 from records.errors import DigitwiseError
 from records.images.folder import LABELS_FILE, LABELS_HEADER
-from records.jsonfile import read_object
+from records.jsonfile import UnreadableFile, read_object
 
 SETTINGS_FILE = "settings.json"
 SHEET_FILE = "sheet.png"
@@ -53,20 +62,31 @@ class Piece:
 def generate(config: RunConfig, workdir: Workdir) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
     source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
-    settings = source_settings(source)
+    settings = plain(source_settings(source))
     root = workdir.images
+    _finish_replacement(root, settings)
     before = read_settings(root)
-    if before and before["complete"] and plain(settings) == before["settings"]:
+    if before and before["complete"] and settings == before["settings"]:
         print(f"generate: nothing to do, {root} has {source.num_images:,} images with these settings")
         return False
-    _make_room(root, before, plain(settings), config.overwrite)
+    folder = _folder_to_fill(root, before, settings, config.overwrite)
+    _fill(folder, source, settings, config.processes)
+    if folder != root:
+        succeed(root, lambda: _remove_made(root))
+    print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, the first ones in {SHEET_FILE}")
+    return True
+
+
+def _fill(root: pathlib.Path, source: SyntheticSource, settings: dict[str, Any], processes: int) -> None:
+    """Renders what is missing in a folder that has nothing but images with these settings."""
+    before = read_settings(root)
     _write_settings(root, settings, complete=False)
     pieces = [Piece(source, str(root), n) for n in range(-(-source.num_images // IMAGES_PER_FOLDER))]
-    missing = _missing(pieces, before, config.processes)
+    missing = _missing(pieces, before, processes)
     done = sum(len(piece.indices) for piece in pieces) - sum(len(piece.indices) for piece in missing)
     with (
         progress("generate", source.num_images, done) as advance,
-        run_writing_pieces(draw_piece, missing, config.processes, root) as rendered,
+        run_writing_pieces(draw_piece, missing, processes, root) as rendered,
     ):
         for piece, _ in rendered:
             advance(len(piece.indices))
@@ -77,8 +97,6 @@ def generate(config: RunConfig, workdir: Workdir) -> bool:
     _write_sheet(root / SHEET_FILE, source)
     _write_labels(root / LABELS_FILE, source)
     _write_settings(root, settings, complete=True)
-    print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, the first ones in {SHEET_FILE}")
-    return True
 
 
 def source_settings(source: SyntheticSource) -> dict[str, Any]:
@@ -135,8 +153,10 @@ def _missing(pieces: list[Piece], before: dict[str, Any] | None, processes: int)
     return [piece for piece in pieces if piece.number not in standing]
 
 
-def _make_room(root: pathlib.Path, before: dict[str, Any] | None, settings: dict[str, Any], overwrite: bool) -> None:
-    """Leaves only images with these settings in `root`, or stops."""
+def _folder_to_fill(
+    root: pathlib.Path, before: dict[str, Any] | None, settings: dict[str, Any], overwrite: bool
+) -> pathlib.Path:
+    """`root` if it has only images with these settings, or none; else, where those may be replaced, a folder aside."""
     root.mkdir(exist_ok=True)
     remove_partial(root)
     if before is None:
@@ -146,15 +166,45 @@ def _make_room(root: pathlib.Path, before: dict[str, Any] | None, settings: dict
                 f"{root} has {len(strangers)} entries that digitwise did not write ({', '.join(strangers[:3])}): "
                 "use another --workdir, or read that folder with --images"
             )
-        return
+        return root
     differing = differing_settings(before["settings"], settings)
     if _only_count_may_differ(differing, before["complete"]):
-        return
+        return root
     if not overwrite:
         refuse_other_settings(str(root), differing)
+    aside = successor_of(root)
+    if not _continues(aside, settings):
+        shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(exist_ok=True)
+    remove_partial(aside)
+    return aside
+
+
+def _continues(aside: pathlib.Path, settings: dict[str, Any]) -> bool:
+    """Whether a stopped run left images with these settings there."""
+    try:
+        begun = read_settings(aside)
+    except UnreadableFile:
+        return False
+    return begun is not None and _only_count_may_differ(
+        differing_settings(begun["settings"], settings), begun["complete"]
+    )
+
+
+def _finish_replacement(root: pathlib.Path, settings: dict[str, Any]) -> None:
+    """Images that were complete when a run was killed before they took their place."""
+    aside = successor_of(root)
+    whole = {"settings": settings, "complete": True}
+    if is_arriving(root) or (_continues(aside, settings) and read_settings(aside) == whole):
+        succeed(root, lambda: _remove_made(root))
+
+
+def _remove_made(root: pathlib.Path) -> None:
+    """Removes what this stage made in `root`, the settings first: without them nothing is taken for complete."""
     for name in (SETTINGS_FILE, LABELS_FILE, SHEET_FILE):
         (root / name).unlink(missing_ok=True)
     _remove_beyond(root, 0)
+    remove_partial(root)  # folders that a killed run had not removed entirely
 
 
 def _only_count_may_differ(differing: list[tuple[str, Any, Any]], complete: bool) -> bool:

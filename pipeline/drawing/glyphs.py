@@ -1,4 +1,4 @@
-"""Characters of several fonts as Pillow draws them, each drawn once: characters.of(font, "7").picture(dx, dy)."""
+"""Characters of several fonts as Pillow renders them, each once: characters.of(font, "7").picture(dx, dy)."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ class Character:
     pictures: Mapping[tuple[int, int], Image.Image | None]
 
     def picture(self, dx: int, dy: int) -> Image.Image | None:
-        """As it is drawn at (dx, dy). Only one that reaches beyond its box, to the left or up, depends on where."""
+        """As it is rendered at (dx, dy). Only one that reaches beyond its box, to the left or up, depends on where."""
         return self.pictures[(dx, dy) if len(self.pictures) > 1 else (0, 0)]
 
 
@@ -44,11 +44,11 @@ def _drawn(font: ImageFont.FreeTypeFont, character: str) -> Character:
     _, _, width, height = draw.multiline_textbbox((1, 1), character, font=font)
     left, top, _, _ = draw.multiline_textbbox((0, 0), character, font=font)
     places = {(0, 0)}
-    # It is cut off at the edge of the picture then, by an amount that depends on where it is drawn.
+    # It is cut off at the edge of the picture then, by an amount that depends on where it is rendered.
     if left < 0 or top < 0:
         places = {(dx, dy) for dx in range(OFFSETS_X) for dy in range(OFFSETS_Y)}
     size = int(width), int(height)
-    # The package draws a space as any other character, and nothing of it shows.
+    # The package renders a space as any other character, and nothing of it shows.
     pictures = {at: None if character == " " else _picture(font, character, size, at) for at in places}
     return Character(*size, pictures)
 

@@ -1,4 +1,4 @@
-"""Synthetic images of codes, as the captcha package draws them; image i is a function of the settings and i alone.
+"""Synthetic images of codes, as the captcha package renders them; image i is a function of the settings and i alone.
 
 source = SyntheticSource(Drawing.of(CodeConfig(), DrawingConfig()), num_images=100)
 for key, text in source.rows(): png = source.load(key)
@@ -22,18 +22,18 @@ from captcha.image import ImageCaptcha
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.config import CodeConfig, DrawingConfig
-from pipeline.drawing.fast import SeededDraws, Way, way_of
+from pipeline.drawing.fast import SeededSampler, Way, way_of
 from records.errors import DigitwiseError
 from records.images import png
 from records.images.files import encode, in_mode
 
 IMAGES_PER_FOLDER = 500  # file managers stay quick, and a piece of work takes a worker about a second
 T = TypeVar("T")
-_DRAWS_OF_A_BEND = 7  # one for the angle, two for how far, four for the corners
+_NUMBERS_OF_A_BEND = 7  # one for the angle, two for how far, four for the corners
 
 
-class Draws:
-    """The random draws of one image, in the form in which the captcha package asks the module `secrets` for them.
+class ImageSampler:
+    """The random numbers of one image, in the form in which the captcha package asks the module `secrets` for them.
 
     The key is hashed, and only getrandbits is used, which gives the same bits on every version of Python.
     """
@@ -99,32 +99,32 @@ class Drawing:
 
     def image(self, index: int) -> Image.Image:
         """The image of number `index`, in RGB."""
-        return self.draw(Draws(self.config.seed, index))[1]
+        return self.render(ImageSampler(self.config.seed, index))[1]
 
     def encoded(self, image: Image.Image) -> bytes:
         """The bytes of the image's file."""
         return encode(image) if self.config.renderer == "captcha" else png.encode(np.asarray(image))
 
-    def draw(self, draws: Draws, wanted: Callable[[str], bool] | None = None) -> tuple[str, Image.Image]:
-        """(text, image in RGB) from `draws`: the first code that is `wanted`, or simply the first."""
-        text, tries = self._text(draws), 1
+    def render(self, sampler: ImageSampler, wanted: Callable[[str], bool] | None = None) -> tuple[str, Image.Image]:
+        """(text, image in RGB) from `sampler`: the first code that is `wanted`, or simply the first."""
+        text, tries = self._text(sampler), 1
         while wanted and not wanted(text):
-            text, tries = self._text(draws), tries + 1
-        return text, _way_of(self).draw(draws, text, tries)
+            text, tries = self._text(sampler), tries + 1
+        return text, _way_of(self).render(sampler, text, tries)
 
-    def start(self, index: int) -> tuple[str, Draws]:
-        """(code, the draws that come after it) of image `index`."""
-        draws = Draws(self.config.seed, index)
-        return self._text(draws), draws
+    def start(self, index: int) -> tuple[str, ImageSampler]:
+        """(code, the sampler of all that comes after it) of image `index`."""
+        sampler = ImageSampler(self.config.seed, index)
+        return self._text(sampler), sampler
 
-    def _text(self, draws: Draws) -> str:
+    def _text(self, sampler: ImageSampler) -> str:
         minimum, maximum = self.lengths
-        length = minimum + draws.randbelow(maximum - minimum + 1)
-        return "".join(draws.choice(self.alphabet) for _ in range(length))
+        length = minimum + sampler.randbelow(maximum - minimum + 1)
+        return "".join(sampler.choice(self.alphabet) for _ in range(length))
 
 
 class Captcha(ImageCaptcha):
-    """The captcha package's own drawing, with its constants as settings."""
+    """The captcha package's own code, with its constants as settings."""
 
     def __init__(self, drawing: Drawing) -> None:
         config = drawing.config
@@ -133,7 +133,7 @@ class Captcha(ImageCaptcha):
         self.character_rotate = config.rotation  # type: ignore[assignment]
         self.character_warp_dx, self.character_warp_dy = self._warp = config.warp_x, config.warp_y
         self.word_offset_dx = config.overlap
-        # The package leaves out a space where a draw is above its figure, which is so the chance of no space.
+        # The package leaves out a space where a random number is above its figure: the probability of no space.
         self.word_space_probability = 1 - config.space_probability
         self._all_fonts = self.truefonts
         self._as_of_old = config.distortion == "0.7.0"
@@ -142,26 +142,26 @@ class Captcha(ImageCaptcha):
     def _draw_character(self, c: str, draw: Any, color: Any) -> Image.Image:
         if self._as_of_old:
             self._widen_warp(c, draw)
-        return self._draw_gap(draw) if c == " " else super()._draw_character(c, draw, color)
+        return self._gap(draw) if c == " " else super()._draw_character(c, draw, color)
 
-    def _draw_gap(self, draw: Any) -> Image.Image:
+    def _gap(self, draw: Any) -> Image.Image:
         """What the package makes of a space: nothing to be seen, of a size that the font decides.
 
-        It turns and bends that nothing too, which took a quarter of the time of an image; here only the same draws are
-        made, so that all others stay what they are.
+        It turns and bends that nothing too, which took a quarter of the time of an image; here only the same random
+        numbers are sampled, so that all others stay what they are.
         """
-        draws = captcha.image.secrets
-        _, _, width, height = draw.multiline_textbbox((1, 1), " ", font=draws.choice(self.truefonts))
+        sampler = captcha.image.secrets
+        _, _, width, height = draw.multiline_textbbox((1, 1), " ", font=sampler.choice(self.truefonts))
         for minimum, maximum in (self.character_offset_dx, self.character_offset_dy):
-            draws.randbelow(maximum - minimum + 1)
-        for _ in range(_DRAWS_OF_A_BEND):
-            draws.randbits(32)
+            sampler.randbelow(maximum - minimum + 1)
+        for _ in range(_NUMBERS_OF_A_BEND):
+            sampler.randbits(32)
         return Image.new("RGBA", (int(width), int(height)))
 
     def _widen_warp(self, character: str, draw: Any) -> None:
         """Makes 0.7.1's formula, size * u * (b - a) + a, give what 0.7.0 had: size * (u * (b - a) + a).
 
-        The size depends on the font, so that is drawn here and is the only one which the package then finds.
+        The size depends on the font, so the font is sampled here, and is the only one that the package then finds.
         """
         font = captcha.image.secrets.choice(self._all_fonts)
         _, _, width, height = draw.multiline_textbbox((1, 1), character, font=font)
@@ -186,19 +186,19 @@ class Captcha(ImageCaptcha):
 
 def _draw_long_curve(image: Image.Image, color: Any) -> None:
     """The curve of 0.7.0, which begins in the first fifth of the width and ends in the last; 0.7.1's may end early."""
-    draws = captcha.image.secrets
+    sampler = captcha.image.secrets
     width, height = image.size
-    left = draws.randbelow(width // 5 + 1)
-    right = width - width // 5 + draws.randbelow(width // 5 + 1)
-    top = height // 5 + draws.randbelow(height - 2 * (height // 5) + 1)
-    bottom = top + draws.randbelow(height - height // 5 - top + 1)
-    end = 160 + draws.randbelow(41)
-    ImageDraw.Draw(image).arc((left, top, right, bottom), draws.randbelow(21), end, fill=color)
+    left = sampler.randbelow(width // 5 + 1)
+    right = width - width // 5 + sampler.randbelow(width // 5 + 1)
+    top = height // 5 + sampler.randbelow(height - 2 * (height // 5) + 1)
+    bottom = top + sampler.randbelow(height - height // 5 - top + 1)
+    end = 160 + sampler.randbelow(41)
+    ImageDraw.Draw(image).arc((left, top, right, bottom), sampler.randbelow(21), end, fill=color)
 
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticSource:
-    """Images drawn when they are asked for, under the names that the files of the generate stage have."""
+    """Images rendered when they are asked for, under the names that the files of the generate stage have."""
 
     drawing: Drawing
     num_images: int
@@ -213,14 +213,14 @@ class SyntheticSource:
 
     def file(self, index: int) -> tuple[str, bytes]:
         """(key, bytes) of the file of image `index`."""
-        text, image = self.drawing.draw(Draws(self.drawing.config.seed, index))
+        text, image = self.drawing.render(ImageSampler(self.drawing.config.seed, index))
         return image_key(index, text, self.named_by_code), self.drawing.encoded(image)
 
     def name(self, key: str) -> str:
         return f"synthetic image {key_index(key)}"
 
     def identity(self) -> dict[str, Any]:
-        """What decides the images: two sources with equal identities draw equal pixels.
+        """What decides the images: two sources with equal identities render equal pixels.
 
         Files of the same pixels differ between renderers, as PNG can be compressed in several ways.
         """
@@ -251,7 +251,7 @@ def is_safe_in_names(alphabet: str) -> bool:
 
 
 def check_font(path: str, alphabet: str) -> None:
-    """Raises where a font cannot draw a character: it would show the same empty box for each that is missing."""
+    """Raises where a font lacks a character: it would show the same empty box for each that is missing."""
     try:
         font = ImageFont.truetype(path, 32)
     except OSError as error:
@@ -270,7 +270,7 @@ def file_hash(path: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """The versions that drawn pixels depend on."""
+    """The versions that rendered pixels depend on."""
     return {
         "captcha": importlib.metadata.version("captcha"),
         "pillow": importlib.metadata.version("pillow"),
@@ -285,14 +285,14 @@ def _glyph(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int
 
 
 class PackageWay:
-    """Draws with the captcha package's own code."""
+    """Renders with the captcha package's own code."""
 
     def __init__(self, drawing: Drawing) -> None:
         self._captcha = Captcha(drawing)
         self._colors = {"bg_color": drawing.config.background, "fg_color": drawing.config.foreground}
 
-    def draw(self, draws: SeededDraws, text: str, _tries: int = 1) -> Image.Image:
-        with _drawing_from(draws):
+    def render(self, sampler: SeededSampler, text: str, _tries: int = 1) -> Image.Image:
+        with _sampling_from(sampler):
             image = self._captcha.generate_image(text, **self._colors)
         return in_mode(image, 3)
 
@@ -306,10 +306,10 @@ def _way_of(drawing: Drawing) -> Way:
 
 
 @contextlib.contextmanager
-def _drawing_from(draws: SeededDraws) -> Iterator[None]:
-    """Every draw of the captcha package comes from its name `secrets`: for one thread of a process at a time."""
+def _sampling_from(sampler: SeededSampler) -> Iterator[None]:
+    """The captcha package takes all random numbers from its name `secrets`: for one thread of a process at a time."""
     original = captcha.image.secrets
-    captcha.image.secrets = draws  # type: ignore[assignment]
+    captcha.image.secrets = sampler  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ import numpy as np
 
 from alexnet.labels import PADDING
 from pipeline.config import CodeConfig, RunConfig
-from pipeline.drawing.renderer import Drawing, Draws
+from pipeline.drawing.renderer import Drawing, ImageSampler
 from pipeline.machine.shares import Part
 from pipeline.machine.workers import run_in_order, worker_pool
 from pipeline.values import format_lengths, format_size
@@ -63,7 +63,7 @@ class SyntheticImages:
             raise DigitwiseError(f"{manifest.folder} does not say how codes were split: write the records again")
         drawing = Drawing.of(code, config.generate.drawing)
         synthetic = cls(drawing, manifest.alphabet, manifest.max_length, channels, rule, is_folded)
-        synthetic._check_drawable()
+        synthetic._check_renderable()
         return synthetic
 
     @property
@@ -87,13 +87,13 @@ class SyntheticImages:
         """(pixels uint8 [height, width, channels], label_ids int32 [max_length]) of image `index`."""
         # Other random numbers than those of the stored images: otherwise image i of the training would be image i of
         # the test.
-        draws = Draws(f"{self.drawing.config.seed} while training", index)
-        text, image = self.drawing.draw(draws, self.is_for_training)
+        sampler = ImageSampler(f"{self.drawing.config.seed} while training", index)
+        text, image = self.drawing.render(sampler, self.is_for_training)
         pixels = np.asarray(in_mode(image, self.channels)).reshape(image.height, image.width, self.channels)
         ids = Alphabet(self.alphabet).ids(self.code(text))
         return pixels, np.array(ids + [PADDING] * (self.max_length - len(ids)), np.int32)
 
-    def _check_drawable(self) -> None:
+    def _check_renderable(self) -> None:
         if not any(self.is_for_training(self.drawing.text(index)) for index in range(_TRIED_CODES)):
             raise DigitwiseError(
                 f"none of {_TRIED_CODES:,} random codes is for training: --code_length or --alphabet allow too few"
@@ -109,7 +109,7 @@ class Piece:
     last: int
 
 
-def draw_piece(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+def render_piece(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
     """(images, label_ids) of a piece, in a worker process."""
     images, label_ids = zip(*(piece.synthetic.example(index) for index in range(piece.first, piece.last)))
     return np.stack(images), np.stack(label_ids)
@@ -130,7 +130,7 @@ def synthetic_batches(
                 for n in itertools.count(step)
             )
             try:
-                yield from run_in_order(pool, draw_piece, pieces, processes)
+                yield from run_in_order(pool, render_piece, pieces, processes)
             except (concurrent.futures.CancelledError, BrokenProcessPool, DigitwiseError) as error:
                 # Kept, because TensorFlow raises an error of its own for whatever a generator of its datasets raises.
                 failures.append(error)

@@ -137,6 +137,12 @@ class Checkpoints:
             files.remove_all_but(self.folder, ())
 
 
+def last_state(checkpoints: Checkpoints) -> TrainingState:
+    """The state of the last checkpoint, without its arrays."""
+    step = _some_steps(checkpoints)[-1]
+    return _state(checkpoints.folder, step, files.read_content(checkpoints.folder, step))
+
+
 def _some_steps(checkpoints: Checkpoints) -> list[int]:
     steps = checkpoints.steps()
     if not steps:

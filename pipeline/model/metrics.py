@@ -43,7 +43,7 @@ class Accuracy:
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """`count` of the `total` times that `label` stood in a code it was read as `decoded`; None is no character."""
+    """`count` of the `total` times that `label` stood in a code it was read as `decoded`; None: no character."""
 
     label: int | None
     decoded: int | None
@@ -192,25 +192,25 @@ def confusion_counts(label_ids: ArrayLike, decoded_ids: ArrayLike) -> Confusion:
     return confusion
 
 
-def confused_pairs(confusion: Confusion, most: int = 10) -> list[Pair]:
+def confused_pairs(confusion: Confusion, limit: int = 10) -> list[Pair]:
     """The most frequent mistakes, as Pairs; equal counts by the share of their character."""
     totals: collections.Counter[int | None] = collections.Counter()
     for (label, _), count in confusion.items():
         totals[label] += count
     pairs = [Pair(a, b, count, totals[a]) for (a, b), count in confusion.items() if a != b]
     # To the last key, so that the order never depends on that of a dictionary.
-    return sorted(pairs, key=lambda pair: (-pair.count, pair.total, _order(pair.label), _order(pair.decoded)))[:most]
+    return sorted(pairs, key=lambda pair: (-pair.count, pair.total, _order(pair.label), _order(pair.decoded)))[:limit]
 
 
-def coverage_curve(confidence: ArrayLike, right: ArrayLike, most: int = 500) -> list[Coverage]:
+def coverage_curve(confidence: ArrayLike, right: ArrayLike, limit: int = 500) -> list[Coverage]:
     """Coverage at falling thresholds, from reading least to reading all; equal confidences are read together."""
     order = np.argsort(-np.asarray(confidence), kind="stable")
     confidence, right = np.asarray(confidence)[order], np.asarray(right)[order]
     last_of_tie = np.flatnonzero(np.append(confidence[1:] != confidence[:-1], True)) if len(order) else order
     wrong = np.cumsum(~right)
     # Thinned evenly, with the first and the last: a plot does not show more.
-    if len(last_of_tie) > most:
-        last_of_tie = last_of_tie[np.linspace(0, len(last_of_tie) - 1, most).round().astype(int)]
+    if len(last_of_tie) > limit:
+        last_of_tie = last_of_tie[np.linspace(0, len(last_of_tie) - 1, limit).round().astype(int)]
     return [
         Coverage(float(confidence[place]), (place + 1) / len(order), int(place) + 1, int(wrong[place]))
         for place in last_of_tie.tolist()

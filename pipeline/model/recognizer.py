@@ -22,7 +22,7 @@ from pipeline.model.cleaning import CLEANINGS
 from pipeline.model.intake import fit_each
 from pipeline.model.provenance import Provenance
 from pipeline.model.spec import ModelSpec
-from pipeline.model.variables import assign_arrays, reading_arrays
+from pipeline.model.variables import assign_arrays, check_forms, reading_arrays
 from records.alphabet import Alphabet
 from records.errors import DigitwiseError
 
@@ -41,7 +41,7 @@ class Recognizer:
         self.provenance = provenance
         self.alphabet = Alphabet(spec.alphabet)
         self.image_shape = spec.image_shape
-        self.readout: Readout = READOUTS[spec.readout](len(self.alphabet), spec.min_length, spec.max_length)
+        self.readout: Readout = _readout(spec)
         self.network = _build_network(spec, self.readout)
         self.clean = CLEANINGS[spec.cleaning]
         self._predict = tf.function(
@@ -60,6 +60,7 @@ class Recognizer:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
+        check_arrays(checkpoint)
         recognizer = cls(checkpoint.state.spec, checkpoint.step, checkpoint.state.provenance)
         # The averaged weights, where a checkpoint has them, as validation read with them.
         assign_arrays(reading_arrays(checkpoint.arrays), network=recognizer.network.variables)
@@ -97,6 +98,16 @@ class Recognizer:
         return self.readout.decode(self.logits(images))
 
 
+def check_arrays(checkpoint: Checkpoint) -> None:
+    """Raises unless the arrays are those of the network that the spec describes.
+
+    The network is built without values for that: a stranger's spec may describe one that no memory holds."""
+    spec = checkpoint.state.spec
+    with keras.StatelessScope(initialize_variables=False):
+        network = _build_network(spec, _readout(spec))
+    check_forms(checkpoint.arrays, network=network.variables)
+
+
 def _compile(strategy: tf.distribute.Strategy, recognizer: Recognizer) -> Callable[..., list[tf.Tensor]]:
     """Of one batch on all replicas: (mask, indices, label_ids, *decoded), gathered; where asked for, the images and the
     likelihoods of the labels."""
@@ -120,6 +131,11 @@ def _compile(strategy: tf.distribute.Strategy, recognizer: Recognizer) -> Callab
         return [gather(strategy, values) for values in results]
 
     return predict
+
+
+def _readout(spec: ModelSpec) -> Readout:
+    readout: Readout = READOUTS[spec.readout](len(Alphabet(spec.alphabet)), spec.min_length, spec.max_length)
+    return readout
 
 
 def _fitting(spec: ModelSpec) -> Callable[[np.ndarray], tf.Tensor] | None:

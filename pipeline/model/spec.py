@@ -13,6 +13,7 @@ from pipeline.choices import CLEANINGS, PRECISIONS
 from pipeline.config import TrainConfig
 from pipeline.model.input_channels import input_channels
 from pipeline.model.input_size import AS_IS, FIT, RESIZINGS, input_size
+from pipeline.values import MAX_IMAGE_SIDE
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
@@ -20,6 +21,7 @@ from records.jsonfile import check_version, read_value
 
 VERSION: int = 2  # 1 had no `resizing`
 _WHAT = "the model's spec"
+_MOST_CHARACTERS = 1000  # of a code; a stranger's spec must not ask for a network that no memory holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +46,14 @@ class ModelSpec:
     def __post_init__(self) -> None:
         self._check_names()
         Alphabet(self.alphabet)  # raises where characters are missing, repeated or cannot be shown
-        if not 1 <= self.min_length <= self.max_length:
+        if not 1 <= self.min_length <= self.max_length <= _MOST_CHARACTERS:
             raise DigitwiseError(f"{_WHAT} has codes of {self.min_length} to {self.max_length} characters")
         height, width, channels = self.image_shape
-        if min(height, width) < 1 or channels not in (1, 3):
-            raise DigitwiseError(f"{_WHAT} has images of {width}x{height} with {channels} channels, not 1 or 3")
+        if min(height, width) < 1 or max(height, width) > MAX_IMAGE_SIDE or channels not in (1, 3):
+            raise DigitwiseError(
+                f"{_WHAT} has images of {width}x{height} with {channels} channels: sides are 1 to {MAX_IMAGE_SIDE} "
+                "pixels, channels 1 or 3"
+            )
         if self.dropout is not None and not 0 <= self.dropout < 1:
             raise DigitwiseError(f"{_WHAT} has the dropout {self.dropout}, which must be from 0 up to 1")
         # Known from the catalogue, before TensorFlow is imported and the network built.

@@ -29,6 +29,17 @@ class ValidationResult:
         """How many whole codes were read right."""
         return round(self.sequence_accuracy * self.count)
 
+    def is_as_good_as(self, other: "ValidationResult") -> bool:
+        """Codes read right decide; but where chance could explain the difference, the loss does: with a few hundred
+        codes it tells more than which of them happen to be right."""
+        if self.loss is None or other.loss is None:
+            return self.sequence_accuracy >= other.sequence_accuracy
+        difference = self.right - other.right
+        # The standard deviation of a difference of counts is at most the root of their sum, here of wrong codes.
+        if difference**2 > (self.count - self.right) + (other.count - other.right):
+            return difference > 0
+        return self.loss <= other.loss
+
     @property
     def rank(self) -> tuple[float, float]:
         """The larger, the better: whole codes first, characters where those are equal."""

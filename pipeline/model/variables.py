@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from pipeline.model.checkpoint_files import ArrayForm, StoredArrays
 from records.errors import DigitwiseError
 
 if TYPE_CHECKING:
@@ -37,7 +38,16 @@ def arrays_of(**groups: Group) -> dict[str, np.ndarray]:
 
 def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
     """Gives variables their arrays; nothing is assigned unless every name, shape and dtype of the groups agrees."""
-    pairs = []
+    pairs = check_forms(arrays, **groups)
+    # All are read, and looked at, before any is assigned: a network half from a checkpoint would still train.
+    for variable, array in [(variable, _finite(arrays, name)) for name, variable in pairs]:
+        variable.assign(array)
+
+
+def check_forms(arrays: Mapping[str, np.ndarray], **groups: Group) -> list[tuple[str, Any]]:
+    """[(name, variable)] of all groups; raises unless the names, shapes and dtypes of the arrays agree with them. The
+    variables need no values for that."""
+    pairs: list[tuple[str, Any]] = []
     for group, variables in groups.items():
         named = _named(group, variables)
         names = list(named)
@@ -47,27 +57,34 @@ def assign_arrays(arrays: Mapping[str, np.ndarray], **groups: Group) -> None:
             raise DigitwiseError(
                 f"the checkpoint's {group} has other variables than the program's: {_first_difference(stored, names)}"
             )
-        # Assigned only below, when all of them fit: a network half from a checkpoint would still train.
-        pairs += [(name, variable, arrays[name]) for name, variable in named.items()]
-    for name, variable, array in pairs:
-        wanted = (tuple(variable.shape), _dtype(variable))
-        if (array.shape, array.dtype.name) != wanted:
+        pairs += named.items()
+    for name, variable in pairs:
+        (dtype, shape), (wanted, needed) = form_of(arrays, name), _form(variable)
+        if (dtype, shape) != (wanted, needed):
             raise DigitwiseError(
-                f"the checkpoint's {name} is {array.dtype.name} {list(array.shape)}, "
-                f"the program's is {wanted[1]} {list(wanted[0])}"
+                f"the checkpoint's {name} is {dtype} {list(shape)}, the program's is {wanted} {list(needed)}"
             )
-    for _, variable, array in pairs:
-        variable.assign(array)
+    return pairs
 
 
-def reading_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def form_of(arrays: Mapping[str, np.ndarray], name: str) -> ArrayForm:
+    """(name of the dtype, shape) of one of the arrays, which is not read for that where it is stored."""
+    if isinstance(arrays, StoredArrays):
+        return arrays.form(name)
+    return arrays[name].dtype.name, arrays[name].shape
+
+
+def reading_arrays(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
     """The arrays of `network/` as codes are read with them: as they are, where a checkpoint has no others."""
-    read = {}
-    for name, array in arrays.items():
+    names = {}
+    for name in arrays:
         group, _, rest = name.partition("/")
         if group == NETWORK:
-            read[name] = arrays.get(f"{CALIBRATED}/{rest}", arrays.get(f"{AVERAGES}/{rest}", array))
-    return read
+            better = (f"{CALIBRATED}/{rest}", f"{AVERAGES}/{rest}")
+            names[name] = next((other for other in better if other in arrays), name)
+    if isinstance(arrays, StoredArrays):
+        return arrays.renamed(names)
+    return {new: arrays[name] for new, name in names.items()}
 
 
 def holds(arrays: Mapping[str, np.ndarray], group: str) -> bool:
@@ -80,15 +97,15 @@ def assign_what_fits(
 ) -> tuple[list[str], list[str]]:
     """(names taken, names left) of a network's variables: taken is what has the same name and shape among the arrays,
     of whatever network they are."""
-    given = {name.split("/", 2)[2]: array for name, array in reading_arrays(arrays).items()}
+    given = reading_arrays(arrays)
+    names = {name.split("/", 2)[-1]: name for name in given}
     taken, left = [], []
     for name, variable in _named(NETWORK, network).items():
         name = name.split("/", 2)[2]
-        array = given.get(name)
-        if array is None or array.shape != tuple(variable.shape) or array.dtype.name != _dtype(variable):
+        if name not in names or form_of(given, names[name]) != _form(variable):
             left.append(name)
             continue
-        variable.assign(array)
+        variable.assign(_finite(given, names[name]))
         taken.append(name)
     return taken, left
 
@@ -106,8 +123,16 @@ def _named(group: str, variables: Group) -> dict[str, Any]:
     return {f"{group}/{rest}": variable for rest, variable in variables.items()}
 
 
-def _dtype(variable: Any) -> str:
-    return np.asarray(variable.numpy()).dtype.name
+def _form(variable: Any) -> ArrayForm:
+    dtype = variable.dtype
+    return dtype if isinstance(dtype, str) else dtype.name, tuple(variable.shape)
+
+
+def _finite(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    array = arrays[name]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise DigitwiseError(f"the checkpoint's {name} is not finite: nothing can be read or learned with it")
+    return array
 
 
 def _first_difference(stored: Sequence[str], names: Sequence[str]) -> str:

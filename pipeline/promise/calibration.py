@@ -76,7 +76,7 @@ def position_loss(log_probabilities: npt.ArrayLike, targets: npt.ArrayLike, temp
     # -inf, of a class that was ruled out, would make the whole mean infinite where it is the target.
     scaled = np.maximum(np.asarray(log_probabilities, np.float64), -1e30) / temperature
     labels = np.asarray(targets)
-    most = scaled.max(axis=-1, keepdims=True)
-    normal = scaled - most - np.log(np.exp(scaled - most).sum(axis=-1, keepdims=True))
+    highest = scaled.max(axis=-1, keepdims=True)
+    normal = scaled - highest - np.log(np.exp(scaled - highest).sum(axis=-1, keepdims=True))
     shown = np.take_along_axis(normal, np.maximum(labels, 0)[..., None], axis=-1)[..., 0]
     return float(-shown[labels >= 0].mean())

@@ -114,8 +114,8 @@ def threshold_grid(validation: CodeOutcomes, num_calibration_codes: int, max_err
     """
     _check_error(max_error)
     falling = np.sort(validation.accepted_up_to)[::-1]
-    least = _SPARE * least_trials(0, max_error, CONFIDENCE) / max(1, num_calibration_codes)
-    shares = np.linspace(min(1.0, least), 1.0, GRID_SIZE)
+    smallest_share = _SPARE * least_trials(0, max_error, CONFIDENCE) / max(1, num_calibration_codes)
+    shares = np.linspace(min(1.0, smallest_share), 1.0, GRID_SIZE)
     thresholds = falling[np.ceil(shares * len(falling)).astype(int) - 1]
     # Rounded down: confidences that pile up at 1 must not fall to either side by the last bit of a float.
     thresholds = list(dict.fromkeys((np.floor(thresholds * _STEPS) / _STEPS).tolist()))
@@ -130,9 +130,9 @@ def _chance_to_pass(validation: CodeOutcomes, threshold: float, num_calibration_
     doubts = 1 - validation.accepted_up_to[validation.accepted_up_to >= threshold]
     error = min(1.0, (validation.wrong(threshold) + float(doubts.sum())) / max(1, accepted))
     expected = int(num_calibration_codes * accepted / len(validation))
-    most = int(expected * max_error) + 1  # with as many errors as promised no test passes
-    failing = bisect.bisect_right(  # the least number of errors that is too many
-        range(most + 1), 1 - CONFIDENCE, key=lambda errors: binomial_cdf(errors, expected, max_error)
+    max_errors = int(expected * max_error) + 1  # with as many errors as promised no test passes
+    failing = bisect.bisect_right(  # the fewest errors that are too many
+        range(max_errors + 1), 1 - CONFIDENCE, key=lambda errors: binomial_cdf(errors, expected, max_error)
     )
     return binomial_cdf(failing - 1, expected, error)
 

@@ -15,6 +15,7 @@ from digitwise.metadata import Promise
 from digitwise.watch import Reference
 from records.atomic import write_text
 from records.errors import DigitwiseError
+from records.jsonfile import UnreadableFile, read_json
 
 FILE_NAME = "promise.json"
 FORMAT = "digitwise-promise"
@@ -37,10 +38,10 @@ def load_promise(folder: pathlib.Path, arrays_sha256: str) -> StoredPromise | No
     """DigitwiseError where the file is damaged; a promise for other arrays, of before the last training, is none."""
     path = folder / FILE_NAME
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, UnreadableFile) as error:
         raise _damaged(path, error) from None
     try:
         if (content["format"], content["format_version"]) != (FORMAT, FORMAT_VERSION):

@@ -132,8 +132,8 @@ def classes_statement(manifest: Manifest, split: str, exposure: Exposure) -> Sta
         return Statement(name, False, text)
     if exposure.manifest is None:
         return Statement(name, None, "It is not known which characters were learned at which position.")
-    least = min((min(counts.values()) for counts in tested if counts), default=0)
-    times = "once" if least == 1 else f"{least:,} times"
+    fewest = min((min(counts.values()) for counts in tested if counts), default=0)
+    times = "once" if fewest == 1 else f"{fewest:,} times"
     text = "Every character that occurs at a position was learned there, and is tested there"
     return Statement(name, True, f"{text} at least {times}.")
 

@@ -28,9 +28,9 @@ class TrainingPoint:
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
-        """ValueError where it has no step. A loss that is no number, as of a training that diverged, counts as none."""
+        """ValueError where it has no step. A loss that is not a number (training diverged) counts as none."""
         step = content.get("step") if isinstance(content, dict) else None
-        if type(step) is not int:  # not isinstance: true is no step
+        if type(step) is not int:  # not isinstance: true is not a step
             raise ValueError("a row of a training's history needs a step")
         return cls(step, **{field.name: _finite(content.get(field.name)) for field in dataclasses.fields(cls)[1:]})
 

@@ -47,10 +47,10 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in text).replace(" ", SPACE)
 
 
-def shortened(key: str, most: int = 28) -> str:
+def shortened(key: str, limit: int = 28) -> str:
     """The end of a key, which is where keys differ."""
     key = "".join(c if c.isprintable() else "?" for c in key)
-    return key if len(key) <= most else "..." + key[3 - most :]
+    return key if len(key) <= limit else "..." + key[3 - limit :]
 
 
 def confused_text(pair: ConfusedPair) -> str:

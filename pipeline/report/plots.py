@@ -88,7 +88,7 @@ def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
 
 
 def _draw_chance(axes: Any, figures: Figures, floor: float, theme: Theme) -> None:
-    """Lines of what guessing reaches, named below the plot: beside the lines the names would cover what is drawn."""
+    """Lines of what guessing reaches, named below the plot: beside the lines the names would cover the plot."""
     chances = (
         (figures.chance.position, ":", "chance, a character"),
         (figures.chance.sequence, "--", "chance, whole code"),
@@ -105,7 +105,7 @@ def _draw_chance(axes: Any, figures: Figures, floor: float, theme: Theme) -> Non
 def confusion_plot(
     confusion: Mapping[tuple[int | None, int | None], int], names: Sequence[str], theme: Theme = LIGHT
 ) -> bytes:
-    """`confusion` counts (label, decoded); `names[id]` is what a class is called; None is no character."""
+    """`confusion` counts (label, decoded); `names[id]` is what a class is called; None: no character."""
     mistakes = {pair: count for pair, count in confusion.items() if pair[0] != pair[1]}
     shown = shown_classes(mistakes, len(names))
     has_nothing = any(None in pair for pair in mistakes)

@@ -50,7 +50,7 @@ class Chance:
 
 @dataclasses.dataclass(frozen=True)
 class ConfusedPair:
-    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None is no character."""
+    """`code` was read as `read` in `count` of the `of` times that it stood in an image; None: no character."""
 
     code: str | None
     read: str | None

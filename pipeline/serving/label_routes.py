@@ -117,6 +117,6 @@ def _text(asked: dict[str, Any], name: str) -> str:
 
 def _number(asked: dict[str, Any]) -> int:
     value = asked.get("number")
-    if type(value) is not int:  # not isinstance: true is no number of an image
+    if type(value) is not int:  # not isinstance: true is not a number
         raise Refused(400, "number must be the number of an image")
     return value

@@ -85,7 +85,7 @@ class ReadRoutes:
         return reading_json(reading)
 
     async def _show(self, body: bytes) -> dict[str, Any]:
-        """For the page, a file that is no image is an answer too: browsers log a status of 422 as an error."""
+        """For the page, a file that is not an image is an answer too: browsers log a status of 422 as an error."""
         shown = await self._model.show(body)
         self._count(shown.reading)
         return shown_json(shown)

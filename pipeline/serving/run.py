@@ -35,15 +35,22 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    with _quiet_signals():
-        uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    with ending_on_signals(server):
+        server.run(sockets=[listener])
 
 
 @contextlib.contextmanager
-def _quiet_signals() -> Iterator[None]:
-    """uvicorn ends on a signal, and then sends it again to the handlers from before; a server that drained is done."""
+def ending_on_signals(server: uvicorn.Server) -> Iterator[None]:
+    """uvicorn ends on a signal, and then sends it again to the handlers from before; a server that drained is done.
+
+    One that comes before uvicorn listens to signals ends it as soon as it does."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
     kinds = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(kind, lambda *_: None) for kind in kinds]
+    before = [signal.signal(kind, end) for kind in kinds]
     try:
         yield
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitwise.images import Pixels
+from digitwise.images import FIT, InputShape, Pixels
 from digitwise.reader import Network
 from digitwise.watch import Watch
 from pipeline.model.checkpoints import Checkpoints
@@ -69,7 +69,7 @@ def check_can_certify(split: str) -> None:
 
 def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:
     confidences, is_right, codes = [], [], []
-    for images, label_ids in batches(manifest, split, network.metadata.shape.channels):
+    for images, label_ids in batches(manifest, split, network.metadata.shape):
         outputs = network.run(images)
         confidences.append(np.asarray(outputs.confidences, np.float64))
         is_right.append(_same_rows(outputs.label_ids, label_ids))
@@ -77,11 +77,13 @@ def read_outcomes(network: Network, manifest: Manifest, split: str) -> Outcomes:
     return Outcomes(np.concatenate(confidences), np.concatenate(is_right), codes)
 
 
-def batches(manifest: Manifest, split: str, channels: int) -> Iterator[tuple[Pixels, npt.NDArray[np.int32]]]:
-    """(images, label_ids) of a split, in order."""
-    from records.dataset.reader import batch_parser, read_in_order
+def batches(manifest: Manifest, split: str, shape: InputShape) -> Iterator[tuple[Pixels, npt.NDArray[np.int32]]]:
+    """(images, label_ids) of a split, in order, as the network takes them."""
+    from pipeline.model.intake import records_parser
+    from records.dataset.reader import read_in_order
 
-    for images, label_ids in read_in_order(manifest, split).batch(_BATCH_SIZE).map(batch_parser(manifest, channels)):
+    parse = records_parser(manifest, shape.channels, (shape.height, shape.width) if shape.resizing == FIT else None)
+    for images, label_ids in read_in_order(manifest, split).batch(_BATCH_SIZE).map(parse):
         yield images.numpy(), label_ids.numpy()
 
 
@@ -93,7 +95,7 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
     if not manifest.count(VALIDATION):
         return 1.0
     values, labels = [], []
-    for images, label_ids in batches(manifest, VALIDATION, graph.metadata.shape.channels):
+    for images, label_ids in batches(manifest, VALIDATION, graph.metadata.shape):
         values.append(graph.read(images)["log_probabilities"].numpy())
         labels.append(label_ids)
         if len(values) * _BATCH_SIZE >= _MAX_FITTED:

@@ -24,7 +24,7 @@ from pipeline.report.phrases import interval, one_in, ratio, right_of
 from pipeline.report.summary import Summary
 from pipeline.stages.inputs import records_to_test
 from pipeline.workdir import Workdir, differing_settings, refuse_other_settings
-from records.atomic import remove_partial, write_text
+from records.atomic import is_arriving, remove_partial, succeed, successor_of, write_text
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from records.jsonfile import read_object
@@ -62,8 +62,13 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     }
     if _is_done(workdir.export, settings, config.overwrite):
         return False
-    _write(graph, manifest, split, max_error, _facts(previous_summary(workdir.report), step), workdir.export)
-    write_text(workdir.export / _SETTINGS, json.dumps(settings) + "\n")
+    facts = _facts(previous_summary(workdir.report), step)
+    aside = successor_of(workdir.export)
+    card = _write(graph, manifest, split, max_error, facts, aside)
+    write_text(aside / _SETTINGS, json.dumps(settings) + "\n")
+    succeed(workdir.export, lambda: _remove_made(workdir.export))
+    for line in card_lines(card, workdir.export):
+        print(line)
     return True
 
 
@@ -75,7 +80,7 @@ def check_packages() -> None:
 
 def _write(
     graph: Any, manifest: Manifest, split: str, max_error: float | None, facts: list[tuple[str, str]], folder: Any
-) -> None:
+) -> Any:
     from pipeline.export.card import Fact
     from pipeline.export.export import Certified, Certify
     from pipeline.export.export import export as write_files
@@ -94,12 +99,10 @@ def _write(
             found = certification(halves.choosing, halves.calibration, max_error)
             return Certified(found.promise, found.reference)
 
-    images = [image for batch, _ in batches(manifest, split, graph.metadata.shape.channels) for image in batch]
+    images = [image for batch, _ in batches(manifest, split, graph.metadata.shape) for image in batch]
     named = tuple(Fact(name, value) for name, value in facts)
     with _without_notes():
-        card = write_files(graph, folder, images, facts=named, certify=certify)
-    for line in card_lines(card, folder):
-        print(line)
+        return write_files(graph, folder, images, facts=named, certify=certify)
 
 
 @contextlib.contextmanager
@@ -162,15 +165,14 @@ def _check_fits(metadata: Any, manifest: Manifest) -> None:
 
 def _is_done(folder: pathlib.Path, settings: dict[str, Any], overwrite: bool) -> bool:
     """Whether this export is there. Stops where another is, unless it may be replaced."""
-    if folder.parent.exists():
-        remove_partial(folder.parent)
-    if not folder.exists():
-        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partial(folder)
+    if is_arriving(folder) or (successor_of(folder) / _SETTINGS).exists():
+        succeed(folder, lambda: _remove_made(folder))  # whole when an earlier run was killed
+    shutil.rmtree(successor_of(folder), ignore_errors=True)
     strangers = sorted(path.name for path in folder.iterdir() if path.name not in _MADE)
-    if strangers or folder.is_symlink():
-        raise DigitwiseError(
-            f"{folder} holds {', '.join(strangers[:3]) or 'a link'}, which was not made here: move it away"
-        )
+    if strangers:
+        raise DigitwiseError(f"{folder} holds {', '.join(strangers[:3])}, which was not made here: move it away")
     if (folder / _SETTINGS).exists():
         differing = differing_settings(read_object(folder / _SETTINGS, {}), settings)
         if not differing:
@@ -178,5 +180,13 @@ def _is_done(folder: pathlib.Path, settings: dict[str, Any], overwrite: bool) ->
             return True
         if not overwrite:
             refuse_other_settings(str(folder), differing)
-    shutil.rmtree(folder)
     return False
+
+
+def _remove_made(folder: pathlib.Path) -> None:
+    for name in (_SETTINGS, *_MADE):  # the settings first: without them nothing is taken for whole
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -77,6 +77,10 @@ def _check_inputs(config: RunConfig) -> None:
             from pipeline.model.checkpoints import Checkpoints
 
             Checkpoints.given(flag, folder)
+    if config.overwrite and "train" in config.ordered_stages[1:] and config.train.strategy != "multi_worker":
+        from pipeline.stages.train import check_training
+
+        check_training(config)  # before the stages ahead of it replace anything
 
 
 def _run_stage(stage: str, config: RunConfig, workdir: Workdir, probes: Probes, chief: bool) -> None:

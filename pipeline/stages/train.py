@@ -2,6 +2,7 @@
 
 import pathlib
 
+from alexnet import catalogue
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
 from pipeline.machine.startup import import_tensorflow
@@ -21,6 +22,24 @@ def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> 
 
     run_training(config, workdir, records)
     return _files(workdir.checkpoints) != before
+
+
+def check_training(config: RunConfig) -> None:
+    """What can be checked of a training before there are records: that the devices are there and can share its batches,
+    and that the network can read images that are still to be drawn."""
+    asked = config.train
+    if not config.records.images and not config.foreign.records:
+        width, height = config.code.size
+        problem = catalogue.problem(asked.network, asked.readout, height, width)
+        if problem and not catalogue.CATALOGUE[asked.network].any_size:
+            raise DigitwiseError(f"--image_size={width}x{height}: {problem}")
+    import_tensorflow()
+    from pipeline.machine.devices import make_strategy
+    from pipeline.training.checks import check_replicas
+    from pipeline.training.plan import synthetic_per_batch
+
+    strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices)
+    check_replicas(asked, synthetic_per_batch(config), strategy)
 
 
 def check_splits(config: RunConfig, manifest: Manifest) -> None:

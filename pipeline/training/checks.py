@@ -5,20 +5,20 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from pipeline.config import TrainConfig
 from pipeline.machine.devices import check_batch_size
-from pipeline.training.plan import Plan
 from records.dataset.manifest import Manifest
 from records.dataset.verify import shard_problem
 from records.errors import DamagedRecords, DigitwiseError
 
 
-def check_replicas(plan: Plan, strategy: tf.distribute.Strategy) -> None:
+def check_replicas(asked: TrainConfig, num_synthetic: int, strategy: tf.distribute.Strategy) -> None:
     """Raises where the replicas cannot share the batches, or not as asked."""
-    asked, replicas = plan.asked, strategy.num_replicas_in_sync
+    replicas = strategy.num_replicas_in_sync
     check_batch_size(asked.batch_size, strategy)
-    if plan.num_synthetic % replicas:
+    if num_synthetic % replicas:
         raise DigitwiseError(
-            f"--synthetic_share draws {plan.num_synthetic} of the {asked.batch_size} images of a batch, which "
+            f"--synthetic_share draws {num_synthetic} of the {asked.batch_size} images of a batch, which "
             f"{replicas} replicas cannot share equally: use another share"
         )
     if asked.xla and replicas > 1:

@@ -16,6 +16,7 @@ class Interrupts:
 
     def note(self, number: int, _frame: FrameType | None = None) -> None:
         if self.asked and number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third must not interrupt what the second one made end
             raise KeyboardInterrupt  # a second Ctrl-C does not wait for the save
         self.asked = number
 
@@ -36,4 +37,6 @@ def noted_interrupts() -> Iterator[Interrupts]:
         yield interrupts
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # After a Ctrl-C the run ends: another one must not interrupt that.
+            ends = number == signal.SIGINT and interrupts.asked == number
+            signal.signal(number, signal.SIG_IGN if ends else handler)

@@ -6,7 +6,6 @@ state = dataclasses.replace(state, finished=reason_to_end(state, step, asked, ep
 """
 
 import dataclasses
-import math
 
 from pipeline.config import TrainConfig
 from pipeline.model.pace import Pace
@@ -21,11 +20,13 @@ def after_validation(state: TrainingState, step: int, result: ValidationResult |
     """`result` is None where there is no validation split: then the last step is the best one."""
     if result is None:
         return dataclasses.replace(state, validated_step=step, best=Best(step))
-    before = state.best.result.rank if state.best and state.best.result else (-1.0, -1.0)
-    # Equal is not better, but of two equal ones the later has learned from more.
-    best = Best(step, result) if result.sequence_accuracy >= before[0] else state.best
+    before = state.best.result if state.best else None
+    # Of two equal ones the later has learned from more.
+    best = Best(step, result) if before is None or result.is_as_good_as(before) else state.best
     # Nothing improves on the plateau at the beginning, and a training must not be ended for that.
-    improved = result.rank > before or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    improved = (
+        before is None or result.rank > before.rank or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    )
     stale = 0 if improved else state.stale_validations + 1
     return dataclasses.replace(state, validated_step=step, best=best, stale_validations=stale)
 
@@ -39,17 +40,7 @@ def paced(
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
     pace = pace_after_validation(rules, before, step, wrong, loss, time_share, guesses)
-    # At full rate a validation may be the best by chance. On the way down a later one is better, unless clearly worse.
-    if before.anneal_step is not None and not is_clearly_worse(result, before.least_wrong):
-        state = dataclasses.replace(state, best=Best(step, result))
     return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
-
-
-def is_clearly_worse(result: ValidationResult, least_wrong: float) -> bool:
-    """Whether more codes are wrong than the share `least_wrong` of them by more than chance: two standard deviations of
-    a count of rare events."""
-    least = least_wrong * result.count
-    return result.count - result.right > least + 2 * math.sqrt(max(1.0, least))
 
 
 def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: int) -> str | None:

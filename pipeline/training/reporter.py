@@ -146,8 +146,9 @@ class Reporter(SilentReporter):
 
     def validated(self, step: int, validation: Validation, is_best: bool) -> None:
         result, sample = validation.result, validation.sample
+        loss = "" if result.loss is None else f"loss {result.loss:.4f}, "
         print(
-            f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation position_accuracy "
+            f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation {loss}position_accuracy "
             f"{result.position_accuracy:.4f}, sequence_accuracy {result.sequence_accuracy:.4f} "
             f"({result.right:,} of {result.count:,}){' (best so far)' if is_best else ''}"
         )

@@ -1,60 +1,116 @@
-"""Where a training starts: from its last checkpoint, from the weights of another training, or from scratch."""
+"""Where a training starts: from its last checkpoint, from the weights of another training, or from scratch.
+
+    start = Start.of(config, manifest, synthetic, workdir)
+    start.checkpoints, start.logs       # where it writes
+    start.succeed(workdir)              # once it has finished
+
+A training that replaces another one grows beside it, in folders called .unfinished, and takes its place when it has
+finished: until then the other can be tested and used.
+"""
 
 import dataclasses
-from typing import Self
+import pathlib
+from collections.abc import Callable
+from typing import Any, Self
 
 from pipeline.config import RunConfig
 from pipeline.drawing.stream import SyntheticImages
-from pipeline.model.checkpoints import Checkpoint, Checkpoints
+from pipeline.model.checkpoints import Checkpoint, Checkpoints, last_state
 from pipeline.training.logs import clear
 from pipeline.training.plan import Plan
 from pipeline.workdir import Workdir, refuse_other_settings
+from records.atomic import is_arriving, succeed, successor_of
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The plan, and what it starts from: `found` continues the same training, `initial` gives weights only."""
+    """The plan, what it starts from, and where it writes: `found` continues the same training, `initial` gives weights
+    only. `replaces` says that another training stays in the workdir until this one has finished."""
 
     plan: Plan
     found: Checkpoint | None
     initial: Checkpoint | None
+    checkpoints: Checkpoints
+    logs: pathlib.Path
+    replaces: bool = False
 
     @classmethod
-    def of(
-        cls, config: RunConfig, manifest: Manifest, synthetic: SyntheticImages | None, checkpoints: Checkpoints
-    ) -> Self:
+    def of(cls, config: RunConfig, manifest: Manifest, synthetic: SyntheticImages | None, workdir: Workdir) -> Self:
         """Raises where the checkpoints are of a training with other settings, unless those may be replaced."""
-        found = _standing(checkpoints, config.overwrite)
-        plan = Plan.of(config, manifest, synthetic, found.state if found else None)
-        differing = plan.differing(found.state) if found else []
-        if found and differing:
-            if not config.overwrite:
-                refuse_other_settings(f"the training in {checkpoints.folder} (step {found.step})", differing)
-            found, plan = None, Plan.of(config, manifest, synthetic, None)
-        return cls(plan, found, None if found else _initial(plan, checkpoints))
+
+        def plan_for(found: Checkpoint | None) -> Plan:
+            return Plan.of(config, manifest, synthetic, found.state if found else None)
+
+        standing = Checkpoints(workdir.checkpoints)
+        found, plan, differing = _continued(standing, plan_for, config.overwrite)
+        if found and not differing:
+            return cls(plan, found, None, standing, workdir.logs)
+        if not standing.steps():
+            return cls(plan, None, _initial(plan, standing), standing, workdir.logs)
+        aside = Checkpoints(successor_of(workdir.checkpoints))
+        begun, plan, unlike = _continued(aside, plan_for, overwrite=True)
+        if begun and not unlike:
+            return cls(plan, begun, None, aside, successor_of(workdir.logs), replaces=True)
+        if found and not config.overwrite:
+            refuse_other_settings(f"the training in {standing.folder} (step {found.step})", differing)
+        plan = plan_for(None)
+        return cls(plan, None, _initial(plan, standing), aside, successor_of(workdir.logs), replaces=True)
 
     @property
     def step(self) -> int:
         return self.found.step if self.found else 0
 
-    def prepare(self, checkpoints: Checkpoints, workdir: Workdir, overwrite: bool) -> None:
-        """What only the chief does: removes what is to be replaced, or what a killed process left half done."""
-        if overwrite and not self.found:
-            checkpoints.clear()
-            clear(workdir.logs)
-        checkpoints.clean()
+    def prepare(self) -> None:
+        """What only the chief does: removes what was begun and is not continued, or what a killed process left half
+        done."""
+        if self.replaces:
+            print(
+                f"train: replaces another training when it has finished; until then it is in {self.checkpoints.folder}"
+            )
+        if self.replaces and not self.found:
+            self.checkpoints.clear()
+            clear(self.logs)
+        self.checkpoints.clean()
+
+    def succeed(self, workdir: Workdir) -> None:
+        """What only the chief does: a training that has finished takes the place of the one that it replaces."""
+        if self.replaces:
+            _succeed(workdir)
 
 
-def _standing(checkpoints: Checkpoints, overwrite: bool) -> Checkpoint | None:
-    """The newest checkpoint, or None; where all are damaged, only --overwrite may start again."""
+def finish_replacement(workdir: Workdir) -> None:
+    """A training that had finished when a process was killed before it took its place."""
+    aside = Checkpoints(successor_of(workdir.checkpoints))
     try:
-        return checkpoints.latest()
+        is_whole = bool(aside.steps()) and last_state(aside).finished is not None
+    except DigitwiseError:
+        is_whole = False
+    if is_whole or is_arriving(workdir.checkpoints):
+        _succeed(workdir)
+
+
+def _succeed(workdir: Workdir) -> None:
+    # The logs go first: as long as the checkpoints are not in place, a run that was killed here is known to be one.
+    if workdir.logs.is_dir():
+        succeed(workdir.logs, lambda: clear(workdir.logs))
+    succeed(workdir.checkpoints, Checkpoints(workdir.checkpoints).clear)
+
+
+def _continued(
+    checkpoints: Checkpoints, plan_for: Callable[[Checkpoint | None], Plan], overwrite: bool
+) -> tuple[Checkpoint | None, Plan, list[tuple[str, Any, Any]]]:
+    """(the newest checkpoint, the plan that would continue it, how that differs from what it was begun with); where
+    all are damaged, only --overwrite may start again."""
+    try:
+        found = checkpoints.latest()
     except DigitwiseError:
         if not overwrite:
             raise
-        return None
+        found = None
+    plan = plan_for(found)
+    return found, plan, plan.differing(found.state) if found else []
 
 
 def _initial(plan: Plan, checkpoints: Checkpoints) -> Checkpoint | None:

@@ -17,7 +17,7 @@ import os
 from pipeline.config import RunConfig
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import Cluster, make_strategy
-from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.recognizer import check_arrays
 from pipeline.model.state import TrainingState
 from pipeline.training import feed
 from pipeline.training.checks import check_replicas, told_of_damage
@@ -28,7 +28,7 @@ from pipeline.training.peers import check_same_step, told_of_lost_peers
 from pipeline.training.plan import synthetic_per_batch
 from pipeline.training.reporter import SilentReporter, make_reporter
 from pipeline.training.saver import Saver
-from pipeline.training.start import Start
+from pipeline.training.start import Start, finish_replacement
 from pipeline.training.validation import Validator
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
@@ -40,35 +40,42 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
     it ended in."""
     asked = config.train
     manifest = Manifest.load(records or workdir.records)
-    checkpoints = Checkpoints(workdir.checkpoints)
     cluster = Cluster.from_environment() if asked.strategy == "multi_worker" else None
     chief = cluster is None or cluster.is_chief
     synthetic = SyntheticImages.beside(manifest, config) if synthetic_per_batch(config) else None
-    start = Start.of(config, manifest, synthetic, checkpoints)
+    if chief:
+        finish_replacement(workdir)
+    start = Start.of(config, manifest, synthetic, workdir)
     if start.found and start.found.state.finished:
         print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")
         return start.found.state
-    if chief:
-        start.prepare(checkpoints, workdir, config.overwrite)
-    with told_of_damage(manifest), told_of_lost_peers(cluster, checkpoints):
+    if start.found:
+        check_arrays(start.found)
+    with told_of_damage(manifest), told_of_lost_peers(cluster, start.checkpoints):
         strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
-        check_replicas(start.plan, strategy)
+        check_replicas(asked, start.plan.num_synthetic, strategy)
         with (
             feed.opened(start.plan, manifest, synthetic, config.processes) as make_feed,
             noted_interrupts() as interrupts,
-            make_reporter(start.plan, workdir.logs, start.step, chief) as reporter,
+            make_reporter(start.plan, start.logs, start.step, chief) as reporter,
         ):
             learner = Learner(start.plan, strategy)
             state = _take_up(start, learner, reporter)
+            if chief:
+                start.prepare()  # not before all that can be checked was checked
             reporter.introduce(learner.recognizer, strategy)
             # Traced on empty batches: the graph can be logged, and mistakes in it show, before the first image is read.
             reporter.built(learner.steps.trace(feed.empty_batches(start.plan, strategy)))
             validator = Validator(learner, manifest) if manifest.count("validation") else None
-            saver = Saver(checkpoints, learner.arrays, asked.checkpoint_seconds, writes=chief)
+            saver = Saver(start.checkpoints, learner.arrays, asked.checkpoint_seconds, writes=chief)
             loop = Loop(start.plan, learner, validator, saver, reporter, interrupts)
             given = make_feed()
             learner.calibrate_with(given.calibration_batches(strategy))
-            return loop.run(given.distributed(strategy, start.step), start.step, state)
+            state = loop.run(given.distributed(strategy, start.step), start.step, state)
+        if chief:
+            start.succeed(workdir)
+        check_same_step(strategy, start.step)  # no worker tests before the checkpoints are in their place
+        return state
 
 
 def _take_up(start: Start, learner: Learner, reporter: SilentReporter) -> TrainingState:

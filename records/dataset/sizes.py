@@ -36,7 +36,7 @@ class Sizes:
 
     @property
     def smallest(self) -> Size:
-        """The least width and the least height, which need not be those of one image."""
+        """The smallest width and the smallest height, which need not be those of one image."""
         return min(width for width, _, _ in self.counts), min(height for _, height, _ in self.counts)
 
     @property

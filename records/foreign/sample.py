@@ -118,7 +118,7 @@ def kind_of(value: example.Value) -> str:
     return "bytes" if isinstance(value, list) else "int64" if value.dtype.kind == "i" else "float"
 
 
-def shown(value: example.Value, most: int = 40) -> str:
+def shown(value: example.Value, limit: int = 40) -> str:
     """A value in a few printable characters."""
     if isinstance(value, np.ndarray):
         numbers = ", ".join(f"{number:g}" for number in value.ravel()[:6].tolist())
@@ -126,11 +126,11 @@ def shown(value: example.Value, most: int = 40) -> str:
     items = []
     for item in value[:6]:
         try:
-            text = item[:most].decode("utf-8")
+            text = item[:limit].decode("utf-8")
         except UnicodeDecodeError:
             text = ""
         if text.isprintable() and (text or not item):
-            items.append(repr(text) + ("..." if len(item) > most else ""))
+            items.append(repr(text) + ("..." if len(item) > limit else ""))
         else:
             items.append(f"{item[:8].hex(' ')}" + (" ..." if len(item) > 8 else ""))
     return ", ".join(items) + (", ..." if len(value) > 6 else "")
@@ -149,7 +149,7 @@ def memory_of(record: example.Record) -> int:
 
 
 def decode_record(path: str, number: int | None, offset: int, data: bytes) -> example.Record:
-    """The Record of these bytes; DamagedRecords where they are no Example."""
+    """The Record of these bytes; DamagedRecords where they are not an Example."""
     try:
         return example.read(data)
     except ValueError as error:
@@ -159,11 +159,11 @@ def decode_record(path: str, number: int | None, offset: int, data: bytes) -> ex
         ) from None
 
 
-def _spread(files: Sequence[RecordFile], most: int) -> list[RecordFile]:
+def _spread(files: Sequence[RecordFile], limit: int) -> list[RecordFile]:
     """Files from all over the list, the first and the last among them."""
-    if len(files) <= most:
+    if len(files) <= limit:
         return list(files)
-    return [files[number * (len(files) - 1) // (most - 1)] for number in range(most)]
+    return [files[number * (len(files) - 1) // (limit - 1)] for number in range(limit)]
 
 
 def _evenly(files: Sequence[RecordFile]) -> Iterator[RecordFile]:
@@ -212,21 +212,21 @@ def _from_places(file: RecordFile, count: int) -> Iterator[tuple[int | None, int
             end = start
 
 
-def _count_file(file: RecordFile, most: int) -> tuple[int, int]:
+def _count_file(file: RecordFile, limit: int) -> tuple[int, int]:
     """(records, bytes of the file that they took); DamagedRecords where a file that is counted whole ends wrongly."""
     count = end = 0
     with open(file.path, "rb") as opened:
         if file.compression:
             for offset, _ in read_open_records(file.path, opened, MAX_RECORD):
                 count += 1
-                if offset > _UNPACKED or count >= most:
+                if offset > _UNPACKED or count >= limit:
                     # How far into the packed file, which gunzip has read a little ahead: enough for an estimate.
                     return count, opened.tell()
             return count, file.size
         for offset, length in record_offsets(opened, file.size):
             count += 1
             end = offset + OVERHEAD + length
-            if count >= most:
+            if count >= limit:
                 return count, end
         # Read only to raise the error of what stands there instead of a record.
         if end < file.size:

@@ -63,9 +63,9 @@ _VALUE_FIELDS = {5: "<f4", 6: "<f8", 7: "int", 10: "int", 11: "int", 16: "int", 
 class Budget:
     """How many bytes may still be unwrapped: one for all keys of a probe, as small records can hold gigabytes."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.left = most
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.left = limit
 
     def take(self, value: Value) -> None:
         self.left -= value.nbytes if isinstance(value, np.ndarray) else sum(map(len, value)) + 60 * len(value)

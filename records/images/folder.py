@@ -57,7 +57,7 @@ class LabeledFolder:
 
     def name(self, key: str) -> str:
         """What the user calls the image."""
-        return printable(os.path.join(self.root, key), most=4096)
+        return printable(os.path.join(self.root, key), limit=4096)
 
     def identity(self) -> dict[str, int | str]:
         """{count, sha256 of every name, text, size and time}: what tells this folder from a changed one."""

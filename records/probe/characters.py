@@ -51,7 +51,7 @@ def with_characters(
     if _are_codes(candidate, seen):
         finding.evidence.append(f"all ids of {quoted(candidate.name)} are ASCII codes of letters and digits")
         return dataclasses.replace(reading, charset=_ASCII, first_id=32)
-    # One number a record with more than ten values is no digit: it may be a whole code, such as 4071, or a class.
+    # One number a record with more than ten values is not a digit: it may be a whole code, such as 4071, or a class.
     if max(map(len, rows)) == 1 and len(seen) > 10 and reading.form == "ids":
         return _ask_for_number(candidate, seen, finding)
     guesses = [
@@ -139,7 +139,7 @@ def _are_digits(candidate: TextCandidate, seen: Sequence[int]) -> bool:
         return candidate.reading.num_classes == 10
     rows = candidate.ids or []
     count = sum(map(len, rows))
-    # Of a hundred random digits one is missing only once in 3,800 samples (10 * 0.9^100), so fewer kinds are no digits.
+    # Among 100 random digits one is missing only once in 3,800 samples (10 * 0.9^100): fewer kinds are not digits.
     if max(map(len, rows)) == 1 or count >= 100:
         return len(seen) == 10
     return count >= 8  # too few to ask for all ten

@@ -43,7 +43,7 @@ def find_ids(keys: Keys, finding: TextFinding, taken: Collection[str], answers: 
             wrappers, item_type, _ = values[run[0]]
             reading = TextReading("ids", tuple(run), wrappers, item_type=item_type)
             found.append(TextCandidate(run[0], tuple(run), reading, f"an id in each of {len(run)} keys", ids=ids))
-            for key in run:  # a key of a run is no text by itself
+            for key in run:  # a key of a run is not a text by itself
                 del values[key]
     for key, numbers in values.items():
         candidate = _of_numbers(keys, key, numbers, finding, key == answers.text_key)
@@ -86,12 +86,12 @@ def _from_bytes(wrappers: tuple[str, ...], data: Sequence[bytes]) -> _Numbers | 
     return None
 
 
-def _are_ids(arrays: Sequence[Array], most: int = _MAX_ID) -> bool:
+def _are_ids(arrays: Sequence[Array], max_id: int = _MAX_ID) -> bool:
     """Whole numbers that can be places in a table of characters, or -1 to fill up."""
     for values in arrays:
         if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
             return False
-        if values.size and (values.min() < -1 or values.max() > most):
+        if values.size and (values.min() < -1 or values.max() > max_id):
             return False
     return True
 

@@ -62,7 +62,7 @@ def find_image(keys: Keys, features: Mapping[str, Feature], answers: Answers) ->
 
 
 def shape_keys_of(reading: ImageReading | None) -> set[str]:
-    """Keys that describe the image, which are no labels."""
+    """Keys that describe the image, which are not labels."""
     return set(reading.shape_keys) | {reading.key} if reading else set()
 
 
@@ -71,7 +71,7 @@ def _candidates(keys: Keys, answers: Answers, finding: ImageFinding) -> list[Can
     if answers.image_key and answers.image_key not in keys.names:
         raise DigitwiseError(
             f"--image_key={answers.image_key}: there is no such key; the records have "
-            f"{printable(', '.join(keys.names), most=1000)}"
+            f"{printable(', '.join(keys.names), limit=1000)}"
         )
     found = []
     for key in [answers.image_key] if answers.image_key else keys.names:
@@ -183,7 +183,7 @@ def _read_encoded(
 
 
 def _deep_extremes(data: Sequence[bytes]) -> list[Array]:
-    """The least and the largest value of each of a few images of 16 bits."""
+    """The smallest and the largest value of each of a few images of 16 bits."""
     extremes = []
     for item in data[:_DEEP_SAMPLED]:
         try:

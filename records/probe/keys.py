@@ -32,14 +32,14 @@ class Keys:
         self._budget = Budget(MAX_UNWRAPPED)
         self._unwrapped: dict[tuple[str, int], tuple[tuple[str, ...], list[Value]]] = {}
 
-    def values(self, key: str, most: int | None = None) -> list[Value]:
+    def values(self, key: str, limit: int | None = None) -> list[Value]:
         """The values that records have of a key, as they are."""
         values = [value for sampled in self.sample if (value := sampled.record.values.get(key)) is not None]
-        return values[:most]
+        return values[:limit]
 
-    def unwrapped(self, key: str, most: int | None = None) -> tuple[tuple[str, ...], list[Value]] | None:
+    def unwrapped(self, key: str, limit: int | None = None) -> tuple[tuple[str, ...], list[Value]] | None:
         """(wrappers, values inside); None where they take more memory than is left for a probe."""
-        values = self.values(key, most)
+        values = self.values(key, limit)
         # With the number of values: image and text are judged by samples of different sizes.
         known = self._unwrapped.get((key, len(values)))
         if known or key in self.too_large:
@@ -101,7 +101,7 @@ def order_of_boxes(sample: Sequence[Sampled], key: str) -> tuple[str, str]:
     left = [name for name in boxes if _side(name) in _LEFT]
     low = next((arrays for name, arrays in boxes.items() if _side(name) in _TOP), None)
     high = next((arrays for name, arrays in boxes.items() if _side(name) in _BOTTOM), None)
-    # Where one box begins below the end of another there are two lines, and left to right is no order.
+    # Where one box begins below the end of another there are two lines, and left to right is not their order.
     if low and high and any(top.max() >= bottom.min() for top, bottom in zip(low, high, strict=True)):
         return "", "its boxes lie in several lines, one above the other"
     others += [name for name, arrays in boxes.items() if arrays[0].dtype.kind == "f"]

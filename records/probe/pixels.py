@@ -30,7 +30,7 @@ from records.probe.values import with_order, with_range
 from records.tfrecord.example import Array, Record
 
 ImageFinding = Finding[ImageReading]
-_SAME_LOOK = 1.15  # readings whose roughness is within this factor of the least look equally likely
+_SAME_LOOK = 1.15  # readings whose roughness is within this factor of the lowest look equally likely
 _ROUGHER = 1.3  # a shape that another key gives is doubted where the picture is so much rougher than when turned
 _MAX_OPTIONS = 6
 _MAX_SCALARS = 12  # keys that are tried in pairs as height and width
@@ -308,12 +308,12 @@ def _by_look(options: list[ImageReading], records: Sequence[Record], finding: Im
     if len(options) < 2:
         return options
     rough = [_roughness(option, records) for option in options]
-    least = min(rough)
-    near = [option for option, value in zip(options, rough, strict=True) if value <= _SAME_LOOK * least]
+    lowest = min(rough)
+    near = [option for option, value in zip(options, rough, strict=True) if value <= _SAME_LOOK * lowest]
     if len(near) == 1:
         best = near[0]
         finding.evidence.append(
-            f"neighbouring pixels are alike as {best.axes}: {least:.3g}, else {sorted(rough)[1]:.3g}"
+            f"neighbouring pixels are alike as {best.axes}: {lowest:.3g}, else {sorted(rough)[1]:.3g}"
         )
     return near
 
@@ -352,7 +352,7 @@ def _finish(reading: ImageReading, records: Sequence[Record], answers: Answers, 
 
 
 def _extremes(values: Array) -> Array:
-    """The least and the largest value, in the values' own type."""
+    """The smallest and the largest value, in the values' own type."""
     return np.array([values.min(), values.max()], values.dtype)
 
 

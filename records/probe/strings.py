@@ -145,7 +145,7 @@ def why_no_text(texts: Sequence[str], is_called_text: bool = False) -> str | Non
 
 
 def _listed(keys: Keys, reading: TextReading, texts: list[list[str]], finding: TextFinding) -> TextCandidate | None:
-    """Lists of characters, in their order or in that of boxes; tokens such as <S> and </S> are no characters."""
+    """Lists of characters, in their order or in that of boxes; tokens such as <S> and </S> are not characters."""
     (key,) = reading.keys
     tokens = sorted({item for text in texts for item in text if BLANK.fullmatch(item)})
     texts = [[item for item in text if item not in tokens] for text in texts]

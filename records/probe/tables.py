@@ -129,7 +129,7 @@ def _from_json(content: str) -> dict[int, str] | None:
     if all(re.fullmatch(r"\d{1,9}", key) and isinstance(name, str) for key, name in content.items()):
         return {int(key): name for key, name in content.items()}
     numbers = list(content.values())
-    # type, not isinstance: true is no id
+    # type, not isinstance: true is not an id
     if all(type(number) is int and 0 <= number < 10**9 for number in numbers) and len(set(numbers)) == len(numbers):
         return {number: name for name, number in content.items()}
     return None

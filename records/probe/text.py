@@ -190,7 +190,7 @@ def _folders(sample: Sequence[Sampled]) -> list[TextCandidate]:
 
 
 def _named(candidates: Sequence[TextCandidate], finding: TextFinding) -> list[TextCandidate]:
-    """A text in the names of files, where their stems are no counters: `4071.png`, or `4071_anything.png`."""
+    """A text in the names of files, where their stems are not counters: `4071.png`, or `4071_anything.png`."""
     found = []
     for candidate in candidates:
         stems = [re.sub(r"\.[^.]*$", "", re.split(r"[/\\]", text)[-1]) for text in candidate.texts or []]

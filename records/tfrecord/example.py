@@ -93,7 +93,7 @@ def read(data: bytes) -> Record:
                 _add(values, key, _joined(parts))
                 steps[key] = [0 if part is None else len(part) for part in parts]
         else:
-            # Bytes that are no Example at all often happen to parse as a message, but with other fields.
+            # Bytes that are not an Example at all often happen to parse as a message, but with other fields.
             raise ValueError(f"it has the unknown field {number}")
     return Record(values, steps, is_sequence)
 
@@ -340,7 +340,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
         if value < 0x80:
             return value, position + 1
         value &= 0x7F
-        for shift in range(7, 64, 7):  # ten bytes in all; an eleventh is no 64-bit number
+        for shift in range(7, 64, 7):  # ten bytes in all; eleven are not a 64-bit number
             position += 1
             byte = data[position]
             value |= (byte & 0x7F) << shift

@@ -1,1 +1,1 @@
-"""The captcha package's drawing as compiled code, bit for bit what Pillow makes of each step. It needs numba."""
+"""The captcha package's renderer as compiled code, bit for bit what Pillow makes of each step. It needs numba."""

@@ -34,7 +34,7 @@ def draw_arc(canvas, box, begin, end, color):
             x, y = _next_of_quarter(a, b, x, y)
         inner = max(0, left)
         _cut_row(canvas, box, halves, kind, (-right, row, -inner), color)
-        # 2 instead of 0: the middle column belongs to the left half, and must not be drawn twice.
+        # 2 instead of 0: the middle column belongs to the left half, and must not be filled twice.
         _cut_row(canvas, box, halves, kind, (inner if inner > 0 else 2, row, right), color)
         if row > 0:
             _cut_row(canvas, box, halves, kind, (-right, -row, -inner), color)

@@ -1,4 +1,4 @@
-"""The captcha package's generate_image, compiled: the same draws in the same order, the same rounding at each step.
+"""The captcha package's generate_image, compiled: the same random numbers in the same order, the same rounding.
 
 Two layouts: a turned character is stored column by column, and so is the canvas, as [x, y * 3 + channel]. Resizing in x
 then adds up whole columns at once, which compilers turn into vector instructions.
@@ -10,16 +10,18 @@ import numpy as np
 
 from pipeline.drawing.compiled.arc import draw_arc, set_pixel
 from pipeline.drawing.compiled.colors import ITSELF, STRAIGHT, divided_by_255, inks_of, looked_up
-from pipeline.drawing.compiled.draws import WORDS, below, start, unit
 from pipeline.drawing.compiled.jit import compiled, inlined
 from pipeline.drawing.compiled.resizing import added_up, resized_first, resized_in_x, weights_of
+from pipeline.drawing.compiled.sampling import WORDS, below, start, unit
 from pipeline.drawing.compiled.turning import matrix_of, transposed, turned
 
 
+# numba's cache has Glyphs and Look by name in its index, and reads that before it compares the age of the source: under
+# other names, a run beside the cache of an older version would end with an AttributeError.
 class Glyphs(NamedTuple):
-    """Characters of all fonts as Pillow draws them, the last of them the space.
+    """Characters of all fonts as Pillow renders them, the last of them the space.
 
-    `picture[font, character, dx, dy]` is the number of the picture where the text is drawn at (dx, dy), -1 where
+    `picture[font, character, dx, dy]` is the number of the picture where the text is rendered at (dx, dy), -1 where
     nothing shows. Each picture has a border of one pixel that repeats its edge.
     """
 
@@ -33,7 +35,7 @@ class Glyphs(NamedTuple):
 
 
 class Look(NamedTuple):
-    """The settings of a drawing; a colour below 0 is drawn at random."""
+    """The settings of a drawing; a colour below 0 is sampled."""
 
     min_length: int
     max_length: int
@@ -45,7 +47,7 @@ class Look(NamedTuple):
     warp_y: tuple[float, float]
     offsets: tuple[int, int]  # how many offsets in x and y a character may have
     overlap: float
-    no_space: float  # a draw above it puts a space before a character
+    no_space: float  # a random number above it puts a space before a character
     num_dots: int
     num_curves: int
     is_old: bool  # distortion and curve of 0.7.0
@@ -114,7 +116,7 @@ def _filled_rows(column):
 
 @compiled
 def _paste_bent(canvas, columns, is_straight, size, bend, box, at, opaque):
-    """Resizes `columns` in y where the bend looks, takes the nearest pixels, pastes them through their brightness."""
+    """Resizes `columns` in y where the bend needs it; takes the nearest pixels, and pastes by brightness."""
     # The last pass of the resize is made only for the pixels that the bend asks for.
     first, count, weights = weights_of(columns.shape[1], size[1])
     filled = np.empty((columns.shape[0], 2), np.int64)
@@ -161,8 +163,8 @@ def _blend(canvas, x, place, value, strength):
 
 
 @compiled
-def _draws_of(state, glyphs, look, character, drawn):
-    """All draws of one character, in the package's order: what _paste_character needs, as numbers."""
+def _sample_character(state, glyphs, look, character, sampled):
+    """All random numbers of one character, in the package's order: what _paste_character needs, as numbers."""
     fonts = glyphs.box_widths.shape[0]
     font = below(state, fonts)
     if look.is_old:
@@ -171,22 +173,22 @@ def _draws_of(state, glyphs, look, character, drawn):
     width, height = glyphs.box_widths[font, character], glyphs.box_heights[font, character]
     angle = look.rotation[0] + unit(state) * (look.rotation[1] - look.rotation[0])
     corners = _corners(state, look, width, height)
-    drawn[0], drawn[1], drawn[2] = glyphs.picture[font, character, dx, dy], width, height
-    drawn[3] = angle % 360.0  # as Image.rotate does first
+    sampled[0], sampled[1], sampled[2] = glyphs.picture[font, character, dx, dy], width, height
+    sampled[3] = angle % 360.0  # as Image.rotate does first
     for place in range(4):
-        drawn[4 + place] = corners[place]
+        sampled[4 + place] = corners[place]
 
 
 @compiled
-def _paste_character(canvas, glyphs, look, drawn, left, color, inks):
-    picture = int(drawn[0])
+def _paste_character(canvas, glyphs, look, sampled, left, color, inks):
+    picture = int(sampled[0])
     if picture < 0:
         return
-    box = int(drawn[1]), int(drawn[2])
-    corners = int(drawn[4]), int(drawn[5]), int(drawn[6]), int(drawn[7])
+    box = int(sampled[1]), int(sampled[2])
+    corners = int(sampled[4]), int(sampled[5]), int(sampled[6]), int(sampled[7])
     size = box[0] + abs(corners[0]) + abs(corners[2]), box[1] + abs(corners[1]) + abs(corners[3])
     glyph_width, glyph_height = glyphs.widths[picture], glyphs.heights[picture]
-    angle = drawn[3]
+    angle = sampled[3]
     # Image.rotate transposes for these, without any filter.
     if angle == 0.0 or angle == 90.0 or angle == 180.0 or angle == 270.0:
         quarters = int(angle) // 90
@@ -205,17 +207,17 @@ def _paste_character(canvas, glyphs, look, drawn, left, color, inks):
 @compiled
 def _draw_text(state, glyphs, look, code, color, background):
     """create_captcha_image: the characters side by side, squeezed where they are wider than the image."""
-    drawn = np.empty((2 * len(code), 8))
+    sampled = np.empty((2 * len(code), 8))
     number = 0
     for character in code:
         if unit(state) > look.no_space:
-            _draws_of(state, glyphs, look, glyphs.box_widths.shape[1] - 1, drawn[number])
+            _sample_character(state, glyphs, look, glyphs.box_widths.shape[1] - 1, sampled[number])
             number += 1
-        _draws_of(state, glyphs, look, character, drawn[number])
+        _sample_character(state, glyphs, look, character, sampled[number])
         number += 1
     text_width = 0
     for item in range(number):
-        text_width += int(drawn[item, 1])
+        text_width += int(sampled[item, 1])
     canvas = np.empty((max(text_width, look.width), look.height * 3), np.uint8)
     for channel in range(3):
         canvas[:, channel::3] = background[channel]
@@ -224,8 +226,8 @@ def _draw_text(state, glyphs, look, code, color, background):
     left = int(average * 0.1)
     inks = inks_of(color)
     for item in range(number):
-        _paste_character(canvas, glyphs, look, drawn[item], left, color, inks)
-        left += int(drawn[item, 1]) - below(state, most_back + 1)
+        _paste_character(canvas, glyphs, look, sampled[item], left, color, inks)
+        left += int(sampled[item, 1]) - below(state, most_back + 1)
     return canvas if text_width <= look.width else resized_in_x(canvas, look.width)
 
 
@@ -278,10 +280,10 @@ def _smooth(canvas, image):
 
 
 @compiled
-def draw_images(digests, tries, glyphs, look, images):
-    """generate_image: fills `images` [n, height, width, 3] from the digests [n, 16] of their draws.
+def render_images(digests, tries, glyphs, look, images):
+    """generate_image: fills `images` [n, height, width, 3] from the digests [n, 16] that seed them.
 
-    `tries` is how many codes each draws, of which the last is shown.
+    `tries` is how many codes each samples, of which the last is shown.
     """
     state = np.empty(WORDS + 1, np.int64)
     code = np.empty(look.max_length, np.int64)

@@ -1,4 +1,4 @@
-"""The draws of an image: what random.Random gives from the same 16 bytes."""
+"""The random numbers of an image: what random.Random gives from the same 16 bytes."""
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def _word(state):
 
 @compiled
 def below(state, limit):
-    """Draws.randbelow."""
+    """ImageSampler.randbelow."""
     bits = 0
     while limit >> bits:
         bits += 1
