@@ -95,6 +95,8 @@ GROUPS: tuple[Group, ...] = (
             "overwrite": "replace results made with different settings instead of stopping; results made with the same "
             "settings are kept",
             "workers": "number of worker processes; 0: one per core. Results do not depend on it",
+            "cluster": "where to draw, convert and train: local: on this machine; auto: on the Ray cluster that it "
+            "belongs to; ray://HOST:PORT or HOST:PORT: on that one",
         },
     ),
     Group(

@@ -11,12 +11,14 @@ from typing import Any, Literal
 from pipeline import choices
 from pipeline.use_config import ServeConfig, UseConfig
 from pipeline.values import (
+    LOCAL,
     MAX_FONT_SIZE,
     MIN_FONT_SIZE,
     Color,
     SettingError,
     check_alphabet,
     check_choice,
+    check_cluster,
     check_contrast,
     check_degrees,
     check_entries,
@@ -335,6 +337,7 @@ class RunConfig:
     workdir: str = "workdir"
     overwrite: bool = False
     workers: int = 0
+    cluster: str = LOCAL
     code: CodeConfig = CodeConfig()
     generate: GenerateConfig = GenerateConfig()
     foreign: ForeignConfig = ForeignConfig()
@@ -352,6 +355,7 @@ class RunConfig:
         if not self.stages:
             raise SettingError(f"--stage is empty: expected one or more of {', '.join(allowed)}")
         check_number("--workers", self.workers, 0, 1024)
+        check_cluster("--cluster", self.cluster)
         if not self.workdir:
             raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):

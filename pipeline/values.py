@@ -21,6 +21,7 @@ MIN_IMAGE_SIDE, MAX_IMAGE_SIDE = 8, 4096
 MIN_BRIGHTNESS = 32
 MIN_CONTRAST = 16  # of 255 in any channel; what differs less can hardly be seen
 MIN_FONT_SIZE, MAX_FONT_SIZE = 4, 1000
+LOCAL = "local"  # of --cluster: this machine alone
 
 
 class SettingError(DigitwiseError, ValueError):
@@ -36,6 +37,11 @@ def check_number(flag: str, value: float, minimum: float, maximum: float) -> Non
     # Written this way round, the comparison refuses NaN too.
     if not minimum <= value <= maximum:
         raise SettingError(f"{flag}={value}: expected a number from {minimum} to {maximum}")
+
+
+def check_cluster(flag: str, value: str) -> None:
+    if value not in (LOCAL, "auto") and not re.fullmatch(r"(ray://)?[\w.\-\[\]:]+:\d{1,5}", value):
+        raise SettingError(f"{flag}={value}: expected local, auto, ray://HOST:PORT or HOST:PORT")
 
 
 def parse_whole_number(flag: str, text: str) -> int:

@@ -8,7 +8,7 @@ from PIL import Image
 from pipeline.config import TrainConfig
 from pipeline.conversion.convert import convert
 from pipeline.drawing.files import generate
-from pipeline.machine import workers
+from pipeline.machine.workers import LocalPool
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.stages.inputs import records_to_test, records_to_train
 from pipeline.stages.verification import verify
@@ -207,7 +207,7 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
     config = make_config(images=folder, images_per_shard=10)
     written = []
 
-    def killed_after_two(function, pieces, processes):
+    def killed_after_two(self, function, pieces):
         for number, piece in enumerate(pieces):
             if number == 2:
                 raise KeyboardInterrupt
@@ -215,7 +215,7 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
             yield piece, function(piece)
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers, "run_pieces", killed_after_two)
+        patch.setattr(LocalPool, "run_pieces", killed_after_two)
         with pytest.raises(KeyboardInterrupt):
             convert(config, workdir)
     assert not workdir.records.exists()
@@ -223,12 +223,12 @@ def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, mo
         file.write(b"torn")
     again = []
 
-    def run_here(function, pieces, processes):
+    def run_here(self, function, pieces):
         for piece in pieces:
             again.append(piece.target)
             yield piece, function(piece)
 
-    monkeypatch.setattr(workers, "run_pieces", run_here)
+    monkeypatch.setattr(LocalPool, "run_pieces", run_here)
     convert(config, workdir)
     assert written[0] not in again
     assert written[1] in again
@@ -367,7 +367,7 @@ def test_several_workers_do_not_convert(workdir, tmp_path, make_config):
 
 def test_records_that_another_process_wrote_into_are_refused(workdir, tmp_path, make_config, monkeypatch):
     monkeypatch.setattr(
-        workers, "run_pieces", lambda f, specs, n: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
+        LocalPool, "run_pieces", lambda self, f, specs: ((s, dataclasses.replace(f(s), count=99)) for s in specs)
     )
     with pytest.raises(DigitwiseError, match=r"records of 60 images: is another process writing there\?"):
         convert(make_config(images=own_folder(tmp_path / "mine", CODES)), workdir)

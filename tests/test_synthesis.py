@@ -14,6 +14,7 @@ from pipeline.config import CodeConfig
 from pipeline.drawing import files as synthesis
 from pipeline.drawing.files import generate
 from pipeline.drawing.renderer import Drawing, SyntheticSource
+from pipeline.machine.workers import LocalPool
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
@@ -25,12 +26,13 @@ def small_folders(monkeypatch):
     monkeypatch.setattr("pipeline.drawing.renderer.IMAGES_PER_FOLDER", 10)
     rendered = []
 
-    def draw_piece(piece):
-        rendered.append(piece.number)
-        original(piece)
+    def run_here(self, function, pieces):
+        for piece in pieces:
+            if function is synthesis.draw_piece:
+                rendered.append(piece.number)
+            yield piece, function(piece)
 
-    original = synthesis.draw_piece
-    monkeypatch.setattr(synthesis, "draw_piece", draw_piece)
+    monkeypatch.setattr(LocalPool, "run_pieces", run_here)
     return rendered
 
 
@@ -153,16 +155,48 @@ def test_damaged_settings_are_named(workdir, make_config):
         generate(make_config(25), workdir)
 
 
+def piece_of(workdir, make_config):
+    workdir.images.mkdir()
+    config = make_config(10)
+    source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), 10)
+    return synthesis.Piece(source, str(workdir.images), 0)
+
+
+def test_a_piece_that_another_worker_finished_first_counts_as_done(workdir, make_config, monkeypatch):
+    piece = piece_of(workdir, make_config)
+    draw, slow = synthesis._draw, []
+
+    def overtaken(piece):
+        slow.append(piece)
+        draw(piece)  # by the other worker, after this one saw that the folder is missing
+        draw(piece)
+
+    monkeypatch.setattr(synthesis, "_draw", overtaken)
+    synthesis.draw_piece(piece)
+    synthesis.draw_piece(piece)
+    assert len(slow) == 1 and synthesis.stands(piece)
+    assert [path.name for path in workdir.images.iterdir()] == ["00000"]
+
+
+def test_a_piece_in_whose_place_something_else_is_fails(workdir, make_config):
+    piece = piece_of(workdir, make_config)
+    piece.folder.mkdir()
+    (piece.folder / "mine.txt").touch()
+    with pytest.raises(OSError, match="not empty"):
+        synthesis.draw_piece(piece)
+    assert [path.name for path in piece.folder.iterdir()] == ["mine.txt"]
+
+
 def no_more_than(pieces, monkeypatch):
     """The next run is stopped after so many folders of images."""
 
-    def stopped(function, all_pieces, processes):
+    def stopped(self, function, all_pieces):
         for number, piece in enumerate(all_pieces):
             if function is synthesis.draw_piece and number == pieces:
                 raise KeyboardInterrupt
             yield piece, function(piece)
 
-    monkeypatch.setattr("pipeline.machine.workers.run_pieces", stopped)
+    monkeypatch.setattr(LocalPool, "run_pieces", stopped)
 
 
 def test_what_is_replaced_stays_until_its_successor_is_whole(

@@ -22,6 +22,7 @@ from pipeline.conversion.plans import FOLDER as PLAN_FOLDER
 from pipeline.conversion.shards import write_shards
 from pipeline.conversion.sources import CodeSource, find_source
 from pipeline.conversion.survey import few_codes, missing_classes, survey
+from pipeline.machine.workers import Engine, LocalPool
 from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
 from records.atomic import remove_partial, sync_directory, write_text
 from records.dataset import schema
@@ -48,14 +49,17 @@ def convert(
     images_of: Workdir | None = None,
     reader: str = "",
     probes: Probes | None = None,
+    engine: Engine | None = None,
 ) -> bool:
     """Serializes the source that the settings name; the result is whether there was anything to do.
 
     `rule` splits the codes where that is not as the settings say. `images_of` is the Workdir of generated images, where
-    that is another one; `reader` says what it is that reads no other codes than these.
+    that is another one; `reader` says what it is that reads no other codes than these. `engine` does the work,
+    by default in processes of this machine.
     """
     began = time.monotonic()
     rule = rule or split_rule(config.records)
+    engine = engine or LocalPool(config.processes)
     _finish_rename(workdir)
     found = dataclasses.replace(find_source(config, images_of or workdir, probes), reader=reader)
     settings = plain(_settings(config.records, found, rule).to_json())
@@ -67,10 +71,10 @@ def convert(
         surveyed = survey(found, rule, folder)
         for line in alphabet_lines(found, surveyed):
             print(f"records: {printable(line, 1000)}")
-        images = find_form(found, config.records, surveyed, folder, config.processes)
+        images = find_form(found, config.records, surveyed, folder, engine)
         for line in image_lines(found, images):
             print(f"records: {printable(line, 1000)}")
-        manifest = write_shards(found, config.records, settings, surveyed, images, folder, config.processes)
+        manifest = write_shards(found, config.records, settings, surveyed, images, folder, engine)
         _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
     total = surveyed.total

@@ -1,6 +1,6 @@
 """In which form the images of a source are stored: of one size or of several, in grey or in colour.
 
-images = find_form(found, records, surveyed, folder, processes=2)
+images = find_form(found, records, surveyed, folder, LocalPool(2))
 images.stored, images.sizes
 """
 
@@ -11,6 +11,7 @@ from pipeline.config import RecordsConfig
 from pipeline.conversion.measure import Measured, measure
 from pipeline.conversion.sources import CodeSource
 from pipeline.conversion.survey import Survey
+from pipeline.machine.workers import Engine
 from records.dataset.sizes import Size, Sizes
 from records.errors import DigitwiseError
 from records.images.files import Header, StoredForm, describe
@@ -26,12 +27,12 @@ class ImageForm:
 
 
 def find_form(
-    found: CodeSource, records: RecordsConfig, surveyed: Survey, folder: pathlib.Path, processes: int
+    found: CodeSource, records: RecordsConfig, surveyed: Survey, folder: pathlib.Path, engine: Engine
 ) -> ImageForm:
     """From the settings and, where they leave it open, from all images."""
     key, _ = next(iter(found.source.rows()))
     first = describe(found.source.load(key), found.source.name(key))
-    measured = None if found.is_drawn else measure(found.source, folder, surveyed.total, processes)
+    measured = None if found.is_drawn else measure(found.source, folder, surveyed.total, engine)
     has_colour = measured.has_colour if measured else first.channels == 3
     if records.colors != "auto":
         has_colour = records.colors == "rgb"

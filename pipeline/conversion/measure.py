@@ -1,6 +1,6 @@
 """The sizes and the colours of all images of a source, from their headers.
 
-measured = measure(source, folder, processes=2)
+measured = measure(source, folder, total, LocalPool(2))
 measured.sizes.vary, measured.kinds["grey"].count
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.conversion.plans import plan_path
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_pieces
+from pipeline.machine.workers import Engine
 from records.dataset.sizes import Sizes
 from records.dataset.writer import read_plan
 from records.images.files import describe
@@ -52,13 +52,13 @@ class _Found:
     has_colour: bool
 
 
-def measure(source: Source, folder: pathlib.Path, total: int, processes: int) -> Measured:
+def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) -> Measured:
     """Of the `total` rows that the survey left in `folder`."""
     pieces = _pieces(source, folder)
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     found: dict[tuple[str, ...], _Found] = {}
-    with progress("measure", total) as advance:
-        for piece, result in _measured(pieces, processes if total > _PIECE else 1):
+    with progress(f"measure{engine.place}", total) as advance:
+        for piece, result in _measured(pieces, engine if total > _PIECE else None):
             found[piece.rows[0]] = result
             sizes.update(result.sizes)
             advance(len(piece.rows))
@@ -94,7 +94,7 @@ def _pieces(source: Source, folder: pathlib.Path) -> Iterator[_Piece]:
             yield _Piece(source, piece)
 
 
-def _measured(pieces: Iterable[_Piece], processes: int) -> Iterable[tuple[_Piece, _Found]]:
-    if processes == 1:
+def _measured(pieces: Iterable[_Piece], engine: Engine | None) -> Iterable[tuple[_Piece, _Found]]:
+    if engine is None:  # few images are looked at sooner here than a worker would start
         return ((piece, measure_piece(piece)) for piece in pieces)
-    return run_pieces(measure_piece, pieces, processes)
+    return engine.run_pieces(measure_piece, pieces)

@@ -13,7 +13,7 @@ from pipeline.conversion.sources import CodeSource
 from pipeline.conversion.survey import Survey
 from pipeline.drawing.renderer import versions
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_writing_pieces
+from pipeline.machine.workers import Engine, run_writing_pieces
 from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
 from records.dataset.shards import shard_count, shard_name
 from records.dataset.verify import Promise
@@ -31,7 +31,7 @@ def write_shards(
     surveyed: Survey,
     images: ImageForm,
     folder: pathlib.Path,
-    processes: int,
+    engine: Engine,
 ) -> Manifest:
     """Writes the shards that are not there yet, and returns the manifest of all."""
     form = images.stored
@@ -39,7 +39,7 @@ def write_shards(
     promise = Promise(surveyed.alphabet, min_length, max_length, form.shape, form.encoding)
     pattern = ShardSpec("", found.source, "", "", form, promise, COMPRESSIONS[records.compression])
     specs = _shard_specs(pattern, records, surveyed, folder)
-    shards = _written(specs, surveyed.total, folder, processes)
+    shards = _written(specs, surveyed.total, folder, engine)
     width, height = images.sizes.largest
     return Manifest(
         name=records.name,
@@ -75,14 +75,14 @@ def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, f
     return specs
 
 
-def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, processes: int) -> dict[str, Shard]:
+def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, engine: Engine) -> dict[str, Shard]:
     """{target: Shard} of all, those that an earlier run finished among them."""
     shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
     missing = [spec for spec in specs if spec.target not in shards]
     done = sum(shard.count for shard in shards.values())
     with (
-        progress("records", total, done) as advance,
-        run_writing_pieces(write_shard, missing, processes, folder) as results,
+        progress(f"records{engine.place}", total, done) as advance,
+        run_writing_pieces(write_shard, missing, engine, folder) as results,
     ):
         for spec, shard in results:
             shards[spec.target] = shard

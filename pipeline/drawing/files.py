@@ -7,6 +7,7 @@ other settings are replaced once their successors are complete.
 
 import csv
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ from pipeline.config import RunConfig
 from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_pieces, run_writing_pieces
+from pipeline.machine.workers import Engine, LocalPool, run_writing_pieces
 from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
 from records.atomic import (
     atomic_directory,
@@ -59,8 +60,9 @@ class Piece:
         return pathlib.Path(self.root) / folder_name(self.number)
 
 
-def generate(config: RunConfig, workdir: Workdir) -> bool:
+def generate(config: RunConfig, workdir: Workdir, engine: Engine | None = None) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
+    engine = engine or LocalPool(config.processes)
     source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
     settings = plain(source_settings(source))
     root = workdir.images
@@ -70,23 +72,23 @@ def generate(config: RunConfig, workdir: Workdir) -> bool:
         print(f"generate: nothing to do, {root} has {source.num_images:,} images with these settings")
         return False
     folder = _folder_to_fill(root, before, settings, config.overwrite)
-    _fill(folder, source, settings, config.processes)
+    _fill(folder, source, settings, engine)
     if folder != root:
         succeed(root, lambda: _remove_made(root))
     print(f"generate: {source.num_images:,} images in {root}, codes in {LABELS_FILE}, the first ones in {SHEET_FILE}")
     return True
 
 
-def _fill(root: pathlib.Path, source: SyntheticSource, settings: dict[str, Any], processes: int) -> None:
+def _fill(root: pathlib.Path, source: SyntheticSource, settings: dict[str, Any], engine: Engine) -> None:
     """Renders what is missing in a folder that has nothing but images with these settings."""
     before = read_settings(root)
     _write_settings(root, settings, complete=False)
     pieces = [Piece(source, str(root), n) for n in range(-(-source.num_images // IMAGES_PER_FOLDER))]
-    missing = _missing(pieces, before, processes)
+    missing = _missing(pieces, before, engine)
     done = sum(len(piece.indices) for piece in pieces) - sum(len(piece.indices) for piece in missing)
     with (
-        progress("generate", source.num_images, done) as advance,
-        run_writing_pieces(draw_piece, missing, processes, root) as rendered,
+        progress(f"generate{engine.place}", source.num_images, done) as advance,
+        run_writing_pieces(draw_piece, missing, engine, root) as rendered,
     ):
         for piece, _ in rendered:
             advance(len(piece.indices))
@@ -114,9 +116,18 @@ def read_settings(root: pathlib.Path) -> dict[str, Any] | None:
 
 
 def draw_piece(piece: Piece) -> None:
-    """Renders one folder of images."""
-    if piece.folder.exists():
-        _remove_folder(piece.folder)
+    """Renders one folder of images. What stands whole counts as done: a cluster may do a piece twice, even at once."""
+    if stands(piece):
+        return
+    try:
+        _draw(piece)
+    except OSError as error:
+        # Another worker was quicker. Nothing is removed here, as this worker may be the one that was taken for lost.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not stands(piece):
+            raise
+
+
+def _draw(piece: Piece) -> None:
     digest = hashlib.sha256()
     with atomic_directory(piece.folder) as folder:
         for index in piece.indices:
@@ -145,12 +156,16 @@ def _add(digest: Any, name: str, data: bytes) -> None:
     digest.update(data)
 
 
-def _missing(pieces: list[Piece], before: dict[str, Any] | None, processes: int) -> list[Piece]:
-    """The pieces that must be rendered, in order."""
+def _missing(pieces: list[Piece], before: dict[str, Any] | None, engine: Engine) -> list[Piece]:
+    """The pieces that must be rendered, in order; nothing is left where their folders will be."""
     if not before:
         return pieces
-    standing = {piece.number for piece, whole in run_pieces(stands, pieces, processes) if whole}
-    return [piece for piece in pieces if piece.number not in standing]
+    standing = {piece.number for piece, whole in engine.run_pieces(stands, pieces) if whole}
+    missing = [piece for piece in pieces if piece.number not in standing]
+    for piece in missing:
+        if piece.folder.exists():
+            _remove_folder(piece.folder)
+    return missing
 
 
 def _folder_to_fill(

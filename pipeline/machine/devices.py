@@ -61,6 +61,10 @@ class Cluster:
             )
         return cls(addresses, index)
 
+    def to_json(self) -> str:
+        """What TF_CONFIG holds."""
+        return json.dumps({"cluster": {"worker": self.addresses}, "task": {"type": "worker", "index": self.index}})
+
     @property
     def is_chief(self) -> bool:
         return self.index == 0
@@ -87,11 +91,15 @@ class Cluster:
         with _answering(self.addresses[self.index]):
             while silent := self.silent_peers():
                 if clock() - began >= seconds:
-                    raise DigitwiseError(
+                    raise LostPeers(
                         f"{', '.join(silent)} did not answer {self.name(self.index)} within {seconds:g} s: start all "
                         "workers of TF_CONFIG, or give them more time with --peer_seconds"
                     )
                 sleep(_PAUSE_SECONDS)
+
+
+class LostPeers(DigitwiseError):
+    """Other workers of a training have gone; a restart continues."""
 
 
 def is_chief(strategy: str) -> bool:

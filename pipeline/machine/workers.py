@@ -1,6 +1,6 @@
 """Independent pieces of work in worker processes.
 
-for piece, result in run_pieces(function, pieces, processes=4): ...
+for piece, result in LocalPool(processes=4).run_pieces(function, pieces): ...
 
 Processes are spawned, so a worker has no thread or lock of its parent's; each ends by itself when its parent is gone.
 """
@@ -8,6 +8,7 @@ Processes are spawned, so a worker has no thread or lock of its parent's; each e
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pipeline.machine.startup import safe_path
 from records.atomic import AnyPath, remove_partial
@@ -25,6 +26,35 @@ Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # pieces submitted per process: one in work, one that waits so that no process does
+
+
+class Engine(Protocol):
+    """Where independent pieces of work are done: worker processes of this machine, or the nodes of a cluster.
+
+    A function is one that can be imported by its name; a piece may be done more than once where a machine is lost.
+    """
+
+    @property
+    def place(self) -> str:
+        """` on 3 nodes`, for a progress bar; empty on this machine alone."""
+
+    def run_pieces(
+        self, function: Callable[[Piece], Result], pieces: Iterable[Piece]
+    ) -> Generator[tuple[Piece, Result], None, None]:
+        """Yields (piece, function(piece)) as they finish."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalPool:
+    """The engine of one machine."""
+
+    processes: int
+    place: str = ""
+
+    def run_pieces(
+        self, function: Callable[[Piece], Result], pieces: Iterable[Piece]
+    ) -> Generator[tuple[Piece, Result], None, None]:
+        return run_pieces(function, pieces, self.processes)
 
 
 def run_pieces(
@@ -43,11 +73,11 @@ def run_pieces(
 
 @contextlib.contextmanager
 def run_writing_pieces(
-    function: Callable[[Piece], Result], pieces: Iterable[Piece], processes: int, folder: AnyPath
+    function: Callable[[Piece], Result], pieces: Iterable[Piece], engine: Engine, folder: AnyPath
 ) -> Iterator[Iterator[tuple[Piece, Result]]]:
-    """As run_pieces, for a function that writes into `folder`: nothing half written stays there after the block."""
+    """As engine.run_pieces, for a function that writes into `folder`: nothing half written stays after the block."""
     try:
-        with contextlib.closing(run_pieces(function, pieces, processes)) as results:
+        with contextlib.closing(engine.run_pieces(function, pieces)) as results:
             yield results
     finally:
         remove_partial(folder)

@@ -1,10 +1,11 @@
 """The generate stage: synthetic images as files with a labels.csv, unless the run reads other images."""
 
 from pipeline.config import RunConfig
+from pipeline.machine.workers import Engine
 from pipeline.workdir import Workdir
 
 
-def generate(config: RunConfig, workdir: Workdir, _probes: object = None) -> bool:
+def generate(config: RunConfig, workdir: Workdir, _probes: object = None, engine: Engine | None = None) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
     reason = _not_needed(config)
     if reason:
@@ -12,7 +13,7 @@ def generate(config: RunConfig, workdir: Workdir, _probes: object = None) -> boo
         return False
     from pipeline.drawing import files
 
-    return files.generate(config, workdir)
+    return files.generate(config, workdir, engine)
 
 
 def _not_needed(config: RunConfig) -> str:

@@ -5,13 +5,14 @@ import dataclasses
 from pipeline.config import RunConfig
 from pipeline.conversion.convert import convert, split_rule
 from pipeline.conversion.foreign import Probes
+from pipeline.machine.workers import Engine
 from pipeline.stages.inputs import draws_all
 from pipeline.workdir import Workdir
 
 
-def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
+def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None, engine: Engine | None = None) -> bool:
     """Whether there was anything to do. A training whose images are all synthetic only needs records that test it."""
     # Without the train stage nobody says yet what the records are for, so all of them are written.
     held_out_only = draws_all(config) and "train" in config.ordered_stages
     rule = dataclasses.replace(split_rule(config.records), held_out_only=held_out_only)
-    return convert(config, workdir, rule, probes=probes)
+    return convert(config, workdir, rule, probes=probes, engine=engine)

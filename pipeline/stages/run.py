@@ -1,6 +1,7 @@
 """Runs stages in order and notes how long each took. What a stage does is in the module named after it."""
 
 import contextlib
+import dataclasses
 import errno
 import importlib
 import shutil
@@ -11,11 +12,14 @@ from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
 from pipeline.machine.devices import is_chief
 from pipeline.machine.startup import own_environment
+from pipeline.machine.workers import Engine
+from pipeline.stages.engines import opened_engine
+from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
 # A stage returns False where it had nothing to do.
-Stage = Callable[[RunConfig, Workdir, Probes], bool | None]
+Stage = Callable[..., bool | None]  # (config, workdir, probes), and those of ON_ENGINE: engine
 
 # Modules are imported only when their stage runs: that of train takes seconds, and check must work without packages.
 STAGES: dict[str, str] = {
@@ -31,11 +35,23 @@ STAGES: dict[str, str] = {
     "cleanings": "pipeline.stages.trials:cleanings",
     "serve": "pipeline.stages.serve:serve",
 }
+# What these do is pieces of work, for an engine.
+ON_ENGINE: frozenset[str] = frozenset({"generate", "records", "train"})
 # These leave the workdir as it is, and may run for days: a training must be able to write to it meanwhile.
 _WITHOUT_LOCK = {"check", "serve"}
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_BELOW = 1 << 16  # free bytes, below which a failed write of any library is taken for a full disk
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shared:
+    """What the stages of a run have in common: `engine` is that of a cluster, `chief` whether this process writes what
+    the run leaves."""
+
+    probes: Probes
+    engine: Engine | None
+    chief: bool
 
 
 def run_stages(config: RunConfig) -> int:
@@ -58,10 +74,13 @@ def run_stages(config: RunConfig) -> int:
     chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
     probes = Probes()  # what --records holds is found out once, for all stages
     takes_lock = chief and not set(config.ordered_stages) <= _WITHOUT_LOCK
-    with workdir.locked() if takes_lock else contextlib.nullcontext():
+    with (
+        workdir.locked() if takes_lock else contextlib.nullcontext(),
+        opened_engine(config, workdir, bool(ON_ENGINE & set(config.ordered_stages))) as engine,
+    ):
         for stage in config.ordered_stages:
             if stage != "check":
-                _run_stage(stage, config, workdir, probes, chief)
+                _run_stage(stage, config, workdir, _Shared(probes, engine, chief))
     return 0
 
 
@@ -77,18 +96,20 @@ def _check_inputs(config: RunConfig) -> None:
             from pipeline.model.checkpoints import Checkpoints
 
             Checkpoints.given(flag, folder)
-    if config.overwrite and "train" in config.ordered_stages[1:] and config.train.strategy != "multi_worker":
+    trains_here = config.train.strategy != "multi_worker" and config.cluster == LOCAL
+    if config.overwrite and "train" in config.ordered_stages[1:] and trains_here:
         from pipeline.stages.train import check_training
 
         check_training(config)  # before the stages ahead of it replace anything
 
 
-def _run_stage(stage: str, config: RunConfig, workdir: Workdir, probes: Probes, chief: bool) -> None:
+def _run_stage(stage: str, config: RunConfig, workdir: Workdir, shared: "_Shared") -> None:
     """A stage that finds its results complete leaves the time that they took."""
     began = time.monotonic()
     with _full_disk_named(stage, workdir):
-        worked = _function(stage)(config, workdir, probes)
-    if chief and worked is not False:
+        given = {"engine": shared.engine} if shared.engine and stage in ON_ENGINE else {}
+        worked = _function(stage)(config, workdir, shared.probes, **given)
+    if shared.chief and worked is not False:
         workdir.write_seconds(stage, time.monotonic() - began)
 
 

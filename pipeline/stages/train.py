@@ -1,27 +1,65 @@
 """The train stage: trains a network on the train split, validates it, and keeps the best checkpoint."""
 
+import dataclasses
+import functools
+import os
 import pathlib
 
 from alexnet import catalogue
+from pipeline.choices import Strategy
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
-from pipeline.machine.startup import import_tensorflow
+from pipeline.machine.devices import Cluster
+from pipeline.machine.startup import import_tensorflow, own_environment
+from pipeline.machine.workers import Engine
 from pipeline.stages.inputs import records_to_train
+from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
+ON_CLUSTER = ("auto", "multi_worker")  # of --strategy; the others train on this machine alone
 
-def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
+
+def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None, engine: Engine | None = None) -> bool:
     """Trains, or continues a training; the result is whether there was anything left to train."""
     records = records_to_train(config, workdir, probes)
     check_splits(config, Manifest.load(records))
     before = _files(workdir.checkpoints)
-    import_tensorflow()
-    from pipeline.training.train import train as run_training
+    if engine is not None and config.train.strategy in ON_CLUSTER:
+        _train_on_cluster(config, workdir, engine)
+    else:
+        import_tensorflow()
+        from pipeline.training.train import train as run_training
 
-    run_training(config, workdir, records)
+        run_training(config, workdir, records)
     return _files(workdir.checkpoints) != before
+
+
+def _train_on_cluster(config: RunConfig, workdir: Workdir, engine: Engine) -> None:
+    from pipeline.cluster.engine import ClusterEngine
+    from pipeline.cluster.training import Request, train_on_nodes
+
+    assert isinstance(engine, ClusterEngine), "--cluster opens one"
+    alone = dataclasses.replace(config, stages=("train",), cluster=LOCAL)
+    request = Request(
+        run=functools.partial(train_as_worker, alone),
+        batch_size=config.train.batch_size,
+        wait_seconds=config.train.peer_seconds,
+        progress=functools.partial(_files, workdir.checkpoints),
+    )
+    train_on_nodes(engine, request)
+
+
+def train_as_worker(config: RunConfig, cluster: Cluster) -> None:
+    """This stage as one of several workers, in a process that does nothing else."""
+    workdir = Workdir(config.workdir)
+    own_environment(workdir.cache)
+    strategy: Strategy = "auto"
+    if len(cluster.addresses) > 1:
+        strategy = "multi_worker"
+        os.environ["TF_CONFIG"] = cluster.to_json()
+    train(dataclasses.replace(config, train=dataclasses.replace(config.train, strategy=strategy)), workdir)
 
 
 def check_training(config: RunConfig) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from pipeline.machine.devices import Cluster, gather, is_multi_worker
+from pipeline.machine.devices import Cluster, LostPeers, gather, is_multi_worker
 from pipeline.model.checkpoints import Checkpoints
 from records.errors import DigitwiseError
 
@@ -22,7 +22,7 @@ def told_of_lost_peers(cluster: Cluster | None, checkpoints: Checkpoints) -> Ite
         # Asked now, as TensorFlow's error does not say reliably which worker has gone.
         lost = cluster.silent_peers()
         steps = checkpoints.steps()
-        raise DigitwiseError(
+        raise LostPeers(
             f"{cluster.name(cluster.index)} lost {', '.join(lost) or 'a peer'} ({type(error).__name__}): start all "
             f"workers again to continue from {f'step {steps[-1]}' if steps else 'the beginning'}"
         ) from None

@@ -1,0 +1,43 @@
+"""Where the pieces of a stage are worked on: in processes of this machine, or on the nodes of --cluster.
+
+with opened_engine(config, workdir, needed=True) as engine: ...
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+from pipeline.config import RunConfig
+from pipeline.machine.workers import Engine
+from pipeline.values import LOCAL
+from pipeline.workdir import Workdir
+
+
+@contextlib.contextmanager
+def opened_engine(config: RunConfig, workdir: Workdir, needed: bool) -> Iterator[Engine | None]:
+    """One engine for all stages of a run, as connecting takes seconds; None for this machine's processes."""
+    if not needed or config.cluster == LOCAL:
+        yield None
+        return
+    from pipeline.cluster.engine import cluster_engine
+    from pipeline.cluster.requirements import Requirements
+
+    packages = ("tensorflow", "keras") if "train" in config.ordered_stages else ()
+    requirements = Requirements.of(workdir.root, _inputs(config), _fonts(config), packages)
+    with cluster_engine(config.cluster, requirements, config.workers) as engine:
+        yield engine
+
+
+def _inputs(config: RunConfig) -> tuple[str, ...]:
+    """Folders and files that nodes read."""
+    if config.records.images:
+        return (config.records.images,)
+    # A glob of --records says nothing about a node; its pieces fail there with the name of a file.
+    return tuple(entry for entry in config.foreign.records if not set(entry) & set("*?["))
+
+
+def _fonts(config: RunConfig) -> tuple[str, ...]:
+    if _inputs(config):
+        return ()
+    from pipeline.drawing.renderer import Drawing
+
+    return Drawing.of(config.code, config.generate.drawing).fonts

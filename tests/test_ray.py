@@ -1,0 +1,177 @@
+"""Drawing and converting on a small Ray cluster on this machine: the same bytes, whatever happens to the nodes.
+
+DIGITWISE_LONG=1 python -m pytest tests/test_ray.py    with a frozen node and with a training, too
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT
+from tests.ray_fixtures import ray_cluster
+from tests.training_fixtures import make_records
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
+
+long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
+IMAGES = 1_500
+SETTINGS = ("--stage=generate,records", f"--num_images={IMAGES}", "--images_per_shard=100")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with ray_cluster(2) as (nodes, start):
+        yield nodes, start
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What a run without a cluster writes."""
+    folder = tmp_path_factory.mktemp("local")
+    command = [sys.executable, str(ROOT / "main.py"), *SETTINGS, "--workdir=w"]
+    assert subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+    return digests(folder / "w")
+
+
+def digests(workdir):
+    """sha256 of every file."""
+    return {
+        str(path.relative_to(workdir)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in ("images", "records")
+        for path in sorted((workdir / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def assert_nothing_left(workdir):
+    assert not [*workdir.rglob(".partial-*"), *workdir.rglob(".cluster-*")]
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def begun(workdir):
+    """Whether some images are drawn, and more are to come."""
+    return len(list(workdir.glob("images/0*"))) >= 1
+
+
+def test_the_same_bytes_as_on_one_machine(run_main, tmp_path, cluster, expected):
+    nodes, _ = cluster
+    result = run_main(*SETTINGS, "--workdir=w", f"--cluster={nodes[0].address}")
+    assert result.returncode == 0, result.stderr
+    assert digests(tmp_path / "w") == expected
+    assert_nothing_left(tmp_path / "w")
+    again = run_main(*SETTINGS, "--workdir=w")
+    assert again.stdout.count("nothing to do, ") == 2
+
+
+def test_a_driver_that_was_killed_continues_and_a_second_one_is_refused(
+    run_main, start_main, tmp_path, cluster, expected
+):
+    arguments = (*SETTINGS, "--workdir=w", f"--cluster={cluster[0][0].address}")
+    process = start_main(*arguments)
+    wait_for(lambda: begun(tmp_path / "w"), process)
+    second = run_main(*arguments)
+    assert second.returncode == 1 and f"w is in use by process {process.pid} since" in second.stderr
+    process.kill()
+    process.wait()
+    result = run_main(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert digests(tmp_path / "w") == expected
+    assert_nothing_left(tmp_path / "w")
+
+
+def test_a_piece_that_fails_ends_the_run_with_its_line(run_main, tmp_path, cluster):
+    (tmp_path / "own").mkdir()
+    for number in range(40):
+        Image.new("L", (20, 8), number).save(tmp_path / "own" / f"{number:02d}.png")
+    damaged = tmp_path / "own" / "13.png"
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    address = cluster[0][0].address
+    result = run_main("--stage=records", "--images=own", "--workdir=w", f"--cluster={address}")
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: own/13.png: image cannot be decoded"), result.stderr
+    assert "(on node " in lines[0]
+    assert_nothing_left(tmp_path / "w")
+
+
+def test_a_node_with_another_pillow_is_refused(run_main, tmp_path, cluster):
+    nodes, start = cluster
+    fake = tmp_path / "fake" / "pillow-0.9.dist-info"
+    fake.mkdir(parents=True)
+    (fake / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 0.9\n")
+    other = start(PYTHONPATH=str(tmp_path / "fake")).wait()
+    try:
+        result = run_main(*SETTINGS, "--workdir=w", f"--cluster={nodes[0].address}")
+    finally:
+        other.kill()
+        nodes.remove(other)
+    assert result.returncode == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert "may not take part, because its files could differ: it has pillow 0.9, this machine " in lines[0]
+    assert importlib.metadata.version("pillow") in lines[0]
+    assert not list((tmp_path / "w").glob("images/0*"))
+
+
+@pytest.mark.parametrize("harm", ["kill", pytest.param("freeze", marks=long)])
+def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, harm):
+    nodes, start = cluster
+    victim = start().wait()
+    process = start_main(*SETTINGS, "--workdir=w", f"--cluster={nodes[0].address}")
+    wait_for(lambda: begun(tmp_path / "w"), process)
+    getattr(victim, harm)()
+    try:
+        _, errors = process.communicate(timeout=120)
+    finally:
+        victim.thaw()  # wherever it was, what it was doing has been done
+        time.sleep(1)
+        victim.kill()
+        nodes.remove(victim)
+    assert process.returncode == 0, errors
+    assert digests(tmp_path / "w") == expected
+    assert_nothing_left(tmp_path / "w")
+
+
+def test_a_signal_ends_the_run_as_it_does_without_a_cluster(start_main, tmp_path, cluster):
+    process = start_main(*SETTINGS, "--workdir=w", f"--cluster={cluster[0][0].address}")
+    wait_for(lambda: begun(tmp_path / "w"), process)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in errors, errors
+    assert_nothing_left(tmp_path / "w")
+
+
+@long
+def test_a_training_goes_on_with_the_nodes_that_are_left(start_main, tmp_path, cluster):
+    nodes, _ = cluster
+    make_records(tmp_path / "w" / "records")
+    settings = ("--epochs=40", "--batch_size=8", "--precision=float32", "--augmentation=0", "--checkpoint_seconds=0")
+    flags = ("--stage=train", *settings, "--peer_seconds=20", "--workdir=w", f"--cluster={nodes[0].address}")
+    process = start_main(*flags)
+    wait_for(lambda: list((tmp_path / "w").glob("checkpoints/step-*.json")), process)
+    nodes.pop().kill()
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    lines = [line for line in output.splitlines() if line.startswith(("train: on ", "cluster: ", "train: continuing"))]
+    assert lines[0].startswith("train: on 2 nodes: ")
+    assert lines[1].startswith("cluster: lost node ") and "continues from its last checkpoint" in lines[1]
+    assert lines[2].startswith("train: on 1 node instead of 2, so its result will not be the same to the last bit: ")
+    assert lines[3].startswith("train: continuing from step ")
+
+
+def test_a_cluster_that_is_not_there(run_main, tmp_path):
+    result = run_main(*SETTINGS, "--workdir=w", "--cluster=127.0.0.1:1")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: --cluster=127.0.0.1:1: nothing answers there; start one")
