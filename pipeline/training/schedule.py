@@ -9,7 +9,7 @@ import dataclasses
 
 LOOK_STEPS: int = 10  # how many steps' losses are kept on the devices before somebody looks at them
 MOST_VALIDATED: int = 1_000  # images that a validation reads
-MOST_CALIBRATED: int = 1_280  # images that the statistics for it are taken from
+MOST_CALIBRATED: int = 640  # images that the statistics for it are taken from
 _HISTORY_ROWS = 200
 
 

@@ -262,9 +262,9 @@ def outcome(folder):
             for path in sorted((work / part).rglob("*")):
                 if path.is_file():
                     found[str(path.relative_to(folder))] = digest(path.read_bytes())
-        for path in (work / "report/predictions.csv", work / "logs/history.jsonl"):
+        for path, part in ((work / "report/predictions.csv", readings), (work / "logs/history.jsonl", without_looks)):
             if path.exists():
-                found[str(path.relative_to(folder))] = digest(without_speed(path.read_bytes()))
+                found[str(path.relative_to(folder))] = digest(part(path.read_bytes()))
         states = sorted((work / "checkpoints").glob("step-*.npz"))
         if states:
             found[f"{work.name} weights {states[-1].name}"] = weights(states[-1])
@@ -278,8 +278,13 @@ def weights(path):
         return digest(b"".join(name.encode() + arrays[name].tobytes() for name in sorted(arrays.files)))
 
 
-def without_speed(data):
-    """The lines of a history without what depends on where the looks were."""
+def readings(data):
+    """Predictions without confidences, whose last digit is another in a process that has run other commands."""
+    return b"\n".join(b",".join(line.split(b",")[:3]) for line in data.splitlines())
+
+
+def without_looks(data):
+    """The lines of a history without those that depend on where the looks were."""
     return b"\n".join(line for line in data.splitlines() if b'"loss"' not in line)
 
 
