@@ -339,6 +339,28 @@ def test_kill_9_during_a_save_and_the_rest_gives_the_same_bits(work, undisturbed
     assert_same_bits(final_arrays(work.root), undisturbed)
 
 
+@pytest.mark.slow
+def test_a_training_that_finds_its_length_finds_it_too_where_it_is_killed(tmp_path):
+    options = {"schedule": "auto", "epochs": 0, "validation_steps": 10, "patience": 1, "max_minutes": 0.0}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        make_records(folder / "records")
+    code, output = finish(start_training(whole, checkpoint_seconds=1e6, **options))
+    assert code == 0, output
+    expected = Checkpoints(whole / "checkpoints").choose("last")
+    pace = expected.state.pace
+    assert expected.step == expected.state.num_steps == pace.last_step
+    for step in (pace.anneal_step - 5, pace.anneal_step + 2):
+        process = start_training(killed, checkpoint_seconds=0.0, **options)
+        wait_for_step(killed, step, [process])
+        process.kill()
+        finish(process)
+    code, output = finish(start_training(killed, checkpoint_seconds=0.0, **options))
+    assert code == 0, output
+    assert Checkpoints(killed / "checkpoints").choose("last").state.pace == pace
+    assert_same_bits(final_arrays(killed), expected.arrays)
+
+
 def content_of(work):
     """{path: bytes} of the checkpoints and logs that stand."""
     paths = (path for folder in (work.checkpoints, work.logs) for path in sorted(folder.rglob("*")))
@@ -414,25 +436,3 @@ def test_a_replacement_killed_while_it_takes_its_place_is_finished(two_epochs, o
     finish_replacement(work)
     wanted = {path.relative_to(two_epochs[0].root): data for path, data in content_of(two_epochs[0]).items()}
     assert {path.relative_to(work.root): data for path, data in content_of(work).items()} == wanted
-
-
-@pytest.mark.slow
-def test_a_training_that_finds_its_length_finds_it_too_where_it_is_killed(tmp_path):
-    options = {"schedule": "auto", "epochs": 0, "validation_steps": 10, "patience": 1, "max_minutes": 0.0}
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        make_records(folder / "records")
-    code, output = finish(start_training(whole, checkpoint_seconds=1e6, **options))
-    assert code == 0, output
-    expected = Checkpoints(whole / "checkpoints").choose("last")
-    pace = expected.state.pace
-    assert expected.step == expected.state.num_steps == pace.last_step
-    for step in (pace.anneal_step - 5, pace.anneal_step + 2):
-        process = start_training(killed, checkpoint_seconds=0.0, **options)
-        wait_for_step(killed, step, [process])
-        process.kill()
-        finish(process)
-    code, output = finish(start_training(killed, checkpoint_seconds=0.0, **options))
-    assert code == 0, output
-    assert Checkpoints(killed / "checkpoints").choose("last").state.pace == pace
-    assert_same_bits(final_arrays(killed), expected.arrays)
