@@ -82,11 +82,10 @@ def test_a_table_and_a_csv_and_a_list_on_stdin(call_main, trained, images, monke
     assert list(rows[0]) == ["file", "code", "confidence", "accepted", "error"]
 
 
-def test_what_cannot_be_read_is_named_and_does_not_stop_it(call_main, trained, images, tmp_path):
+def test_what_cannot_be_read_is_named_and_does_not_stop_it(call_main, trained, images, tmp_path, monkeypatch):
     (tmp_path / "images" / "001-cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    result = call_main(
-        "--stage=predict", f"--checkpoint={trained}", "--images=images,gone.png", "--output_format=jsonl"
-    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("gone.png\n"))
+    result = call_main("--stage=predict", f"--checkpoint={trained}", "--images=images,-", "--output_format=jsonl")
     assert result.returncode == stage.UNREAD
     lines = {line["file"]: line for line in map(json.loads, result.stdout.splitlines())}
     assert len(lines) == 14
@@ -141,6 +140,8 @@ def test_limits_change_what_is_read(call_main, trained, images, tmp_path):
     [
         ([], "--stage=predict needs images to read: give --images or --records"),
         (["--images=empty"], "--images=empty: there is no .png"),
+        (["--images=../nothere"], "error: --images=../nothere: no such file or folder"),
+        (["--images=images,gone.png"], "error: --images=gone.png: no such file or folder"),
         (["--images=*.gif"], "--images=*.gif: no file matches"),
         (["--images=images", "--checkpoint=nowhere"], "--checkpoint=nowhere: there is no such file or folder"),
         (["--images=images", "--checkpoint=empty"], "--checkpoint=empty: it holds no checkpoint and no exported model"),
