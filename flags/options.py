@@ -262,8 +262,8 @@ GROUPS: tuple[Group, ...] = (
             "With --code_length, --pattern, --codes and --check: the most probable code that fits all limits is read",
             "pattern": "regular expression for the whole code",
             "codes": "file with the only possible codes, one a line",
-            "check": f"check digit: {' '.join(CHECK_DIGITS)}; or FILE.py:FUNCTION for a function from a code to "
-            "True or False",
+            "check": f"check digit: {' '.join(CHECK_DIGITS)}; luhn, mod97-10 and mod11,10 take digits "
+            "alone; or FILE.py:FUNCTION for a function from a code to True or False",
             "max_error": "largest share of accepted readings that may be wrong, such as 0.001",
         },
     ),

@@ -126,6 +126,11 @@ def test_limits_change_what_is_read(call_main, trained, images, tmp_path):
     assert all(code[0] == code[1] for code in codes("--pattern=aa|bb|cc|dd"))
     (tmp_path / "codes.txt").write_text("ab\ncd\n")
     assert set(codes("--codes=codes.txt")) <= {"ab", "cd"}
+    (tmp_path / "codes.txt").write_text("ab\nHEF0\nab1\ncd\nbb\n")
+    assert call_main(*arguments, "--codes=codes.txt", "--allow=abcdx").stderr.splitlines()[:2] == [
+        "predict: warning: --allow: 1 of 5 characters cannot be read by this network: x",
+        "predict: warning: --codes: 2 of 5 codes cannot be read by this network: HEF0, ab1",
+    ]
     (tmp_path / "check.py").write_text("def ends_with_a(code):\n    return code[-1] == 'a'\n")
     assert {code[1] for code in codes("--check=check.py:ends_with_a")} == {"a"}
     wrong = call_main(*arguments, "--code_length=3")

@@ -17,8 +17,8 @@ STDIN = "-"
 
 def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path]:
     """In the order given, folders and globs sorted. A file that is named is yielded whatever it is: reading it says what is
-    wrong, as of a missing one in a list on stdin. A path given here that does not exist is an error, and so is a folder
-    or glob without an image."""
+    wrong, as of a missing one in a list on stdin. A pattern that names nothing is an error, and so is a folder without
+    an image."""
     for pattern in patterns:
         if pattern == STDIN:
             yield from (pathlib.Path(name) for line in stdin if (name := line.rstrip("\r\n")))
