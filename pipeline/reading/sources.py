@@ -16,8 +16,8 @@ STDIN = "-"
 
 
 def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path]:
-    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is: reading it says what is
-    wrong, as of a missing one in a list on stdin. A pattern that names nothing is an error, and so is a folder without
+    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is, and one on stdin even
+    if missing: reading it says what is wrong. A path or glob that names nothing is an error, and so is a folder without
     an image."""
     for pattern in patterns:
         if pattern == STDIN:
