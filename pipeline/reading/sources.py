@@ -16,9 +16,9 @@ STDIN = "-"
 
 
 def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path]:
-    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is, and one on stdin even
-    if missing: reading it says what is wrong. A path or glob that names nothing is an error, and so is a folder without
-    an image."""
+    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is, on stdin even one
+    that is missing: reading it says what is wrong. A path or glob that names nothing is an error, and so is a folder
+    without an image."""
     for pattern in patterns:
         if pattern == STDIN:
             yield from (pathlib.Path(name) for line in stdin if (name := line.rstrip("\r\n")))
