@@ -76,8 +76,11 @@ def parse(arguments: list[str]) -> list[str]:
         os._exit(0)
     try:
         return list(flags.FLAGS(arguments))
+    except flags.UnrecognizedFlagError as error:
+        _refuse(arguments[0], options.unknown_flag(error.flagname))
     except flags.Error as error:
-        _refuse(arguments[0], str(error).removeprefix("ERROR:: "))  # the prefix of a --flagfile that cannot be opened
+        # absl's prefixes: one of a --flagfile that cannot be opened, one of a value that cannot be used.
+        _refuse(arguments[0], str(error).removeprefix("ERROR:: ").removeprefix("flag "))
     except UnicodeDecodeError as error:
         _refuse(arguments[0], f"--flagfile: the file is not UTF-8 text (byte {error.start}: {error.reason})")
     except ValueError as error:  # a NUL in the name of a --flagfile

@@ -15,6 +15,7 @@ from digitwise.images import Pixels
 from digitwise.metadata import KEY, ModelMetadata
 from digitwise.reader import Outputs
 
+IN_FOLDER = "model.onnx"  # the file of an export
 INPUT = "images"
 LOOKED = "looked"  # an output of networks with an attention
 OUTPUTS = ("label_ids", "probabilities", "confidence", "log_probabilities")
@@ -22,13 +23,15 @@ _ERRORS_ONLY = 3  # of ONNX Runtime's levels; its warnings are about how the fil
 
 
 class OnnxNetwork:
-    """`threads` is how many cores one batch may use; 0 is all of them."""
+    """`path` is a file or the folder of an export; `threads` is how many cores one batch may use; 0 is all of them."""
 
     def __init__(self, path: "str | os.PathLike[str]", threads: int = 0) -> None:
         try:
             import onnxruntime
         except ImportError:
             raise ReaderError("reading ONNX files needs onnxruntime: pip install onnxruntime") from None
+        if pathlib.Path(path).is_dir():
+            path = pathlib.Path(path) / IN_FOLDER
         if not pathlib.Path(path).is_file():
             raise ReaderError(f"{os.fspath(path)} is not a file: need a model that was exported as ONNX")
         options = onnxruntime.SessionOptions()

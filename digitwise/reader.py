@@ -67,7 +67,7 @@ class Network(Protocol):
 
 
 class Reader:
-    """Thread safe. `model` is an ONNX file, or anything else that reads batches.
+    """Thread safe. `model` is an ONNX file, the folder of an export, or anything else that reads batches.
 
     Accepted is what reaches the file's certified threshold of probability among all codes. Within limits that promise
     holds where the code has more than half of it, and so is what would be read without limits. A `threshold` given

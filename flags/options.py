@@ -4,12 +4,14 @@ config = options.config_from_flags()
 """
 
 import dataclasses
+import difflib
 import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags
 
+from flags.parsers import Number, WholeNumber
 from pipeline import values
 from pipeline.choices import (
     CHANNEL_ORDERS,
@@ -260,8 +262,8 @@ GROUPS: tuple[Group, ...] = (
             "With --code_length, --pattern, --codes and --check: the most probable code that fits all limits is read",
             "pattern": "regular expression for the whole code",
             "codes": "file with the only possible codes, one a line",
-            "check": f"check digit: {' '.join(CHECK_DIGITS)}; or FILE.py:FUNCTION for a function from a code to "
-            "True or False",
+            "check": f"check digit: {' '.join(CHECK_DIGITS)}; luhn, mod97-10 and mod11,10 take digits "
+            "alone; or FILE.py:FUNCTION for a function from a code to True or False",
             "max_error": "largest share of accepted readings that may be wrong, such as 0.001",
         },
     ),
@@ -326,6 +328,12 @@ def value_of_flag(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def unknown_flag(name: str) -> str:
+    """What is wrong with a flag that does not exist. Only flags of this project are suggested: absl has some too."""
+    close = difflib.get_close_matches(name, [each for group in GROUPS for each in group.helps], n=1)
+    return f"unknown flag --{name}" + (f"; did you mean --{close[0]}?" if close else "")
+
+
 def help_text(program: str) -> str:
     """What --help prints: the flags by stage, each with its default."""
     lines = []
@@ -347,10 +355,10 @@ def _define(name: str, default: Any, text: str, flag_values: flags.FlagValues) -
     elif isinstance(default, bool):
         flags.DEFINE_boolean(name, default, text, flag_values=flag_values)
     elif isinstance(default, int):
-        flags.DEFINE_integer(name, default, text, flag_values=flag_values)
+        flags.DEFINE(WholeNumber(), name, default, text, flag_values, flags.ArgumentSerializer())
     # The settings that may be None and are not in TEXT_FORMS are all fractions or strengths.
     elif isinstance(default, float) or default is None:
-        flags.DEFINE_float(name, default, text, flag_values=flag_values)
+        flags.DEFINE(Number(), name, default, text, flag_values, flags.ArgumentSerializer())
     elif isinstance(default, tuple):
         flags.DEFINE_list(name, list(default), text, flag_values=flag_values)
     else:

@@ -199,7 +199,24 @@ def test_overwrite_stops_at_what_is_not_ours(workdir, tmp_path, make_config):
 def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, capsys):
     folder = own_folder(tmp_path / "own", ["11", "22", "33", "44", "55", "66", "77", "88"])
     convert(make_config(images=folder), workdir)
-    assert "warning: position 1 of the test split never shows" in capsys.readouterr().out
+    lines = [line for line in capsys.readouterr().out.splitlines() if "lacks characters" in line]
+    shown = read(Manifest.load(workdir.records))
+    expected = {
+        split: (
+            "a network trained on it cannot learn them there"
+            if split == "train"
+            else "its accuracy says nothing about them"
+        )
+        for split, rows in shown.items()
+        if rows
+    }
+    assert len(lines) == len(expected) > 1, "one for each split"
+    for (split, what), line in zip(expected.items(), lines, strict=True):
+        first = min(set("12345678") - {text[0] for _, _, text in shown[split]})
+        assert line == (
+            f"records: warning: the {split} split lacks characters at 2 of 2 positions, such as '{first}' at "
+            f"position 1: {what}"
+        )
 
 
 def test_going_on_skips_the_shards_that_stand(workdir, tmp_path, make_config, monkeypatch):
@@ -253,7 +270,12 @@ def test_a_rename_that_was_cut_short_is_made_good(workdir, tmp_path, make_config
             {"alphabet": "digits"},
             "1x_1.png: its code '1x' has 'x', .* --alphabet='0123456789x' would take every code",
         ),
-        (["12", "123"], {"code_length": "2"}, "123_1.png: its code '123' has 3 characters, --code_length=2 asks"),
+        (
+            ["12", "123"],
+            {"code_length": "2"},
+            "123_1.png: its code '123' has 3 characters, but --code_length=2 allows only 2$",
+        ),
+        (["123", "1"], {"code_length": "2-3"}, "'1' has 1 characters, but --code_length=2-3 allows only 2 to 3$"),
         (
             ["12"],
             {"test_fraction": 0.9, "validation_fraction": 0.09},
@@ -406,7 +428,7 @@ def test_files_that_are_not_read_are_told(workdir, tmp_path, make_config, capsys
     folder = own_folder(tmp_path / "own", CODES)
     (tmp_path / "own" / "notes.txt").write_text("mine")
     convert(make_config(images=folder), workdir)
-    assert "records: warning: not read: 1 files that are not images (notes.txt)\n" in capsys.readouterr().out
+    assert "records: warning: not read: 1 file that is not an image (notes.txt)\n" in capsys.readouterr().out
 
 
 def test_settings_are_those_of_earlier_versions(workdir, tmp_path, make_config):

@@ -90,10 +90,10 @@ def run_test(workdir, monkeypatch):
 def test_the_stage_prints_and_writes(run_test, workdir, capsys):
     summary = run_test({"43": "42", "22": "24"}, TestConfig(shown_predictions=3), seconds={"train": 9.5})
     out = capsys.readouterr().out
-    assert "3 of 5 images, in the order of the records: the first 1 wrong and the first 2 right" in out
+    assert "3 of 5 images: the first 1 read wrong, then the first 2 read right" in out
     assert "test-2.png  43    42    4 0.750  [2] 0.750" in out
     assert "whole code  0.6000   3 of 5 right; 95 % interval 0.2307 to 0.8824; chance 1 in 16" in out
-    assert "checks      1 of 5 FAILED\n            FAILED   Not every character was learned" in out
+    assert "checks      1 of 5 FAILED\n            FAILED   Tested characters were not learned" in out
     assert str(workdir.report / "report.html") in out
     content = json.loads((workdir.report / "report.json").read_text(encoding="utf-8"))
     assert load_summary(workdir.report / "report.json") == summary
@@ -283,13 +283,14 @@ def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
     summary = evaluation.test(config, workdir)
     assert summary.figures.whole.count == len(TEST)
     assert summary.speed.images == 5  # in a second reading: 2 + 2 + 1 are too few to leave out the first
+    assert summary.speed.includes.endswith("; without building the graph")
     workdir.logs.mkdir()
     (workdir.logs / "history.jsonl").write_text('{"step": 5}\n')
     monkeypatch.setattr(readings, "FEW_BATCHES", 1)
     asked = TestConfig(checkpoint=str(workdir.root))
     other = type(workdir)(workdir.root / "other")
     elsewhere = evaluation.test(dataclasses.replace(config, test=asked), other, {"train": 9.0}, manifest.folder)
-    assert elsewhere.speed.images == 3  # without the first batch
+    assert elsewhere.speed.images == 3 and "; without the first batch" in elsewhere.speed.includes
     assert elsewhere.history == (TrainingPoint(5),), "of the training that is tested"
     assert list(elsewhere.seconds) == ["test"], "and not the seconds of another"
     assert summary.claim.statements[-1] == Statement(

@@ -180,7 +180,7 @@ def test_the_reader_reads_the_onnx_file(exported, tmp_path):
     graph, folder, _ = exported
     path = tmp_path / "a.png"
     path.write_bytes(png(images()[0]))
-    reader = Reader(folder / "model.onnx")
+    reader = Reader(folder)
     reading, missing = reader.read([path, tmp_path / "b.png"])
     expected = Reader(GraphNetwork(graph)).read([path])[0]
     assert (reading.code, reading.name) == (expected.code, str(path))

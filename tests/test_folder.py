@@ -101,13 +101,13 @@ def test_a_name_that_is_not_utf_8_is_told(tmp_path):
 def test_no_output_of_digitwise_is_a_source(tmp_path):
     fill(tmp_path, "12.png", "work/.lock", "work/report/99.png", "work/images/1.png", "work2/images/34.png")
     assert rows(tmp_path) == [("12.png", "12"), ("work2/images/34.png", "34")]
-    assert LabeledFolder(str(tmp_path)).left_out() == ["1 folders or files of digitwise's own output (work)"]
+    assert LabeledFolder(str(tmp_path)).left_out() == ["1 folder or file of digitwise's own output (work)"]
 
 
 def test_a_folder_that_is_the_workdir_too(tmp_path):
     fill(tmp_path, "12.png", ".lock", "report/99.png", "seconds.json", "more/34.png")
     assert rows(tmp_path) == [("12.png", "12"), ("more/34.png", "34")]
-    assert LabeledFolder(str(tmp_path)).left_out() == ["1 folders or files of digitwise's own output (report)"]
+    assert LabeledFolder(str(tmp_path)).left_out() == ["1 folder or file of digitwise's own output (report)"]
 
 
 def test_what_is_not_read_is_counted_and_named(tmp_path):

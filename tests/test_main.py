@@ -42,7 +42,11 @@ def test_help_teaches_without_tensorflow(run_main):
 @pytest.mark.parametrize(
     "arguments, parts",
     [
-        (["--stag=all"], ["Unknown command line flag 'stag'", "stage"]),
+        (["--stag=all"], ["unknown flag --stag; did you mean --stage?"]),
+        (["--stge=train"], ["unknown flag --stge; did you mean --stage?"]),
+        (["--zzzzzz"], ["unknown flag --zzzzzz"]),
+        (["--num_images=abc"], ["error: --num_images=abc: expected a whole number"]),
+        (["--learning_rate=abc"], ["error: --learning_rate=abc: expected a number"]),
         (["--stage=tran"], ["--stage=tran: expected one of check, inspect, generate"]),
         (["--num_images=many"], ["--num_images=many"]),
         (["train"], ["unexpected argument 'train'"]),

@@ -82,11 +82,10 @@ def test_a_table_and_a_csv_and_a_list_on_stdin(call_main, trained, images, monke
     assert list(rows[0]) == ["file", "code", "confidence", "accepted", "error"]
 
 
-def test_what_cannot_be_read_is_named_and_does_not_stop_it(call_main, trained, images, tmp_path):
+def test_what_cannot_be_read_is_named_and_does_not_stop_it(call_main, trained, images, tmp_path, monkeypatch):
     (tmp_path / "images" / "001-cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    result = call_main(
-        "--stage=predict", f"--checkpoint={trained}", "--images=images,gone.png", "--output_format=jsonl"
-    )
+    monkeypatch.setattr("sys.stdin", io.StringIO("gone.png\n"))
+    result = call_main("--stage=predict", f"--checkpoint={trained}", "--images=images,-", "--output_format=jsonl")
     assert result.returncode == stage.UNREAD
     lines = {line["file"]: line for line in map(json.loads, result.stdout.splitlines())}
     assert len(lines) == 14
@@ -127,6 +126,11 @@ def test_limits_change_what_is_read(call_main, trained, images, tmp_path):
     assert all(code[0] == code[1] for code in codes("--pattern=aa|bb|cc|dd"))
     (tmp_path / "codes.txt").write_text("ab\ncd\n")
     assert set(codes("--codes=codes.txt")) <= {"ab", "cd"}
+    (tmp_path / "codes.txt").write_text("ab\nHEF0\nab1\ncd\nbb\n")
+    assert call_main(*arguments, "--codes=codes.txt", "--allow=abcdx").stderr.splitlines()[:2] == [
+        "predict: warning: --allow: 1 of 5 characters cannot be read by this network: x",
+        "predict: warning: --codes: 2 of 5 codes cannot be read by this network: HEF0, ab1",
+    ]
     (tmp_path / "check.py").write_text("def ends_with_a(code):\n    return code[-1] == 'a'\n")
     assert {code[1] for code in codes("--check=check.py:ends_with_a")} == {"a"}
     wrong = call_main(*arguments, "--code_length=3")
@@ -141,6 +145,8 @@ def test_limits_change_what_is_read(call_main, trained, images, tmp_path):
     [
         ([], "--stage=predict needs images to read: give --images or --records"),
         (["--images=empty"], "--images=empty: there is no .png"),
+        (["--images=../nothere"], "error: --images=../nothere: no such file or folder"),
+        (["--images=images,gone.png"], "error: --images=gone.png: no such file or folder"),
         (["--images=*.gif"], "--images=*.gif: no file matches"),
         (["--images=images", "--checkpoint=nowhere"], "--checkpoint=nowhere: there is no such file or folder"),
         (["--images=images", "--checkpoint=empty"], "--checkpoint=empty: it holds no checkpoint and no exported model"),

@@ -65,10 +65,12 @@ def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
         pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(name).touch()
     stdin = io.StringIO("from stdin.png\n\nlast.png")
-    found = find_images(["missing.png", "b", "c*.png", "[odd].png", "-"], stdin)
+    found = find_images(["b", "c*.png", "[odd].png", "-"], stdin)
     assert [str(path) for path in found] == [
-        "missing.png", "b/2.png", "b/deep/1.JPG", "c1.png", "c2.png", "[odd].png", "from stdin.png", "last.png",
+        "b/2.png", "b/deep/1.JPG", "c1.png", "c2.png", "[odd].png", "from stdin.png", "last.png",
     ]  # fmt: skip
+    with pytest.raises(DigitwiseError, match="--images=missing.png: no such file or folder"):
+        list(find_images(["missing.png"], stdin))
     with pytest.raises(DigitwiseError, match=r"--images=x\*: no file matches"):
         list(find_images(["x*"], stdin))
     pathlib.Path("empty").mkdir()

@@ -213,6 +213,13 @@ def test_images_come_in_as_they_did_in_training(tmp_path, resizing):
     assert graph_of(checkpoints.load(1), checkpoints.folder).metadata.shape.resizing == resizing
 
 
+def test_why_an_export_has_no_threshold():
+    assert stage.not_certified(None, 0) == "no threshold is certified; --max_error=0.01 asks for one"
+    assert stage.not_certified(0.05, 1041) == (
+        "--max_error=0.05 is not certified: 1,041 more codes are needed, if none of them is read wrong"
+    )
+
+
 def test_an_export_stays_until_its_successor_is_whole(tmp_path, monkeypatch):
     folder = tmp_path / "export"
     folder.mkdir()

@@ -1,5 +1,6 @@
 """The program depends neither on the user's settings for libraries, nor on what lies in the current directory."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -26,7 +27,9 @@ def test_the_environment_is_our_own(tmp_path, monkeypatch):
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
     assert os.environ["MPLCONFIGDIR"] == "theirs", "a folder that the user chose for caches is used"
     monkeypatch.delenv("MPLCONFIGDIR")
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
     own_environment(tmp_path / ".cache")
+    assert not logging.getLogger("matplotlib.font_manager").isEnabledFor(logging.INFO)
     assert os.environ["MPLCONFIGDIR"] == str(tmp_path / ".cache" / "matplotlib")
 
 

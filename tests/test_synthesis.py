@@ -15,6 +15,7 @@ from pipeline.drawing import files as synthesis
 from pipeline.drawing.files import generate
 from pipeline.drawing.renderer import Drawing, SyntheticSource
 from pipeline.machine.workers import LocalPool
+from pipeline.stages.generate import generate as generate_stage
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
@@ -249,3 +250,22 @@ def test_a_replacement_that_was_killed_is_finished(workdir, tmp_path, make_confi
     fresh.create()
     generate(other, fresh)
     assert tree(workdir.images) == {**tree(fresh.images), "mine.txt": b"mine"}
+
+
+@pytest.mark.parametrize(
+    "settings, warnings",
+    [
+        ({"image_size": "80x60"}, []),
+        ({"image_size": "40x20", "code_length": "2", "font_sizes": (14, 16)}, []),
+        (
+            {"image_size": "40x20", "code_length": "2-8"},
+            [
+                "generate: warning: --font_sizes has 56, which is higher than the images (20 pixels); 8 characters "
+                "take at least 126 pixels, the images are 40 wide"
+            ],
+        ),
+    ],
+)
+def test_characters_that_do_not_fit_the_images_are_told(workdir, make_config, capsys, settings, warnings):
+    generate_stage(make_config(2, **settings), workdir)
+    assert [line for line in capsys.readouterr().out.splitlines() if "warning" in line] == warnings

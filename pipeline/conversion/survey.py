@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 from pipeline.conversion.plans import RowFiles
 from pipeline.conversion.sources import CodeSource
@@ -99,13 +100,23 @@ def few_codes(found: Survey) -> list[str]:
 
 
 def missing_classes(manifest: Manifest) -> list[str]:
-    """A line for each position of a split that lacks characters which the position has elsewhere."""
+    """A line for each split whose codes lack characters at positions that have them in other splits."""
     return [
-        f"position {place} of the {split} split never shows {''.join(characters)}: its accuracy says nothing about them"
+        _gaps_line(split, gaps, manifest.max_length)
         for split, gaps in class_gaps(manifest.classes).items()
-        if manifest.count(split)
-        for place, characters in gaps
+        if manifest.count(split) and gaps
     ]
+
+
+def _gaps_line(split: str, gaps: Sequence[tuple[int, Sequence[str]]], positions: int) -> str:
+    place, characters = gaps[0]
+    what = (
+        "a network trained on it cannot learn them there" if split == TRAIN else "its accuracy says nothing about them"
+    )
+    return (
+        f"the {split} split lacks characters at {len(gaps)} of {positions} positions, such as {characters[0]!r} at "
+        f"position {place}: {what}"
+    )
 
 
 def _check_characters(found: CodeSource, key: str, text: str) -> None:
@@ -129,7 +140,7 @@ def _check_label(found: CodeSource, key: str, text: str, alphabet: Alphabet | No
         if found.reader:
             why = f"{found.reader} reads {allowed}"
         elif found.lengths:
-            why = f"--code_length={allowed} asks for other"
+            why = f"but --code_length={allowed} allows only {allowed.replace('-', ' to ')}"
         else:
             why = f"{allowed} can be read"
         raise DigitwiseError(f"{found.source.name(key)}: its code {quoted(text)} has {len(text)} characters, {why}")

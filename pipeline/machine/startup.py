@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import logging
 import os
 import pathlib
 import sys
@@ -21,6 +22,8 @@ def own_environment(cache: pathlib.Path) -> None:
     os.environ["KERAS_HOME"] = os.devnull
     # Matplotlib lists all fonts of the machine once, which takes seconds, and stores the list here.
     os.environ.setdefault("MPLCONFIGDIR", str((cache / "matplotlib").absolute()))
+    # And tells of it, where absl has set the level of all loggers.
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
 
 def usable_streams() -> None:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 
 from digitwise.errors import ReaderError
 from digitwise.limits import CHECK_DIGITS, Limits
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, printable
+
+_NAMED = 5
 
 
 def limits_of(allow: str | None, lengths: tuple[int, int] | None, pattern: str, codes_file: str, check: str) -> Limits:
@@ -27,6 +29,21 @@ def limits_of(allow: str | None, lengths: tuple[int, int] | None, pattern: str, 
         )
     except ReaderError as error:
         raise DigitwiseError(str(error)) from None
+
+
+def dropped(limits: Limits, alphabet: str, min_length: int, max_length: int) -> list[str]:
+    """A line for each limit that allows more than a network of this alphabet and these lengths can read."""
+    unknown = [character for character in limits.characters if character not in alphabet]
+    unreadable = [
+        code for code in limits.codes if not min_length <= len(code) <= max_length or not set(alphabet) >= set(code)
+    ]
+    kinds = (("--allow", unknown, limits.characters, "characters"), ("--codes", unreadable, limits.codes, "codes"))
+    return [
+        f"{flag}: {len(out):,} of {len(given):,} {noun} cannot be read by this network: "
+        + printable(", ".join(out[:_NAMED]) + (", ..." if len(out) > _NAMED else ""))
+        for flag, out, given, noun in kinds
+        if out
+    ]
 
 
 def _codes(path: str) -> tuple[str, ...]:

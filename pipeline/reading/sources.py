@@ -16,18 +16,21 @@ STDIN = "-"
 
 
 def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path]:
-    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is, even if missing:
-    reading it says what is wrong. A folder or glob without an image is an error."""
+    """In the order given, folders and globs sorted. A file that is named is yielded whatever it is, on stdin even one
+    that is missing: reading it says what is wrong. A path or glob that names nothing is an error, and so is a folder
+    without an image."""
     for pattern in patterns:
         if pattern == STDIN:
             yield from (pathlib.Path(name) for line in stdin if (name := line.rstrip("\r\n")))
         elif pathlib.Path(pattern).is_dir():
             yield from _in_folder(pathlib.Path(pattern))
         # A file may have [ or * in its name: what exists is taken as it is.
-        elif not pathlib.Path(pattern).exists() and glob.has_magic(pattern):
+        elif pathlib.Path(pattern).exists():
+            yield pathlib.Path(pattern)
+        elif glob.has_magic(pattern):
             yield from _matching(pattern)
         else:
-            yield pathlib.Path(pattern)
+            raise DigitwiseError(f"--images={pattern}: no such file or folder")
 
 
 def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:

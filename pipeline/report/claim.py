@@ -1,5 +1,5 @@
 """What a figure rests on: that the tested images had no part in the training, were read without randomness, and show
-every character everywhere. Each is looked up or counted, none is taken for granted.
+only characters that were learned. Each is looked up or counted, none is taken for granted.
 
     exposure = find_exposure(recognizer.provenance, manifest, workdir)
     scans = scan_splits(manifest, "test", exposure, processes=2)
@@ -118,24 +118,25 @@ def earlier_statements(scans: dict[str, SplitScan], exposure: Exposure) -> list[
 
 
 def classes_statement(manifest: Manifest, split: str, exposure: Exposure) -> Statement:
-    """Whether every character that occurs at a position was learned there and is tested there."""
-    name = "all classes"
+    """Whether every tested character was learned at its position; what was never tested there is only noted."""
+    name = "every tested character was learned"
     tested, learned = manifest.classes[split], _learned_classes(manifest, split, exposure)
     # With every split of the records: what a position can show at all is known from all of them together.
     everything = {f"all {other}": by_place for other, by_place in manifest.classes.items()}
-    gaps = metrics.class_gaps({**everything, TESTED: tested, TRAIN: learned})
+    untested = metrics.class_gaps({**everything, TESTED: tested, TRAIN: learned})[TESTED]
     single = [place for place, counts in enumerate(tested, 1) if len(counts) == 1]
-    problems = [f"only one character is ever tested at {_list_places(single)}"] if single else []
-    problems += _gap_texts(gaps[TRAIN], "never learned") + _gap_texts(gaps[TESTED], "never tested")
-    if problems:
-        text = f"Not every character was learned and tested at every position: {'; '.join(problems)}."
-        return Statement(name, False, text)
+    notes = [f"only one character is ever tested at {_list_places(single)}"] if single else []
+    notes += _gap_texts(untested, "never tested")
+    note = f" The result does not tell of everything: {'; '.join(notes)}." if notes else ""
     if exposure.manifest is None:
-        return Statement(name, None, "It is not known which characters were learned at which position.")
+        return Statement(name, None, f"It is not known which characters were learned at which position.{note}")
+    unlearned = _gap_texts(metrics.class_gaps({TESTED: tested, TRAIN: learned})[TRAIN], "never learned")
+    if unlearned:
+        return Statement(name, False, f"Tested characters were not learned: {'; '.join(unlearned)}.{note}")
     fewest = min((min(counts.values()) for counts in tested if counts), default=0)
     times = "once" if fewest == 1 else f"{fewest:,} times"
-    text = "Every character that occurs at a position was learned there, and is tested there"
-    return Statement(name, True, f"{text} at least {times}.")
+    text = f"Every character that was tested at a position was learned there, and tested there at least {times}."
+    return Statement(name, True, text + note)
 
 
 def dropout_statement(repeatable: bool) -> Statement:

@@ -16,7 +16,10 @@ from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 
 FEW_BATCHES = 4
-_INCLUDED = "reading, decoding, network and readout; without building the graph"
+_INCLUDED = "reading, decoding, network and readout"
+# The graph is built either in a first reading of everything, or in the first batch.
+_WITHOUT_GRAPH = f"{_INCLUDED}; without building the graph"
+_WITHOUT_BATCH = f"{_INCLUDED}; without the first batch, which also builds the graph"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,14 +50,15 @@ class Speed:
     value: float | None
     images: int
     seconds: float
-    includes: str = _INCLUDED
+    includes: str = _WITHOUT_GRAPH
 
     @classmethod
     def of(cls, clock: list[tuple[float, int]]) -> "Speed":
         """From [(time when a batch was done, its images)]; the first, which builds the graph, starts the clock."""
         images = sum(count for _, count in clock[1:])
         seconds = clock[-1][0] - clock[0][0]
-        return cls(round(images / seconds, 1) if images and seconds > 0 else None, images, round(seconds, 3))
+        value = round(images / seconds, 1) if images and seconds > 0 else None
+        return cls(value, images, round(seconds, 3), _WITHOUT_BATCH if clock[0][1] else _WITHOUT_GRAPH)
 
 
 def read_split(strategy: Any, recognizer: Any, batches: Any, manifest: Manifest, split: str) -> tuple[Readings, Speed]:

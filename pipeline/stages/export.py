@@ -64,11 +64,13 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
         return False
     facts = _facts(previous_summary(workdir.report), step)
     aside = successor_of(workdir.export)
-    card = _write(graph, manifest, split, max_error, facts, aside)
+    card, missing = _write(graph, manifest, split, max_error, facts, aside)
     write_text(aside / _SETTINGS, json.dumps(settings) + "\n")
     succeed(workdir.export, lambda: _remove_made(workdir.export))
     for line in card_lines(card, workdir.export):
         print(line)
+    if all(file.promise is None for file in card.files):
+        print(f"export: {not_certified(max_error, missing)}")
     return True
 
 
@@ -80,12 +82,14 @@ def check_packages() -> None:
 
 def _write(
     graph: Any, manifest: Manifest, split: str, max_error: float | None, facts: list[tuple[str, str]], folder: Any
-) -> Any:
+) -> tuple[Any, int]:
+    """(the card, how many codes were missing where the least could be certified)."""
     from pipeline.export.card import Fact
     from pipeline.export.export import Certified, Certify
     from pipeline.export.export import export as write_files
     from pipeline.stages.certify import Halves, batches, check_can_certify, temperature_of
 
+    missing = [0]
     certify: Certify | None = None
     if max_error is not None:
         check_can_certify(split)
@@ -97,12 +101,13 @@ def _write(
         def certify(network: Any) -> Certified:
             halves = Halves.read(network, manifest, split)
             found = certification(halves.choosing, halves.calibration, max_error)
+            missing.append(found.certificate.missing)
             return Certified(found.promise, found.reference)
 
     images = [image for batch, _ in batches(manifest, split, graph.metadata.shape) for image in batch]
     named = tuple(Fact(name, value) for name, value in facts)
     with _without_notes():
-        return write_files(graph, folder, images, facts=named, certify=certify)
+        return write_files(graph, folder, images, facts=named, certify=certify), max(missing)
 
 
 @contextlib.contextmanager
@@ -127,9 +132,15 @@ def card_lines(card: Any, folder: pathlib.Path) -> list[str]:
             f"{len(file.difference.changed_decisions)} decisions differ{promise}"
         )
     lines += [f"export: warning: {path} was left out: {reason}" for path, reason in card.left_out]
-    if all(file.promise is None for file in card.files):
-        lines.append("export: no threshold is certified; --max_error=0.01 certifies one")
     return lines
+
+
+def not_certified(max_error: float | None, missing: int) -> str:
+    """Why no file has a threshold: none was asked for, or codes are missing."""
+    if max_error is None:
+        return "no threshold is certified; --max_error=0.01 asks for one"
+    needed = f"{missing:,} more codes are needed, if none of them is read wrong"
+    return f"--max_error={max_error:g} is not certified: {needed}"
 
 
 def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:

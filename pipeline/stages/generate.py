@@ -4,6 +4,8 @@ from pipeline.config import RunConfig
 from pipeline.machine.workers import Engine
 from pipeline.workdir import Workdir
 
+_NARROW = 0.5  # how wide a character is at least, as a share of the font size; digits of most fonts are wider
+
 
 def generate(config: RunConfig, workdir: Workdir, _probes: object = None, engine: Engine | None = None) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
@@ -13,7 +15,24 @@ def generate(config: RunConfig, workdir: Workdir, _probes: object = None, engine
         return False
     from pipeline.drawing import files
 
+    warning = _does_not_fit(config)
+    if warning:
+        print(f"generate: warning: {warning}")
     return files.generate(config, workdir, engine)
+
+
+def _does_not_fit(config: RunConfig) -> str:
+    """What of the characters does not fit into an image: they are cut off above and below, or squeezed together."""
+    width, height = config.code.size
+    drawing, longest = config.generate.drawing, config.code.lengths[1]
+    smallest, largest = min(drawing.font_sizes), max(drawing.font_sizes)
+    problems = []
+    if largest > height:
+        problems.append(f"--font_sizes has {largest}, which is higher than the images ({height} pixels)")
+    narrowest = int(longest * smallest * _NARROW * (1 - drawing.overlap))
+    if narrowest > width:
+        problems.append(f"{longest} characters take at least {narrowest} pixels, the images are {width} wide")
+    return "; ".join(problems)
 
 
 def _not_needed(config: RunConfig) -> str:

@@ -9,7 +9,7 @@ TensorFlow is imported only where it has to compute.
 import pathlib
 
 from digitwise.errors import ReaderError
-from digitwise.onnx_network import OnnxNetwork
+from digitwise.onnx_network import IN_FOLDER, OnnxNetwork
 from digitwise.reader import Network
 from pipeline.machine.startup import import_tensorflow
 from pipeline.model.checkpoint_files import steps_in
@@ -17,7 +17,6 @@ from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
 ONNX, LITERT = ".onnx", ".tflite"
-EXPORTED = "model.onnx"  # what is read with where a folder holds several files
 _SAVED_MODEL = "saved_model.pb"
 
 
@@ -27,8 +26,8 @@ def open_network(given: str, workdir: Workdir) -> Network:
     try:
         # By name alone: an exported file is read without TensorFlow, so nothing of it may be imported before this is
         # known.
-        if path.suffix == ONNX or (path / EXPORTED).is_file():
-            return OnnxNetwork(path if path.suffix == ONNX else path / EXPORTED)
+        if path.suffix == ONNX or (path / IN_FOLDER).is_file():
+            return OnnxNetwork(path)
         if path.suffix == LITERT or (path / _SAVED_MODEL).is_file():
             return _exported(path)
     except ReaderError as error:

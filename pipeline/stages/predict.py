@@ -21,7 +21,7 @@ from digitwise.reader import Reader, Reading
 from pipeline.config import RunConfig
 from pipeline.machine.progress import progress
 from pipeline.model.metrics import Accuracy
-from pipeline.reading.limits import limits_of
+from pipeline.reading.limits import dropped, limits_of
 from pipeline.reading.output import OUTPUTS
 from pipeline.report.phrases import interval, ratio, right_of
 from pipeline.stages.images import Image, Images, find_images
@@ -83,7 +83,11 @@ def predict(config: RunConfig, workdir: Workdir) -> int:
     with contextlib.redirect_stdout(sys.stderr):
         images = find_images(config, workdir)
         try:
-            reader = Reader(open_network(config.test.checkpoint, workdir), limits_asked_for(config))
+            limits = limits_asked_for(config)
+            reader = Reader(open_network(config.test.checkpoint, workdir), limits)
+            network = reader.metadata
+            for line in dropped(limits, network.alphabet, network.min_length, network.max_length):
+                print(f"predict: warning: {line}")
             check_promise(reader, config.use.max_error)
             return _read(reader, images, config.use.output_format, stdout)
         except ReaderError as error:

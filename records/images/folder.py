@@ -31,6 +31,10 @@ _OUTPUTS = frozenset(
     "seconds.json .records-unfinished".split()
 )
 _IMAGE, _OTHER, _OUTPUT = "image", "other", "output"
+# What is not read: of one file, of several.
+_UNLISTED = f"image that {LABELS_FILE} does not list", f"images that {LABELS_FILE} does not list"
+_OWN_OUTPUT = "folder or file of digitwise's own output", "folders or files of digitwise's own output"
+_NO_IMAGE = "file that is not an image", "files that are not images"
 _NAMED = 3
 
 
@@ -72,15 +76,15 @@ class LabeledFolder:
 
     def left_out(self) -> list[str]:
         """A line for each kind of file below the folder that is not read, with a few names."""
-        left_out: dict[str, list[str]] = {}
+        left_out: dict[tuple[str, str], list[str]] = {}
         listed = {posixpath.normpath(key) for key, _ in self.rows()} if self._has_table else None
         for kind, key in _walk(self.root):
             if kind == _IMAGE and listed is not None and key not in listed:
-                left_out.setdefault(f"images that {LABELS_FILE} does not list", []).append(key)
+                left_out.setdefault(_UNLISTED, []).append(key)
             elif kind == _OUTPUT:
-                left_out.setdefault("folders or files of digitwise's own output", []).append(key)
+                left_out.setdefault(_OWN_OUTPUT, []).append(key)
             elif kind == _OTHER and key != LABELS_FILE:
-                left_out.setdefault("files that are not images", []).append(key)
+                left_out.setdefault(_NO_IMAGE, []).append(key)
         return [_counted(what, names) for what, names in left_out.items()]
 
     @property
@@ -148,9 +152,9 @@ def _is_workdir(folder: str) -> bool:
     )
 
 
-def _counted(what: str, names: list[str]) -> str:
+def _counted(what: tuple[str, str], names: list[str]) -> str:
     shown = ", ".join(printable(name) for name in names[:_NAMED])
-    return f"{len(names):,} {what} ({shown}{', ...' if len(names) > _NAMED else ''})"
+    return f"{len(names):,} {what[len(names) > 1]} ({shown}{', ...' if len(names) > _NAMED else ''})"
 
 
 def _is_text(key: str) -> bool:
