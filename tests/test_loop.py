@@ -161,10 +161,10 @@ def test_it_continues_on_the_way_down(open_plan):
     assert state.num_steps == 42
 
 
-@pytest.mark.parametrize("seconds, last_step", [(42.0, None), (48.0, 12)])
+@pytest.mark.parametrize("seconds, last_step", [(24.0, None), (48.0, 12)])
 def test_the_time_of_all_runs_counts(open_plan, seconds, last_step):
     stand_ins = StandIns(dataclasses.replace(open_plan, asked=dataclasses.replace(open_plan.asked, max_minutes=1.0)))
-    stand_ins.seconds = seconds  # 0.7 or 0.8 of a minute
+    stand_ins.seconds = seconds  # 0.4 or 0.8 of a minute
     stand_ins.loop._keep_to_pace = lambda: None
     stand_ins.loop._step, stand_ins.loop._state = 10, make_state()
     stand_ins.loop._find_pace(ValidationResult(0.5, 0.75, 4))

@@ -38,6 +38,13 @@ def test_down_in_time():
     assert (pace.anneal_step, pace.last_step) == (1000, 1250)  # 1,000 steps took 0.8 of the time: 250 are left
 
 
+def test_down_before_the_next_validation_would_be_too_late():
+    rules = dataclasses.replace(RULES, validation_every=100)
+    paces = _follow([(100, 0.5, 1.0, 0.3), (200, 0.4, 0.8, 0.6)], rules)
+    # At step 200 there would be 0.6 of the time used up; at step 300, 0.9 would be.
+    assert [(pace.anneal_step, pace.last_step) for pace in paces] == [(None, None), (200, 280)]
+
+
 def test_down_in_time_for_the_limit_of_steps():
     assert [p.last_step for p in _follow([(1400, 0.5, 1.0, 0), (1450, 0.4, 0.9, 0)])] == [None, 2000]
 

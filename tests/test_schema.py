@@ -1,15 +1,18 @@
+import io
 import json
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from pipeline.conversion.convert import convert
 from pipeline.drawing.files import generate
 from records.dataset import schema
 from records.dataset.manifest import Manifest
-from records.dataset.reader import read_in_order
-from records.images.files import RAW
+from records.dataset.reader import decode_images, read_in_order
+from records.images.files import ENCODED, RAW
 from records.tfrecord.framing import read_records
 
 
@@ -76,3 +79,13 @@ def test_packed_records_are_no_tfds_folder(workdir, make_config):
     manifest = Manifest.load(workdir.records)
     assert read_in_order(manifest, "train").reduce(0, lambda n, _: n + 1).numpy() == manifest.count("train")
     assert json.loads((workdir.records / "manifest.json").read_text())["compression"] == "gzip"
+
+
+@pytest.mark.parametrize("mode, format", [("L", "PNG"), ("RGB", "PNG"), ("L", "JPEG"), ("RGB", "JPEG")])
+def test_pixels_are_those_that_pillow_reads(mode, format):
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, len(mode)), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise.squeeze()).resize((50, 30)).save(file, format)
+    manifest = types.SimpleNamespace(image_shape=(30, 50, len(mode)), encoding=ENCODED)
+    [pixels] = decode_images(tf.constant([file.getvalue()]), manifest, len(mode)).numpy()
+    assert np.array_equal(pixels.squeeze(), Image.open(file))

@@ -239,7 +239,7 @@ class TestPlan:
         # 16 images of the validation split, 48 for the statistics, 4 times that many images in between: 32 steps of 8
         assert plan.length == Length(epochs=66_667, per_epoch=6, validation_every=40, growth=0.15)
         assert plan.length.schedule == Schedule(400_002, 40, growth=0.15)
-        assert plan.pace_rules == PaceRules(3e-3, 100, 2, 400_002, least_steps=600)
+        assert plan.pace_rules == PaceRules(3e-3, 100, 2, 400_002, least_steps=600, validation_every=40)
         assert plan.learning_rate(600, Pace()) == 3e-3
         assert plan.learning_rate(600, Pace(anneal_step=500, last_step=700)) == pytest.approx(1.5e-3)
         assert self.plan(manifest, epochs=0, validation_steps=7, patience=0).length.validation_every == 7

@@ -28,6 +28,7 @@ from records.split import TEST, VALIDATION
 _BATCH_SIZE = 64
 # More change the one number that is fitted hardly at all.
 _MAX_FITTED = 5_000  # images that the temperature is fitted to
+_MIN_FITTED = 100  # different codes: to fewer, it would fit what happens to be among them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +90,7 @@ def batches(manifest: Manifest, split: str, shape: InputShape) -> Iterator[tuple
 
 def temperature_of(graph: Any, manifest: Manifest) -> float:
     """The temperature with which the confidences of the validation split are most like its accuracy; 1 where that does
-    not help. `graph` is a ReadingGraph with the temperature 1."""
+    not help, or where there are too few codes to tell. `graph` is a ReadingGraph with the temperature 1."""
     import tensorflow as tf
 
     if not manifest.count(VALIDATION):
@@ -100,6 +101,8 @@ def temperature_of(graph: Any, manifest: Manifest) -> float:
         labels.append(label_ids)
         if len(values) * _BATCH_SIZE >= _MAX_FITTED:
             break
+    if len(np.unique(np.concatenate(labels), axis=0)) < _MIN_FITTED:
+        return 1.0
     # Log-probabilities are logits, too. Classes that were ruled out must not become infinite when divided.
     logits, targets = tf.constant(np.maximum(np.concatenate(values), -1e30)), tf.constant(np.concatenate(labels))
 

@@ -18,6 +18,8 @@ from pipeline.training.rates import FIRST, between
 
 ANNEAL_SHARE = 0.4  # of the steps at full rate: how many more steps the way down takes
 TIME_AT_FULL_RATE = 1 / (1 + ANNEAL_SHARE)  # of all the time that there is
+# Once the next validation would come later than this, the way down begins: it would be cut short.
+LATEST_TIME = 0.85
 GAIN = 0.1  # a loss that falls by less than this share of itself is no gain
 # Where all codes of the validation split are right and the loss is below this, hardly one in hundreds would be wrong.
 SMALL_LOSS = 1e-3
@@ -32,6 +34,7 @@ class PaceRules:
     patience: int  # validations without a gain; 0: as many as there are
     most_steps: int
     least_steps: int = 0  # at full rate: before these, validations without a gain are not counted
+    validation_every: int = 0  # steps
 
 
 def after_validation(
@@ -50,7 +53,11 @@ def after_validation(
             pace, least_wrong=min(wrong, pace.least_wrong), least_loss=min(loss, pace.least_loss)
         )
     pace = dataclasses.replace(pace, stale=0 if gained or is_early else pace.stale + 1)
-    is_late = time_share >= TIME_AT_FULL_RATE or step * (1 + ANNEAL_SHARE) >= rules.most_steps
+    next_share = time_share * (step + rules.validation_every) / step
+    is_late = (
+        max(time_share / TIME_AT_FULL_RATE, next_share / LATEST_TIME) >= 1
+        or step * (1 + ANNEAL_SHARE) >= rules.most_steps
+    )
     if not is_stale(rules, pace) and not is_late:
         return pace
     # Never longer than the steps that are left, nor than the time is likely to.

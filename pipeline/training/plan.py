@@ -117,9 +117,11 @@ class Plan:
         """How the training finds its own length, None where that is settled."""
         if self.asked.schedule != AUTO:
             return None
-        asked = self.asked
-        least = min(math.ceil(_LEAST_IMAGES / asked.batch_size), _LEAST_PASSES * self.length.per_epoch)
-        return PaceRules(asked.learning_rate, _WARM_STEPS, asked.patience or 0, self.length.num_steps, least)
+        asked, length = self.asked, self.length
+        least = min(math.ceil(_LEAST_IMAGES / asked.batch_size), _LEAST_PASSES * length.per_epoch)
+        return PaceRules(
+            asked.learning_rate, _WARM_STEPS, asked.patience or 0, length.num_steps, least, length.validation_every
+        )
 
     def learning_rate(self, step: int, pace: Pace | None = None) -> float:
         """That of a step; `pace` is that of the training's state."""

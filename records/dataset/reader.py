@@ -90,8 +90,10 @@ def decode_images(encoded: Tensor, manifest: Manifest, channels: int, resize: Re
         return images if resize is None else tf.map_fn(resize, images)
 
     def decode(data: Tensor) -> Tensor:
-        # decode_png tells PNG from JPEG by content, and gives a static number of dimensions.
-        return tf.ensure_shape(tf.io.decode_png(data, channels=stored), [height, width, stored])
+        # This operation reads PNG as well. With the exact transform the pixels are Pillow's; by default they are up to a
+        # dozen levels off, so a test would read other images than predict does.
+        pixels = tf.io.decode_jpeg(data, channels=stored, dct_method="INTEGER_ACCURATE")
+        return tf.ensure_shape(pixels, [height, width, stored])
 
     if resize is None:
         images = tf.map_fn(decode, encoded, fn_output_signature=tf.TensorSpec([height, width, stored], tf.uint8))

@@ -5,6 +5,7 @@ What does not depend on the process is tried ten times as often like this.
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import errno
 import io
 import json
@@ -23,9 +24,10 @@ from absl.testing import flagsaver
 from PIL import Image
 
 import main
+from alexnet import catalogue
 from flags import options  # noqa: F401  defines the flags
 from pipeline.drawing import stream
-from pipeline.machine import workers
+from pipeline.machine import startup, workers
 
 _REAL = {"time": time.time, "monotonic": time.monotonic}
 
@@ -133,6 +135,13 @@ def no_processes(_):
     yield Inline()
 
 
+def small_network():
+    """As in launch.py, with TensorFlow set up as main.py does."""
+    startup.import_tensorflow()
+    small = dataclasses.replace(catalogue.CATALOGUE["alexnet"], module="tests.tiny_network")
+    catalogue.CATALOGUE["alexnet"] = small
+
+
 def without_plots():
     """Plots take most of the time of a small test."""
     from pipeline.report import plots
@@ -159,10 +168,6 @@ if __name__ == "__main__":
     os.environ["PYTHONSAFEPATH"] = "1"
     answers = os.fdopen(os.dup(1), "w")
     if sys.argv[1] == "tensorflow":
-        import tensorflow  # noqa: F401
-
-        from tests import tiny_network
-
-        tiny_network.install()
+        small_network()
         without_plots()
     serve(answers)

@@ -279,7 +279,7 @@ def weights(path):
 
 
 def readings(data):
-    """Predictions without confidences, whose last digit is another in a process that has run other commands."""
+    """Predictions without confidences, whose last digit is none of the promises."""
     return b"\n".join(b",".join(line.split(b",")[:3]) for line in data.splitlines())
 
 
