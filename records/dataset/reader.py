@@ -90,8 +90,8 @@ def decode_images(encoded: Tensor, manifest: Manifest, channels: int, resize: Re
         return images if resize is None else tf.map_fn(resize, images)
 
     def decode(data: Tensor) -> Tensor:
-        # This operation reads PNG as well. With the exact transform the pixels are Pillow's; by default they are up to a
-        # dozen levels off, so a test would read other images than predict does.
+        # This operation reads PNG as well. With the exact transform the pixels are Pillow's; by default they are up to
+        # a dozen levels off, so a test would read other images than predict does.
         pixels = tf.io.decode_jpeg(data, channels=stored, dct_method="INTEGER_ACCURATE")
         return tf.ensure_shape(pixels, [height, width, stored])
 
