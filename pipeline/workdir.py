@@ -132,20 +132,6 @@ def differing_settings(old: Mapping[str, Any], new: Mapping[str, Any], prefix: s
     return differing
 
 
-def refuse_other_settings(what: str, differing: list[tuple[str, Any, Any]]) -> None:
-    """Raises the error that lists how existing results differ from those that were requested."""
-    lines = [f"  {name}: {_shown(old)} -> {_shown(new)}" for name, old, new in differing]
-    raise DigitwiseError(
-        f"{what} was made with different settings:\n"
-        + "\n".join(lines)
-        + "\nuse --overwrite to replace it, the old settings to keep it, or another --workdir"
-    )
-
-
 def plain(settings: Any) -> Any:
     """Settings as JSON gives them back, so that stored settings compare equal to the requested ones."""
     return json.loads(json.dumps(settings))
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value in (None, "", []) else json.dumps(value, ensure_ascii=False)

@@ -118,7 +118,7 @@ class TestRecords:
         convert(make_config(images=folder, alphabet="digits"), workdir)
         path = workdir.records / "manifest.json"
         content = json.loads(path.read_text())
-        with pytest.raises(DigitwiseError, match='alphabet: "0123456789" -> nothing'):
+        with pytest.raises(DigitwiseError, match="--alphabet: 0123456789 -> nothing"):
             convert(make_config(images=folder), workdir)
         del content["sizes"]
         path.write_text(json.dumps(content))

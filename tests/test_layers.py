@@ -27,7 +27,7 @@ PIPELINE_LAYERS = (
     ("values", "choices"),
     ("use_config",),
     ("config", "workdir"),
-    ("machine",),
+    ("machine", "differences"),
     ("model", "drawing", "promise", "reading", "labelling"),
     ("training", "report", "conversion", "export", "serving", "cluster"),
     ("stages",),

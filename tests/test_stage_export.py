@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import shutil
 
 import numpy as np
@@ -195,7 +196,9 @@ def test_an_export_reads_as_the_checkpoint(call_main, run_main, workdir, tmp_pat
     again = call_main("--stage=export", "--workdir=w")
     assert "export: the export of this checkpoint is in w/export" in again.stdout
     other = call_main("--stage=export", "--workdir=w", "--max_error=0.6")
-    assert other.returncode == 1 and "max_error: 0.5 -> 0.6" in other.stderr
+    assert other.returncode == 1 and "  --max_error: 0.5 -> 0.6\n" in other.stderr
+    stricter = call_main("--stage=export", "--workdir=w", "--max_error=0.01", "--overwrite")
+    assert re.search(r"export: --max_error=0\.01 is not certified: [1-9]\d* more codes are needed", stricter.stdout)
 
 
 @pytest.mark.parametrize("resizing", ["none", "fit"])

@@ -157,7 +157,7 @@ def test_a_training_goes_on_with_the_images_that_come_next(work, options, capsys
     train(config_for(work, epochs=2, dropout=0.5, workers=2, **options), work)
     assert f"continuing from step {steps[-2]}" in capsys.readouterr().out
     assert_same_bits(final_arrays(work.root), expected)
-    with pytest.raises(DigitwiseError, match="drawn.noise_dots: 30 -> 2"):
+    with pytest.raises(DigitwiseError, match="--noise_dots: 30 -> 2"):
         train(
             config_for(work, drawing=dataclasses.replace(DRAWING, noise_dots=2), epochs=2, dropout=0.5, **options), work
         )

@@ -101,7 +101,7 @@ def test_other_settings_are_listed(workdir, make_config):
     before = tree(workdir.images)
     with pytest.raises(DigitwiseError) as error:
         generate(make_config(25, seed=1, noise_dots=5), workdir)
-    assert "drawing.seed: 0 -> 1\n  drawing.noise_dots: 30 -> 5" in str(error.value)
+    assert "  --seed: 0 -> 1\n  --noise_dots: 30 -> 5\n" in str(error.value)
     assert "--overwrite" in str(error.value)
     with pytest.raises(DigitwiseError, match="num_images: 25 -> 20"):
         generate(make_config(20), workdir)

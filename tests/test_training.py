@@ -109,7 +109,7 @@ def test_a_training_varies_and_cleans_its_images(work, monkeypatch):
     state = train_here(work, **options)
     assert given == [(0.0, "threshold"), (1.0, "threshold")]  # the first are those that fit the statistics
     assert state.provenance.augmentation == 1.0 and state.spec.cleaning == "threshold"
-    with pytest.raises(DigitwiseError, match="different settings:\n  augmentation: 1.0 -> 0.0\n"):
+    with pytest.raises(DigitwiseError, match="different settings:\n  --augmentation: 1.0 -> 0.0\n"):
         train_here(work, **{**options, "augmentation": 0.0})
 
 
@@ -164,7 +164,7 @@ def test_other_settings_are_refused(finished):
         train_here(finished, epochs=2, learning_rate=1e-3)
     first, *differing, last = str(refused.value).splitlines()
     assert first == f"the training in {finished.checkpoints} (step 6) was made with different settings:"
-    assert differing == ["  epochs: 1 -> 2", "  learning_rate: 0.003 -> 0.001"]
+    assert differing == ["  --epochs: 1 -> 2", "  --learning_rate: 0.003 -> 0.001"]
     assert "--overwrite" in last
     make_records(finished.records, seed=1)
     with pytest.raises(DigitwiseError, match='different settings:\n  records: "[0-9a-f]{64}" -> "[0-9a-f]{64}"\n'):

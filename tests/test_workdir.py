@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
+from pipeline.differences import refuse_other_settings
+from pipeline.workdir import Workdir, differing_settings, plain
 from records.errors import DigitwiseError
 from tests.conftest import ROOT
 
@@ -18,12 +19,28 @@ def test_differing_settings_are_listed_in_order():
 
 
 def test_the_refusal_shows_old_and_new():
+    differing = [
+        ("seed", 0, 1),
+        ("drawing.code_length", [4, 4], [2, 6]),
+        ("source.image_size", None, [40, 20]),
+        ("source.drawing.fonts", None, ["a.ttf", "b.ttf"]),
+        ("compression", "", "gzip"),
+        ("fold_case", False, True),
+        ("source.folder.name", "a", "b"),
+        ("steps", 6, 7),
+    ]
     with pytest.raises(DigitwiseError) as error:
-        refuse_other_settings("records", [("seed", 0, 1), ("fonts", None, "b")])
+        refuse_other_settings("records", differing)
     assert str(error.value).splitlines() == [
         "records was made with different settings:",
-        "  seed: 0 -> 1",
-        '  fonts: nothing -> "b"',
+        "  --seed: 0 -> 1",
+        "  --code_length: 4 -> 2-6",
+        "  --image_size: nothing -> 40x20",
+        "  --fonts: nothing -> a.ttf,b.ttf",
+        "  --compression: nothing -> gzip",
+        "  --fold_case: false -> true",
+        '  source.folder.name: "a" -> "b"',
+        "  steps: 6 -> 7",
         "use --overwrite to replace it, the old settings to keep it, or another --workdir",
     ]
 

@@ -22,8 +22,9 @@ from pipeline.conversion.plans import FOLDER as PLAN_FOLDER
 from pipeline.conversion.shards import write_shards
 from pipeline.conversion.sources import CodeSource, find_source
 from pipeline.conversion.survey import few_codes, missing_classes, survey
+from pipeline.differences import refuse_other_settings
 from pipeline.machine.workers import Engine, LocalPool
-from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
+from pipeline.workdir import Workdir, differing_settings, plain
 from records.atomic import remove_partial, sync_directory, write_text
 from records.dataset import schema
 from records.dataset.manifest import FILE_NAME, PLAIN, Manifest

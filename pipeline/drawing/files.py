@@ -17,11 +17,12 @@ import shutil
 from typing import Any
 
 from pipeline.config import RunConfig
+from pipeline.differences import refuse_other_settings
 from pipeline.drawing.renderer import IMAGES_PER_FOLDER, Drawing, SyntheticSource, folder_name, image_key
 from pipeline.drawing.sheet import sheet
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine, LocalPool, run_writing_pieces
-from pipeline.workdir import Workdir, differing_settings, plain, refuse_other_settings
+from pipeline.workdir import Workdir, differing_settings, plain
 from records.atomic import (
     atomic_directory,
     atomic_file,

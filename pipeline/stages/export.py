@@ -16,6 +16,7 @@ from typing import Any
 from digitwise.images import FIT
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
+from pipeline.differences import refuse_other_settings
 from pipeline.machine.startup import import_tensorflow
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.promise.certification import certification
@@ -23,7 +24,7 @@ from pipeline.report.files import previous_summary
 from pipeline.report.phrases import interval, one_in, ratio, right_of
 from pipeline.report.summary import Summary
 from pipeline.stages.inputs import records_to_test
-from pipeline.workdir import Workdir, differing_settings, refuse_other_settings
+from pipeline.workdir import Workdir, differing_settings
 from records.atomic import is_arriving, remove_partial, succeed, successor_of, write_text
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from pipeline.config import RunConfig
+from pipeline.differences import refuse_other_settings
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.model.checkpoints import Checkpoint, Checkpoints, last_state
 from pipeline.training.logs import clear
 from pipeline.training.plan import Plan
-from pipeline.workdir import Workdir, refuse_other_settings
+from pipeline.workdir import Workdir
 from records.atomic import is_arriving, succeed, successor_of
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError

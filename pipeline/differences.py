@@ -1,0 +1,48 @@
+"""The error about results that were made with other settings than those asked for.
+
+refuse_other_settings("workdir/images", differing_settings(stored, asked))
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, TrainConfig
+from pipeline.values import format_lengths, format_size
+from records.errors import DigitwiseError, printable
+
+_SETTINGS = (CodeConfig, GenerateConfig, DrawingConfig, RecordsConfig, TrainConfig)
+# Where stored settings have those that are flags; elsewhere the same names stand for something else.
+_PLACES = ("", "drawing", "source", "source.drawing", "drawn")
+_FLAGS = {field.name for settings in _SETTINGS for field in dataclasses.fields(settings)} | {"split", "max_error"}
+_FORMS: dict[str, Callable[[Any], str]] = {"code_length": format_lengths, "image_size": format_size}
+
+
+def refuse_other_settings(what: str, differing: list[tuple[str, Any, Any]]) -> None:
+    """Raises the error that lists how existing results differ from those that were requested."""
+    raise DigitwiseError(
+        f"{what} was made with different settings:\n"
+        + "\n".join(f"  {_difference(*each)}" for each in differing)
+        + "\nuse --overwrite to replace it, the old settings to keep it, or another --workdir"
+    )
+
+
+def _difference(name: str, old: Any, new: Any) -> str:
+    """As flags where there is one, so that the line can be copied; else as it is stored."""
+    place, _, flag = name.rpartition(".")
+    if place in _PLACES and flag in _FLAGS:
+        return f"--{flag}: {_flag_text(flag, old)} -> {_flag_text(flag, new)}"
+    return f"{name}: {_stored(old)} -> {_stored(new)}"
+
+
+def _flag_text(flag: str, value: Any) -> str:
+    if isinstance(value, list) and value and flag in _FORMS:
+        return _FORMS[flag](value)
+    if isinstance(value, list) and value and all(isinstance(entry, str) for entry in value):
+        value = ",".join(value)
+    return printable(value) if isinstance(value, str) and value else _stored(value)
+
+
+def _stored(value: Any) -> str:
+    return "nothing" if value in (None, "", []) else json.dumps(value, ensure_ascii=False)
