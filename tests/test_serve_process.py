@@ -135,7 +135,8 @@ def test_an_exported_file_needs_no_tensorflow(model, tmp_path):
 
 @pytest.mark.slow
 def test_a_checkpoint_is_served_with_its_test_split(start_server, shared_folder):
-    trained = shared_folder("stripes-checkpoint", make_checkpoint)
+    # With attention, which shows where the network looked.
+    trained = shared_folder("stripes-alexnet", lambda folder: make_checkpoint(folder, network="alexnet"))
     process, port = start_server(f"--workdir={trained}", "--allow=ab")
     status, answer = ask(port, "GET", "/examples")
     assert status == 200 and answer["split"] == "test" and len(answer["readings"]) == 6

@@ -13,7 +13,7 @@ from pipeline.workdir import Workdir
 from tests.training_fixtures import ALPHABET, LENGTH, make_records, make_state, stripes
 
 
-def make_checkpoint(folder, train=48, validation=40, test=60):
+def make_checkpoint(folder, train=48, validation=40, test=60, network="three_conv"):
     """A workdir whose checkpoint reads what `stripes` draws: three_conv builds its graph sooner than alexnet."""
     import keras
     import tensorflow as tf
@@ -25,7 +25,7 @@ def make_checkpoint(folder, train=48, validation=40, test=60):
     workdir = Workdir(folder)
     workdir.create()
     manifest = make_records(workdir.records, train=train, validation=validation, test=test)
-    state = make_state(network="three_conv", fingerprint=manifest.fingerprint)
+    state = make_state(network=network, fingerprint=manifest.fingerprint)
     keras.utils.set_random_seed(0)
     recognizer = Recognizer(state.spec)
     images, label_ids = labelled(400)
