@@ -36,7 +36,6 @@ def told_of_damage(manifest: Manifest) -> Iterator[None]:
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError):
         shards = (shard for split in ("train", "validation") for shard in manifest.splits[split])
         # TensorFlow's message names no file; only now is it worth reading every shard again to find out which it was.
-        # TensorFlow's message names no file; only now is it worth reading every shard again to find out which it was.
         problem = next(filter(None, (shard_problem(manifest, shard) for shard in shards)), None)
         if problem is None:
             raise
