@@ -59,11 +59,16 @@ class InputShape:
         if self.channels not in _MODES or self.stored_channels not in _MODES:
             raise ReaderError(f"images have 1 or 3 channels, not {self.channels} made of {self.stored_channels}")
 
+    @property
+    def fitted(self) -> tuple[int, int] | None:
+        """(height, width) to which images are fitted; None where they are stretched."""
+        return (self.height, self.width) if self.resizing == FIT else None
+
 
 def model_pixels(source: Source, shape: InputShape) -> Pixels:
     """uint8 [height, width, channels]; ReaderError says what is wrong with the image."""
     image = in_mode(_upright(_opened(source)), shape.stored_channels)
-    if shape.resizing == FIT:
+    if shape.fitted:
         pixels = np.asarray(image).reshape(image.height, image.width, shape.stored_channels)
         return fit(match_channels(pixels, shape.channels), shape.height, shape.width)
     if image.size != (shape.width, shape.height):

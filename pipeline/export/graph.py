@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from alexnet.attention import CountingAttention
 from alexnet.fitting import fit
-from digitwise.images import FIT
 from digitwise.metadata import ModelMetadata
 from digitwise.onnx_network import INPUT, LOOKED
 
@@ -107,7 +106,7 @@ class ReadingGraph(tf.Module):
             lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
         )
         image = match_channels(colors, shape.stored_channels)
-        if shape.resizing == FIT:
+        if shape.fitted:
             return fit(match_channels(image, shape.channels), shape.height, shape.width)
         size = [shape.height, shape.width]
         resized = tf.cond(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from digitwise.images import FIT, InputShape, Pixels
+from digitwise.images import InputShape, Pixels
 from digitwise.reader import Network
 from digitwise.watch import Watch
 from pipeline.model.checkpoints import Checkpoints
@@ -83,7 +83,7 @@ def batches(manifest: Manifest, split: str, shape: InputShape) -> Iterator[tuple
     from pipeline.model.intake import records_parser
     from records.dataset.reader import read_in_order
 
-    parse = records_parser(manifest, shape.channels, (shape.height, shape.width) if shape.resizing == FIT else None)
+    parse = records_parser(manifest, shape.channels, shape.fitted)
     for images, label_ids in read_in_order(manifest, split).batch(_BATCH_SIZE).map(parse):
         yield images.numpy(), label_ids.numpy()
 
