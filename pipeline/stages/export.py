@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from digitwise.images import FIT
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
 from pipeline.differences import refuse_other_settings
@@ -166,7 +165,7 @@ def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
 def _check_fits(metadata: Any, manifest: Manifest) -> None:
     shape = metadata.shape
     # What is fitted may have any size.
-    sizes_differ = shape.resizing != FIT and (shape.height, shape.width) != (manifest.height, manifest.width)
+    sizes_differ = not shape.fitted and (shape.height, shape.width) != (manifest.height, manifest.width)
     if metadata.alphabet != manifest.alphabet or sizes_differ:
         raise DigitwiseError(
             f"the checkpoint does not fit {manifest.folder}: it reads {metadata.alphabet!r} in images of "
