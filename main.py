@@ -27,7 +27,11 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         return _fail(f"unexpected argument {argv[1]!r}: settings are flags, such as --stage=all; --help lists them")
     try:
-        return _run(options.config_from_flags())
+        config = options.config_from_flags()
+        if unused := options.without_effect(config):
+            given = "--images" if config.records.images else "--records"
+            print(f"note: {', '.join(unused)}: without effect beside {given}, as no synthetic images take part")
+        return _run(config)
     except DigitwiseError as error:
         return _fail(str(error))
     except OSError as error:

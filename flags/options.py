@@ -318,6 +318,15 @@ def config_from_flags(flag_values: flags.FlagValues = FLAGS) -> RunConfig:
     )
 
 
+def without_effect(config: RunConfig, flag_values: flags.FlagValues = FLAGS) -> list[str]:
+    """The flags given for synthetic images where a run uses images of one's own alone."""
+    own = config.records.images or config.foreign.records
+    if not own or config.synthetic_share or not {"records", "train"} & set(config.ordered_stages):
+        return []
+    names = [name for group in GROUPS if group.settings in (GenerateConfig, DrawingConfig) for name in group.helps]
+    return [f"--{name}" for name in names if flag_values[name].present]
+
+
 def value_of_flag(name: str, value: Any) -> Any:
     """What a field holds where its flag has `value`: text, a number, a boolean or a list."""
     # open() would refuse it too, but much later and without the name of the flag.

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.model.checkpoints import Checkpoints
 from tests.training_fixtures import (
+    FINDS_ITS_LENGTH,
     ROOT,
     assert_same_bits,
     cluster_environments,
@@ -25,8 +26,8 @@ MIRRORED = {"strategy": "mirrored", "logical_devices": 2}
 MULTI_WORKER = {"strategy": "multi_worker", "peer_seconds": 300.0}
 
 
-def new_workdir(folder):
-    make_records(folder / "records")
+def new_workdir(folder, train=48):
+    make_records(folder / "records", train=train)
     return folder
 
 
@@ -133,9 +134,8 @@ def test_a_mirrored_training_goes_on_with_the_same_bits(tmp_path):
 
 
 def test_workers_agree_when_a_training_that_finds_its_length_ends(tmp_path):
-    workdir = new_workdir(tmp_path)
-    options = {"schedule": "auto", "epochs": 0, "validation_steps": 10, "patience": 1, "max_minutes": 0.0}
-    results = [finish(process) for process in start_workers(workdir, **options)]
+    workdir = new_workdir(tmp_path, train=16)
+    results = [finish(process) for process in start_workers(workdir, **FINDS_ITS_LENGTH)]
     assert [code for code, _ in results] == [0, 0], results
     (line,) = [line for line in results[0][1].splitlines() if "the learning rate comes down" in line]
     assert line.startswith("no improvement for --patience=1: from step "), line
@@ -191,7 +191,7 @@ def test_a_stop_of_one_worker_is_a_stop_of_both(tmp_path):
 
 def test_workers_train_and_test_in_one_command(tmp_path):
     make_records(tmp_path / "records")
-    flags = ["--stage=train,test", f"--workdir={tmp_path}", "--epochs=1", "--batch_size=8", "--precision=float32"]
+    flags = ["--stage=train,test", f"--workdir={tmp_path}", "--epochs=1", "--batch_size=8", "--network=three_conv"]
     processes = [
         subprocess.Popen(
             [sys.executable, "main.py", *flags, "--strategy=multi_worker", "--peer_seconds=300"],

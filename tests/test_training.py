@@ -27,6 +27,7 @@ from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords, DigitwiseError
 from tests.tiny_network import PARAMETERS
 from tests.training_fixtures import (
+    FINDS_ITS_LENGTH,
     assert_same_bits,
     final_arrays,
     finish,
@@ -128,8 +129,8 @@ def test_what_a_training_leaves(two_epochs):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", ["three_conv", "nptu", "percent4", "vgg", "crnn"])
-def test_every_network_trains_in_bfloat16(work, network):
+@pytest.mark.parametrize("network", ["percent4", "crnn"])  # the others have no layers that these and alexnet lack
+def test_other_networks_train_in_bfloat16(work, network):
     readout = "ctc" if network == "crnn" else "positions"
     state = train_here(work, network=network, readout=readout, epochs=1, precision="bfloat16")
     assert state.best.result.count == 16
@@ -418,21 +419,20 @@ def test_a_replacement_killed_while_it_takes_its_place_is_finished(two_epochs, o
 
 @pytest.mark.slow
 def test_a_training_that_finds_its_length_finds_it_too_where_it_is_killed(tmp_path):
-    options = {"schedule": "auto", "epochs": 0, "validation_steps": 10, "patience": 1, "max_minutes": 0.0}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
-        make_records(folder / "records")
-    code, output = finish(start_training(whole, checkpoint_seconds=1e6, **options))
+        make_records(folder / "records", train=16)
+    code, output = finish(start_training(whole, checkpoint_seconds=1e6, **FINDS_ITS_LENGTH))
     assert code == 0, output
     expected = Checkpoints(whole / "checkpoints").choose("last")
     pace = expected.state.pace
     assert expected.step == expected.state.num_steps == pace.last_step
     for step in (pace.anneal_step - 5, pace.anneal_step + 2):
-        process = start_training(killed, checkpoint_seconds=0.0, **options)
+        process = start_training(killed, checkpoint_seconds=0.0, **FINDS_ITS_LENGTH)
         wait_for_step(killed, step, [process])
         process.kill()
         finish(process)
-    code, output = finish(start_training(killed, checkpoint_seconds=0.0, **options))
+    code, output = finish(start_training(killed, checkpoint_seconds=0.0, **FINDS_ITS_LENGTH))
     assert code == 0, output
     assert Checkpoints(killed / "checkpoints").choose("last").state.pace == pace
     assert_same_bits(final_arrays(killed), expected.arrays)

@@ -42,8 +42,13 @@ def test_rotations_test_every_code_once():
     assert 30 < splits.count("validation") < 70
 
 
-@pytest.mark.slow
-def test_folds_test_every_image_once(workdir, tmp_path, capfd):
+@pytest.fixture
+def trials_here(tiny_network, monkeypatch):
+    """Trainings of trials take place in this process; `run_alone` has tests of its own."""
+    monkeypatch.setattr(trials, "run_alone", lambda function, *arguments: function(*arguments))
+
+
+def test_folds_test_every_image_once(trials_here, workdir, tmp_path, capfd):
     images, draw = tmp_path / "mine", np.random.default_rng(0)
     images.mkdir()
     for number in range(40):
@@ -62,8 +67,7 @@ def test_folds_test_every_image_once(workdir, tmp_path, capfd):
     assert len(keys) == len(set(keys)) == 40
 
 
-@pytest.mark.slow
-def test_cleanings_are_compared_on_the_same_images(workdir, capfd, monkeypatch):
+def test_cleanings_are_compared_on_the_same_images(trials_here, workdir, capfd, monkeypatch):
     manifest = make_records(workdir.records, train=16, test=3)
     monkeypatch.setattr(trials, "CLEANINGS", ("none", "median"))
     result = trials.cleanings(config_for(workdir), workdir)

@@ -10,7 +10,7 @@ import dataclasses
 LOOK_STEPS: int = 10  # how many steps' losses are kept on the devices before somebody looks at them
 MOST_VALIDATED: int = 1_000  # images that a validation reads
 MOST_CALIBRATED: int = 640  # images that the statistics for it are taken from
-_HISTORY_ROWS = 200
+_DENSE_ROWS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Schedule:
         return validation
 
     def history_due(self, step: int) -> bool:
-        """Whether the history gets a row, of which it has a few hundred however long the training is."""
-        every = max(1, self.num_steps // (_HISTORY_ROWS * self.look_every)) * self.look_every
+        """Whether the history gets a row: for each look at first, then for fewer, so that a long training has hundreds
+        of rows and a short one no fewer than it has looks."""
+        every = self.look_every
+        while step > every * _DENSE_ROWS:
+            every *= 2
         return step % every == 0
