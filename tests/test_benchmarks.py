@@ -7,7 +7,12 @@ import pytest
 
 from tests.conftest import ROOT
 
-MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if "def main(" in path.read_text())
+ON_A_MODEL = {"promise_on_images"}  # its test is in test_export.py
+MODULES = sorted(
+    path.stem
+    for path in (ROOT / "benchmarks").glob("*.py")
+    if "def main(" in path.read_text() and path.stem not in ON_A_MODEL
+)
 SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end"}  # they train, or start worker processes
 
 

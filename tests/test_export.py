@@ -22,6 +22,7 @@ from digitwise.metadata import ModelMetadata, Promise
 from digitwise.onnx_network import OnnxNetwork
 from digitwise.reader import Outputs
 from digitwise.watch import Reference
+from pipeline.config import CodeConfig, DrawingConfig
 from pipeline.export import formats
 from pipeline.export.export import CARD, CARD_JSON, PARITY, Certified, export
 from pipeline.export.formats import FORMATS
@@ -30,6 +31,7 @@ from pipeline.export.networks import GraphNetwork
 from pipeline.export.parity import answers, difference
 from pipeline.model.cleaning import CLEANINGS
 from records.errors import DigitwiseError
+from records.split import SplitRule
 from tests.conftest import ROOT
 
 pytest.importorskip("onnx")
@@ -334,3 +336,45 @@ def test_within_limits_a_code_is_as_probable_as_the_network_says(arguments):
         assert found == pytest.approx([each.probability for each in one.characters], rel=1e-4)
     # Class by class the network takes the best, which need not be the best code; the search finds that.
     assert all(other.probability >= one.probability * (1 - 1e-4) for one, other in by_code)
+
+
+def test_a_benchmark_measures_the_promise_on_images(exported, capsys, monkeypatch):
+    from benchmarks import promise_on_images
+    from pipeline.drawing.renderer import Drawing
+
+    model = str(exported[1])
+    drawing = Drawing.of(CodeConfig("01abc", (3, 3), (40, 20)), DrawingConfig())
+    read = promise_on_images.read_piece(
+        promise_on_images.Piece(model, drawing, "seed", 4, 7, "test", "JPEG of quality 10")
+    )
+    rule = SplitRule(0.04, 0.1)
+    assert [rule.split(shown) for shown, _, _ in read] == ["test"] * 3
+    assert all(len(got) == 3 and 0 < confidence <= 1 for _, got, confidence in read)
+
+    def read_as_if(piece):
+        """Right and sure, but for blank images, which are read wrong, half of them with confidence."""
+        is_blank = piece.shift == "blank"
+        for number in range(piece.first, piece.last):
+            shown = f"{piece.seed}{number}"
+            confidence = 0.5 if is_blank and number % 2 else 0.9 + 0.09 * (number * 0.618 % 1)
+            yield shown, "?" if is_blank else shown, confidence
+
+    monkeypatch.setattr(promise_on_images, "read_piece", lambda piece: list(read_as_if(piece)))
+    promise_on_images.main([model, "--sets=2", "--codes=400", "--fresh=700", "--shifted=60", "--max_error=0.01"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["certified"], result["broken"], result["fresh_right"]) == (2, 0, 700)
+    assert len(result["shifts"]) == 12
+    blank, unchanged = result["shifts"]["blank"], result["shifts"]["none"]
+    assert (blank["read_right"], blank["accepted"], blank["accepted_wrong"]) == (0, 30, 30)
+    assert blank["images_until_alarm"] <= 50 and blank["accepted_wrong_until_alarm"] <= 25
+    assert (unchanged["read_right"], unchanged["accepted"], unchanged["images_until_alarm"]) == (60, 60, None)
+
+
+def test_errors_and_coverage_on_images_by_hand():
+    from benchmarks.promise_on_images import best_coverage, error_and_coverage
+    from pipeline.promise.certificate import Outcomes
+
+    read = Outcomes(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, False, True, True]), list("abcd"))
+    assert error_and_coverage(read, 0.7) == (1, 3)
+    assert best_coverage(read, 0.0) == 0.25 and best_coverage(read, 0.3) == 1.0
+    assert best_coverage(read, 0.24) == 0.25

@@ -104,7 +104,9 @@ def test_flags_without_effect_are_told(call_main, tmp_path):
     (tmp_path / "own").mkdir()
     flags = ("--num_images=50", "--noise_dots=3", "--alphabet=ab")
     told = call_main("--stage=records", "--images=own", *flags).stdout
-    assert told == "note: --num_images, --noise_dots: without effect beside --images, as no synthetic images take part\n"
+    assert (
+        told == "note: --num_images, --noise_dots: without effect beside --images, as no synthetic images take part\n"
+    )
     assert "note:" not in call_main("--stage=records", "--images=own", "--synthetic_share=0.5", *flags).stdout
     assert "note:" not in call_main("--stage=predict", "--images=own", *flags).stdout
 

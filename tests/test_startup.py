@@ -51,10 +51,11 @@ def test_keras_reads_and_writes_no_settings_in_the_home_folder(tmp_path):
         "own_environment(pathlib.Path('w/.cache')); import_tensorflow(); import keras\n"
         "print(keras.config.backend(), keras.config.image_data_format())"
     )
+    settings = (tmp_path / ".keras" / "keras.json").read_text()
     assert run_python(code, cwd=tmp_path, HOME=str(tmp_path), KERAS_BACKEND="jax") == "tensorflow channels_last\n"
-    (tmp_path / "new").mkdir()
-    run_python(code, cwd=tmp_path, HOME=str(tmp_path / "new"))
-    assert list((tmp_path / "new").iterdir()) == []
+    assert [path.name for path in (tmp_path / ".keras").iterdir()] == ["keras.json"]
+    assert (tmp_path / ".keras" / "keras.json").read_text() == settings
+    assert [path.name for path in tmp_path.iterdir()] == [".keras"]
 
 
 @pytest.mark.workers
