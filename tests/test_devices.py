@@ -35,6 +35,8 @@ def test_a_cluster_is_read_from_the_environment():
         ("nonsense", "TF_CONFIG cannot be used"),
         ('{"cluster": {}}', "TF_CONFIG cannot be used.*it must look like"),
         (environment(["a"])["TF_CONFIG"], "a is not host:port"),
+        (environment(["a:99999"])["TF_CONFIG"], "a:99999 has no port from 1 to 65535"),
+        (environment(["a:0"])["TF_CONFIG"], "a:0 has no port from 1 to 65535"),
         (environment(["a:1"], 1)["TF_CONFIG"], "names the task worker 1: it takes a worker from 0 to 0"),
         (environment(["a:1"], 0, "ps")["TF_CONFIG"], "names the task ps 0"),
     ],

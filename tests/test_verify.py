@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import struct
 
 import pytest
@@ -164,6 +165,25 @@ def test_swapped_shards(folder):
 def test_a_damaged_manifest(folder, content, message):
     (folder.folder / "manifest.json").write_text(content)
     with pytest.raises(Exception, match=message):
+        Manifest.load(folder.folder)
+
+
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("height", "2", 'height is "2", expected a whole number'),
+        ("alphabet", None, "alphabet is null, expected text"),
+        ("splits", {"train": {}}, "splits.train is {}, expected a list"),
+        ("splits", {"train": [{"file": 7}]}, r"splits.train\[0\].file is 7, expected text"),
+        ("classes", {"train": [{"0": "x"}]}, r'classes.train\[0\].0 is "x", expected a whole number'),
+        ("settings", [], r"settings is \[\], expected an object"),
+        ("sizes", 5, ""),
+    ],
+)
+def test_a_manifest_with_a_wrong_value_names_it(folder, key, value, message):
+    path = folder.folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(DamagedRecords, match=f"manifest.json is damaged.*{message}.*; write the records again"):
         Manifest.load(folder.folder)
 
 

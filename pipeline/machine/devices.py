@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # For one connection: enough across a network, and a host that is off does not hold up the others for long.
 _PROBE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
+_LAST_PORT = 65_535
 # As Linux names them. Without them bfloat16 is computed by way of float32 and takes 3 to 5 times as long.
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -271,6 +272,8 @@ def _host_and_port(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"{address} is not host:port")
+    if not 1 <= int(port) <= _LAST_PORT:
+        raise ValueError(f"{address} has no port from 1 to {_LAST_PORT}")
     return host.strip("[]"), int(port)  # [::1]:port
 
 

@@ -8,12 +8,14 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import typing
 from typing import Any, Self
 
 from records.atomic import AnyPath, write_text
 from records.dataset.sizes import Sizes, lengths_of
 from records.errors import DamagedRecords, DigitwiseError
 from records.images.files import ImageShape
+from records.jsonfile import WrongValue, take
 from records.split import SplitRule
 
 FILE_NAME = "manifest.json"
@@ -124,18 +126,21 @@ class Manifest:
             )
         try:
             return cls._from_json(content, pathlib.Path(folder))
+        except WrongValue as error:
+            raise DamagedRecords(f"{path} is damaged: {error}; write the records again") from None
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise DamagedRecords(f"{path} is damaged ({error!r}); write the records again") from None
 
     @classmethod
     def _from_json(cls, content: dict[str, Any], folder: pathlib.Path) -> Self:
-        parsed = ("folder", "splits", "compression", "sizes")
-        names = [f.name for f in dataclasses.fields(cls) if f.name not in parsed]
+        kinds = {**typing.get_type_hints(cls), "classes": dict[str, tuple[dict[str, int], ...]]}
+        parsed = ("folder", "sizes")
+        given = {f.name: take(content, f.name, kinds[f.name]) for f in dataclasses.fields(cls) if f.name not in parsed}
+        given["classes"] = {split: list(places) for split, places in given["classes"].items()}
+        if given["compression"] == "none":  # as earlier versions wrote it
+            given["compression"] = PLAIN
         sizes = Sizes.from_json(content["sizes"]) if content.get("sizes") else None
-        splits = {split: tuple(Shard(**shard) for shard in shards) for split, shards in content["splits"].items()}
-        compression = PLAIN if content["compression"] == "none" else content["compression"]
-        given = {name: content[name] for name in names}
-        return cls(**given, splits=splits, compression=compression, sizes=sizes, folder=folder)
+        return cls(**given, sizes=sizes, folder=folder)
 
     def save(self, folder: AnyPath) -> None:
         content = dataclasses.asdict(self)
