@@ -21,6 +21,7 @@ from tests.training_fixtures import SPEC, make_state
 VERSION_1 = pathlib.Path(__file__).parent / "data" / "checkpoint_version_1.json"
 FULL = make_state(
     best=Best(12, ValidationResult(0.5, 0.75, 16)),
+    highest=ValidationResult(0.625, 0.75, 16),
     dropout=0.5,
     cleaning="median",
     finished="all 2 epochs",
@@ -52,6 +53,7 @@ def test_a_state_of_version_1_is_read():
     assert earlier.fingerprint.startswith("64fa4959") and earlier.split == SplitRule(0.25, 0.25)
     assert state.environment == Environment(1, 2, "2.21.0", "3.15.1")
     assert state.best == Best(12, ValidationResult(0.125, 0.34375, 16)) and state.best.result.right == 2
+    assert state.highest == state.best.result
     assert (state.num_steps, state.validated_step, state.stale_validations) == (12, 12, 0)
     assert (state.finished, state.seconds) == ("all 1 epochs", 13.464)
 
@@ -146,21 +148,22 @@ def test_a_spec_reads_its_settings():
     assert TrainConfig().network == SPEC.network
 
 
-def read_right(right, loss=None, count=900):
-    return ValidationResult(right / count, 0.5, count, loss)
+def read_right(right, count=900):
+    return ValidationResult(right / count, 0.5, count)
 
 
 @pytest.mark.parametrize(
     "later, before, expected",
     [
         (read_right(700), read_right(700), True),
-        (read_right(699), read_right(700), False),
-        (read_right(895, 0.02), read_right(897, 0.03), True),  # 2 of 8 wrong ones may be chance: the loss decides
-        (read_right(897, 0.03), read_right(895, 0.02), False),
-        (read_right(891, 0.02), read_right(897, 0.03), False),  # 6 codes: 36 is more than 12 wrong ones
-        (read_right(897, 0.03), read_right(891, 0.02), True),
-        (read_right(897, 0.03), read_right(897, 0.03), True),
+        (read_right(897), read_right(891), True),
+        (read_right(895), read_right(897), True),  # 2 of 8 wrong ones may be chance
+        (read_right(891), read_right(897), False),  # 6 codes: 36 is more than 12 wrong ones
+        (read_right(680), read_right(700), True),  # 400 of 420
+        (read_right(679), read_right(700), False),  # 441 of 421
+        (read_right(19, 20), read_right(20, 20), True),
+        (read_right(18, 20), read_right(20, 20), False),
     ],
 )
-def test_the_loss_decides_where_codes_read_right_cannot(later, before, expected):
+def test_of_two_results_that_chance_could_explain_the_later_is_the_better(later, before, expected):
     assert later.is_as_good_as(before) is expected

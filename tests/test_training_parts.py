@@ -69,6 +69,13 @@ class TestProgress:
         assert (state.validated_step, state.stale_validations) == (16, 2)
         assert state.finished == "2 validations without improvement, --patience=2"
 
+    def test_the_best_is_the_last_that_chance_could_tell_from_the_highest(self):
+        few_wrong = [ValidationResult(1 - wrong / 900, 0.999, 900) for wrong in (9, 3, 5, 7, 9, 12)]
+        state = self.run(*few_wrong, patience=0)
+        # 4 codes more are 16, and 3 + 7 wrong ones 10; 2 more are 4, and 3 + 5 are 8.
+        assert (state.best, state.highest) == (Best(12, few_wrong[2]), few_wrong[1])
+        assert state.stale_validations == 4
+
     def test_more_characters_are_an_improvement_where_whole_codes_are_equal(self):
         state = self.run(result(0.5, 0.8), result(0.5, 0.9), result(0.5, 0.85))
         assert (state.best.step, state.stale_validations) == (12, 1)

@@ -48,6 +48,7 @@ def trials_here(tiny_network, monkeypatch):
     monkeypatch.setattr(trials, "run_alone", lambda function, *arguments: function(*arguments))
 
 
+@pytest.mark.slow
 def test_folds_test_every_image_once(trials_here, workdir, tmp_path, capfd):
     images, draw = tmp_path / "mine", np.random.default_rng(0)
     images.mkdir()
@@ -67,6 +68,7 @@ def test_folds_test_every_image_once(trials_here, workdir, tmp_path, capfd):
     assert len(keys) == len(set(keys)) == 40
 
 
+@pytest.mark.slow
 def test_cleanings_are_compared_on_the_same_images(trials_here, workdir, capfd, monkeypatch):
     manifest = make_records(workdir.records, train=16, test=3)
     monkeypatch.setattr(trials, "CLEANINGS", ("none", "median"))

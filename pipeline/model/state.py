@@ -29,16 +29,14 @@ class ValidationResult:
         """How many whole codes were read right."""
         return round(self.sequence_accuracy * self.count)
 
-    def is_as_good_as(self, other: "ValidationResult") -> bool:
-        """Codes read right decide; but where chance could explain the difference, the loss does: with a few hundred
-        codes it tells more than which of them happen to be right."""
-        if self.loss is None or other.loss is None:
-            return self.sequence_accuracy >= other.sequence_accuracy
-        difference = self.right - other.right
+    def is_as_good_as(self, before: "ValidationResult") -> bool:
+        """Whether as many codes are read right as before, but for a difference that chance could explain.
+
+        So of two results that cannot be told apart the later counts as the better one: it has learned from more, at a
+        lower rate. Which of a few hundred codes happen to be right, or how likely each was thought, tells less."""
+        difference = self.right - before.right
         # The standard deviation of a difference of counts is at most the root of their sum, here of wrong codes.
-        if difference**2 > (self.count - self.right) + (other.count - other.right):
-            return difference > 0
-        return self.loss <= other.loss
+        return difference >= 0 or difference**2 <= (self.count - self.right) + (before.count - before.right)
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -93,7 +91,8 @@ class TrainingState:
     num_steps: int
     validated_step: int = 0
     best: Best | None = None
-    stale_validations: int = 0  # since the last improvement
+    highest: ValidationResult | None = None  # of all validations; that of `best` may be a little lower, and later
+    stale_validations: int = 0  # since the highest
     finished: str | None = None
     seconds: float = 0.0
     pace: Pace | None = None
@@ -107,6 +106,7 @@ class TrainingState:
             "num_steps": self.num_steps,
             "validated_step": self.validated_step,
             "best": self.best and self.best.to_json(),
+            "highest": self.highest and dataclasses.asdict(self.highest),
             "stale_validations": self.stale_validations,
             "finished": self.finished,
             "seconds": self.seconds,
@@ -119,13 +119,16 @@ class TrainingState:
         if check_version(content, VERSION, "state") == 1:
             settings = take(content, "settings", dict, "state")
             content = {**content, "spec": take(settings, "network", dict, "state.settings"), "provenance": settings}
+        best = Best.from_json(content["best"]) if content.get("best") else None
+        highest = read_value(ValidationResult | None, content.get("highest"), "state.highest")
         return cls(
             spec=ModelSpec.from_json(take(content, "spec", dict, "state")),
             provenance=Provenance.from_json(take(content, "provenance", dict, "state")),
             environment=take(content, "environment", Environment, "state"),
             num_steps=take(content, "num_steps", int, "state"),
             validated_step=take(content, "validated_step", int, "state"),
-            best=Best.from_json(content["best"]) if content.get("best") else None,
+            best=best,
+            highest=highest or (best.result if best else None),  # earlier versions kept the highest as the best
             stale_validations=take(content, "stale_validations", int, "state"),
             finished=read_value(str | None, content.get("finished"), "state.finished"),
             seconds=take(content, "seconds", float, "state"),

@@ -20,15 +20,14 @@ def after_validation(state: TrainingState, step: int, result: ValidationResult |
     """`result` is None where there is no validation split: then the last step is the best one."""
     if result is None:
         return dataclasses.replace(state, validated_step=step, best=Best(step))
-    before = state.best.result if state.best else None
-    # Of two equal ones the later has learned from more.
-    best = Best(step, result) if before is None or result.is_as_good_as(before) else state.best
+    highest, is_highest = state.highest, False
+    if highest is None or result.rank > highest.rank:
+        highest, is_highest = result, True
+    best = Best(step, result) if result.is_as_good_as(highest) else state.best
     # Nothing improves on the plateau at the beginning, and a training must not be ended for that.
-    improved = (
-        before is None or result.rank > before.rank or is_guessing(result.position_accuracy, len(state.spec.alphabet))
-    )
+    improved = is_highest or is_guessing(result.position_accuracy, len(state.spec.alphabet))
     stale = 0 if improved else state.stale_validations + 1
-    return dataclasses.replace(state, validated_step=step, best=best, stale_validations=stale)
+    return dataclasses.replace(state, validated_step=step, best=best, highest=highest, stale_validations=stale)
 
 
 def paced(
