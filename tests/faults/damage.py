@@ -23,7 +23,7 @@ READERS = (
     ("w/records/*.json", (), _TEST, "tensorflow"),
     ("w/checkpoints/*", (), _TEST, "tensorflow"),
     ("w/checkpoints/step*", (), ("--stage=train",), "tensorflow"),
-    ("w/checkpoints/*", (), ("--stage=predict", "--images=w/images/00000", "--max_error=0.9"), "tensorflow"),
+    ("w/checkpoints/*", (), ("--stage=predict", "--images=w/images/00000"), "tensorflow"),
     ("w/logs/history.jsonl", (), _TEST, "tensorflow"),
     ("w/report/*", (), _TEST, "tensorflow"),
     ("w/seconds.json", (), _TEST, "tensorflow"),

@@ -37,10 +37,8 @@ def die_at(number):
 
 
 if __name__ == "__main__":
-    stages = next((argument for argument in reversed(sys.argv) if argument.startswith("--stage=")), "")
-    if "train" in stages or "test" in stages:
-        small = dataclasses.replace(catalogue.CATALOGUE["alexnet"], module="tests.tiny_network")
-        catalogue.CATALOGUE["alexnet"] = small  # TensorFlow is imported only when it is built
+    small = dataclasses.replace(catalogue.CATALOGUE["alexnet"], module="tests.tiny_network")
+    catalogue.CATALOGUE["alexnet"] = small  # TensorFlow is imported only when it is built
     if os.environ.get("FAULT_DIE_AT"):
         die_at(int(os.environ["FAULT_DIE_AT"]))
     main.run()
