@@ -1,5 +1,6 @@
 """What predict takes and gives: paths, limits from flags, and the three kinds of output."""
 
+import csv
 import io
 import json
 import pathlib
@@ -57,6 +58,34 @@ def test_a_table():
         f"{'b,c.png':<40}  {'-':<10}                        the file is empty",
         f"{'漢.png':<39}  {'漢':<9}  1.0000      refused   漢 1.0000",
     ]
+
+
+ODD = "12_\x1b]0;title\x07\nforged.png"
+
+
+def test_a_table_has_a_row_for_each_image_whatever_its_name_and_no_commands_for_the_terminal():
+    odd = Reading(ODD, "\x1b[31m", 0.5, 0.5, (Character("\x9b", 0.5),), True)
+    failed = Reading("a\u202eb.png", error="what\r\nis it")
+    lines = written("table", odd, failed).split("\n")
+    assert [line.split() for line in lines[1:]] == [
+        [r"12_\x1b]0;title\x07\nforged.png", r"\x1b[31m", "0.5000", "accepted", r"\x9b", "0.5000"],
+        [r"a\u202eb.png", "-", r"what\r\nis", "it"],
+        [],
+    ]
+
+
+def test_json_lines_have_no_commands_for_the_terminal_and_say_the_same():
+    odd = Reading("\x9b31m\udcff漢.png", "\u2028", 0.5, 0.5, (Character("\u2028", 0.5),))
+    (line,) = written("jsonl", odd).splitlines()
+    assert line.isprintable() and "漢" in line
+    assert (json.loads(line)["file"], json.loads(line)["code"]) == (odd.name, odd.code)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "'"])
+def test_no_spreadsheet_runs_a_cell_of_the_csv(start):
+    text = written("csv", Reading(f"{start}1.png", f"{start}x", 0.5), Reading("b", error=f"{start}y"))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows[1:] == [[f"'{start}1.png", f"'{start}x", "0.5", "", ""], ["b", "", "0.0", "", f"'{start}y"]]
 
 
 def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
