@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import os
 import pathlib
+import sys
 
 import pytest
 
 from digitwise.limits import CHECK_DIGITS
 from digitwise.reader import Character, Reading
 from pipeline import use_config
+from pipeline.machine.startup import usable_streams
 from pipeline.reading.limits import limits_of
 from pipeline.reading.output import OUTPUTS
 from pipeline.reading.sources import find_images
@@ -105,6 +108,15 @@ def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
     pathlib.Path("empty").mkdir()
     with pytest.raises(DigitwiseError, match="--images=empty: there is no .png, .jpg"):
         list(find_images(["empty"], stdin))
+
+
+def test_a_list_on_stdin_may_have_names_that_are_not_utf_8(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xff.png\n"), encoding="utf-8"))
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.StringIO())
+    usable_streams()
+    (path,) = find_images(["-"], sys.stdin)
+    assert os.fsencode(path) == b"a\xff.png"
 
 
 def test_limits_from_flags(tmp_path):
