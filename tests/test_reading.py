@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 
+import numpy as np
 import pytest
 
 from digitwise.limits import CHECK_DIGITS
@@ -138,6 +139,7 @@ def test_limits_from_flags(tmp_path):
         ("check", "/nowhere.py:f", "there is no file /nowhere.py"),
         ("check", "{tmp}/check.py:odd", "has no function 'odd'"),
         ("check", "{tmp}/broken.py:odd", "fails \\(ZeroDivisionError"),
+        ("check", "{tmp}/ends.py:odd", "fails \\(SystemExit: 3\\)$"),
         ("codes_file", "/nowhere", "cannot be read \\(No such file"),
         ("codes_file", "{tmp}/binary", "it is not UTF-8 text"),
         ("codes_file", "{tmp}/empty", "is empty; it has one code a line"),
@@ -146,11 +148,30 @@ def test_limits_from_flags(tmp_path):
 def test_limits_that_cannot_be(tmp_path, name, text, message):
     (tmp_path / "check.py").write_text("x = 1\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "ends.py").write_text("import sys; sys.exit(3)\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty").write_text("\n")
     given = {"allow": None, "lengths": None, "pattern": "", "codes_file": "", "check": ""}
     with pytest.raises(DigitwiseError, match=message):
         limits_of(**given | {name: text.format(tmp=tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "statement, reason",
+    [
+        ("raise ValueError('first\\nsecond')", r"ValueError: first\nsecond"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("return fits(code)", "RecursionError: maximum recursion depth exceeded"),
+    ],
+)
+def test_a_check_that_fails_is_one_line(tmp_path, statement, reason):
+    (tmp_path / "check.py").write_text(f"def fits(code):\n    {statement}\n")
+    text = f"{tmp_path}/check.py:fits"
+    limits = limits_of(None, None, "", "", text)
+    with pytest.raises(DigitwiseError) as raised:
+        limits.compile("01", 2, 2).read_positions(np.log([[0.1, 0.9], [0.8, 0.2]]))
+    assert str(raised.value).startswith(f"the check {text!r} fails for the code '10' ({reason}")
+    assert "\n" not in str(raised.value)
 
 
 def test_the_check_digits_of_the_help_are_those_there_are():
