@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from digitwise import Busy, Reader, ReaderError, Reading, Recognizer
+from digitwise.errors import ModelError
 from digitwise.images import Pixels, Source
 from pipeline.reading.output import reading_json
 from pipeline.serving.columns import column_shares
@@ -76,6 +77,8 @@ class ServedModel:
             return await asyncio.wrap_future(answer)
         except Busy as error:
             raise Refused(429, str(error), retry_seconds=1) from None
+        except ModelError:  # not the image's fault, but the server's
+            raise
         except (ReaderError, DigitwiseError) as error:  # the other where a --check of the user's own fails
             return Reading(name, error=str(error), accepted=False)
 
