@@ -227,7 +227,7 @@ GROUPS: tuple[Group, ...] = (
             "validation_steps": "steps between validations, with --schedule=auto to begin with; 0: so many that "
             "validation takes little of the time",
             "patience": "stop after this many validations without improvement (with --schedule=auto: after the "
-            "learning rate has come down); 0: never. Default: 10, or 2 with --schedule=auto",
+            "learning rate has come down); 0: never. Default: 10, or 1 with --schedule=auto",
             "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
             "checkpoint_seconds": "seconds between checkpoints",
             "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "

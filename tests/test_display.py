@@ -1,10 +1,12 @@
 """What a training shows while it runs."""
 
+import errno
 import io
 
 import numpy as np
 import pytest
 
+from pipeline.machine.progress import progress
 from pipeline.training.display import Display, Speed, Waiting, Window
 
 
@@ -40,6 +42,24 @@ def test_a_line_now_and_then_where_nobody_watches():
         "train: step 130 of 140, loss 0.2500  position_accuracy 0.5000  1,164 images/s, 1 s left\n"
     )
     assert speed.steps_in(0.12) == 2
+
+
+def test_what_cannot_be_shown_ends_no_work():
+    class Full(io.StringIO):
+        def write(self, text):
+            told.append(text)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    told, now = [], [0.0]
+    window = Window("alexnet", 10, 0, 40)
+    window.add(np.ones(10), np.ones(10))
+    with Display(0, 40, 8, Full(), clock=lambda: now[0]) as display:
+        now[0] = 60.0
+        display.show(window, Speed(clock=lambda: now[0]))
+    with progress("draw", 5, stream=Full(), clock=lambda: now[0]) as advance:
+        now[0] = 120.0
+        advance(1)
+    assert [text.split(":")[0] for text in told] == ["train", "draw"]
 
 
 def test_one_step_a_call_as_long_as_the_pace_is_not_known():

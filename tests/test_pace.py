@@ -25,7 +25,7 @@ def test_full_rate_while_codes_or_loss_get_better():
 def test_down_when_two_validations_gained_nothing():
     first, second, third = _follow([(100, 0.1, 1.0, 0), (200, 0.1, 0.99, 0), (300, 0.2, 0.98, 0)])
     assert (first.stale, second.stale, second.last_step) == (0, 1, None)
-    assert (third.anneal_step, third.last_step) == (300, 420)
+    assert (third.anneal_step, third.last_step) == (300, 600)
 
 
 def test_a_decision_stands():
@@ -40,13 +40,14 @@ def test_down_in_time():
 
 def test_down_before_the_next_validation_would_be_too_late():
     rules = dataclasses.replace(RULES, validation_every=100)
-    paces = _follow([(100, 0.5, 1.0, 0.3), (200, 0.4, 0.8, 0.6)], rules)
-    # At step 200 there would be 0.6 of the time used up; at step 300, 0.9 would be.
-    assert [(pace.anneal_step, pace.last_step) for pace in paces] == [(None, None), (200, 280)]
+    for time_share, expected in ((0.42, (None, None)), (0.44, (100, 200))):
+        (pace,) = _follow([(100, 0.5, 1.0, time_share)], rules)
+        # At step 200 twice as much of the time would be used up: 0.84 or 0.88 of it.
+        assert (pace.anneal_step, pace.last_step) == expected
 
 
 def test_down_in_time_for_the_limit_of_steps():
-    assert [p.last_step for p in _follow([(1400, 0.5, 1.0, 0), (1450, 0.4, 0.9, 0)])] == [None, 2000]
+    assert [p.last_step for p in _follow([(950, 0.5, 1.0, 0), (1000, 0.4, 0.9, 0)])] == [None, 2000]
 
 
 def test_the_rate_by_hand():
@@ -83,15 +84,15 @@ def test_validations_before_the_least_steps_are_not_counted():
 
 def test_a_plateau_at_the_beginning_does_not_end_it():
     pace = Pace()
-    for step in range(100, 1400, 100):
+    for step in range(100, 1000, 100):
         pace = after_validation(RULES, pace, step, 1.0, 2.3, 0, is_guessing=True)
     assert (pace.stale, pace.anneal_step) == (0, None)
-    pace = after_validation(RULES, pace, 1500, 1.0, 2.3, 0, is_guessing=True)
-    assert (pace.anneal_step, pace.last_step) == (1500, 2000), "the steps end it"
+    pace = after_validation(RULES, pace, 1000, 1.0, 2.3, 0, is_guessing=True)
+    assert (pace.anneal_step, pace.last_step) == (1000, 2000), "the steps end it"
 
 
 def test_without_patience_only_the_limits_end_it():
     rules = dataclasses.replace(RULES, patience=0)
-    *_, pace = _follow([(step, 0.5, 1.0, 0) for step in range(100, 1400, 100)], rules)
-    assert (pace.stale, pace.anneal_step) == (12, None)
+    *_, pace = _follow([(step, 0.5, 1.0, 0) for step in range(100, 1000, 100)], rules)
+    assert (pace.stale, pace.anneal_step) == (8, None)
     assert not is_stale(rules, pace) and is_stale(RULES, pace)

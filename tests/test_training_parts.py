@@ -112,9 +112,13 @@ class TestPaced:
         state = self.run((100, result(0.5)), (200, result(0.5)))
         assert (state.num_steps, state.pace.stale, state.pace.last_step) == (1000, 1, None)
         state = self.run((300, result(0.5)), state=state)
-        assert (state.num_steps, state.pace) == (420, Pace(0.5, 0.0, 2, 300, 420))
-        assert reason_to_end(state, 400, TrainConfig(), epochs=9) is None
-        assert reason_to_end(state, 420, TrainConfig(), epochs=9) == "the learning rate came down from step 300 to 420"
+        assert (state.num_steps, state.pace) == (600, Pace(0.5, 0.0, 2, 300, 600))
+        assert reason_to_end(state, 590, TrainConfig(), epochs=9) is None
+        came_down = "the learning rate came down from step 300 to 600"
+        assert reason_to_end(state, 600, TrainConfig(patience=2), epochs=9) == came_down
+        by_time = f"{came_down}, as --max_minutes was near"
+        assert reason_to_end(state, 600, TrainConfig(patience=3), epochs=9) == by_time
+        assert reason_to_end(state, 600, TrainConfig(patience=3, max_minutes=0), epochs=9) == came_down
 
     def test_the_loss_counts_too(self):
         losses = [(step, dataclasses.replace(result(0.5), loss=1 / step)) for step in (100, 200, 300, 400)]
@@ -243,11 +247,11 @@ class TestPlan:
 
     def test_a_training_finds_its_length_where_that_is_open(self, manifest):
         plan = self.plan(manifest, epochs=0)
-        assert plan.asked.schedule == "auto" and plan.asked.patience == 2
+        assert plan.asked.schedule == "auto" and plan.asked.patience == 1
         # 16 images of the validation split, 48 for the statistics, 4 times that many images in between: 32 steps of 8
         assert plan.length == Length(epochs=66_667, per_epoch=6, validation_every=40, growth=0.15)
         assert plan.length.schedule == Schedule(400_002, 40, growth=0.15)
-        assert plan.pace_rules == PaceRules(3e-3, 100, 2, 400_002, least_steps=600, validation_every=40)
+        assert plan.pace_rules == PaceRules(3e-3, 100, 1, 400_002, least_steps=600, validation_every=40)
         assert plan.learning_rate(600, Pace()) == 3e-3
         assert plan.learning_rate(600, Pace(anneal_step=500, last_step=700)) == pytest.approx(1.5e-3)
         assert self.plan(manifest, epochs=0, validation_steps=7, patience=0).length.validation_every == 7

@@ -102,7 +102,7 @@ def settings_for_tests(**settings):
     }
 
 
-# On 16 training images, which it has seen a hundred times after 200 steps: 336 steps in all.
+# On 16 training images, which it has seen a hundred times after 200 steps: 480 steps in all.
 FINDS_ITS_LENGTH = {
     "schedule": "auto",
     "epochs": 0,

@@ -46,10 +46,17 @@ class _Lines:
         self._printed = now
         rate = (self._done - self._done_before) / max(now - self._began, 1e-9)
         left = (self._total - self._done) / rate if rate else 0
-        self._stream.write(
-            f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s, {left:.0f} s left\n"
+        write_line(
+            self._stream,
+            f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s, {left:.0f} s left",
         )
-        self._stream.flush()
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Says how far it is. Nobody depends on that: with a log on a full disk, the work still continues."""
+    with contextlib.suppress(OSError):
+        stream.write(f"{line}\n")
+        stream.flush()
 
 
 @contextlib.contextmanager

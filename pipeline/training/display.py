@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 import numpy as np
 
+from pipeline.machine.progress import write_line
+
 if TYPE_CHECKING:
     import rich.progress
 
@@ -194,8 +196,7 @@ class Display:
             if self._num_steps is not None:
                 left = (self._num_steps - self._step) * (speed.seconds_per_step or 0)
                 steps, text = f"{steps} of {self._num_steps:,}", f"{text}, {left:.0f} s left"
-            self._stream.write(f"train: {steps}, {text}\n")
-            self._stream.flush()
+            write_line(self._stream, f"train: {steps}, {text}")
 
 
 def _bar(stream: TextIO) -> "rich.progress.Progress":

@@ -16,7 +16,7 @@ import math
 from pipeline.model.pace import Pace
 from pipeline.training.rates import FIRST, between
 
-ANNEAL_SHARE = 0.4  # of the steps at full rate: how many more steps the way down takes
+ANNEAL_SHARE = 1.0  # of the steps at full rate: how many more steps the way down takes
 TIME_AT_FULL_RATE = 1 / (1 + ANNEAL_SHARE)  # of all the time that there is
 # Once the next validation would come later than this, the way down begins: it would be cut short.
 LATEST_TIME = 0.85

@@ -32,7 +32,7 @@ _MIN_EPOCHS = 3
 _VALIDATIONS = 20  # at most, unless it is said how many steps lie between
 _WARM_STEPS = 100
 _MOST_IMAGES = 3_200_000  # where a training finds its own length
-_PATIENCE, _AUTO_PATIENCE = 10, 2  # validations
+_PATIENCE, _AUTO_PATIENCE = 10, 1  # validations
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
