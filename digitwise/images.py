@@ -10,6 +10,7 @@ import dataclasses
 import io
 import os
 import pathlib
+import stat
 from typing import TypeAlias, Union
 
 import numpy as np
@@ -120,13 +121,23 @@ def _of_array(array: Pixels) -> Image.Image:
 
 def _bytes_of(path: pathlib.Path) -> bytes:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        with open(path, "rb", opener=_without_waiting) as file:
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            data = file.read(MAX_BYTES + 1) if is_file else b""
     except OSError as error:
         raise ReaderError(f"the file cannot be read ({error.strerror or type(error).__name__})") from None
+    except ValueError as error:  # a NUL, or what cannot be encoded
+        raise ReaderError(f"no file can have this name ({error}); a list of names has one a line") from None
+    if not is_file:
+        raise ReaderError("it is not a file, but a pipe or a device")
     if len(data) > MAX_BYTES:
         raise ReaderError(f"the file has more than {MAX_BYTES:,} bytes")
     return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opening a named pipe would otherwise wait until somebody writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has none
 
 
 def _decoded(data: bytes) -> Image.Image:

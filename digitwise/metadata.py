@@ -10,12 +10,14 @@ from typing import Any
 
 from digitwise.errors import ReaderError
 from digitwise.images import InputShape
+from digitwise.statistics import CONFIDENCE, MAX_COUNT, binomial_cdf
 from digitwise.watch import Reference
 
 KEY = "digitwise"  # of the custom metadata of an ONNX file
 VERSION = 2  # 1 had no `resizing` in its shape
 READOUTS = ("positions", "ctc")
 MAX_LENGTH = 64
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +30,14 @@ class Promise:
     wrong: int  # of these
 
     def __post_init__(self) -> None:
-        if not (0 <= self.threshold <= 1 and 0 < self.max_error < 1 and 0 <= self.wrong <= self.codes):
+        if not (0 <= self.threshold <= 1 and 0 < self.max_error < 1 and 0 <= self.wrong <= self.codes <= MAX_COUNT):
             raise ReaderError(f"the promise {self} is damaged")
+        # The test by which it was certified. The last bits of the sum differ between machines.
+        if binomial_cdf(self.wrong, self.codes, self.max_error) > (1 - CONFIDENCE) * (1 + _ROUNDING):
+            raise ReaderError(
+                f"the promise is damaged: {self.wrong} wrong of {self.codes} codes do not show that at most "
+                f"{self.max_error:g} are wrong, at {CONFIDENCE:.0%}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +56,12 @@ class ModelMetadata:
         if self.readout not in READOUTS:
             raise ReaderError(f"the readout {self.readout!r} is not one of {', '.join(READOUTS)}")
         if not self.alphabet or len(set(self.alphabet)) != len(self.alphabet):
-            raise ReaderError(f"the alphabet {self.alphabet!r} is empty, or has a character twice")
+            raise ReaderError(f"the alphabet {self.alphabet!r:.80} is empty, or has a character twice")
+        if not self.alphabet.isprintable():
+            raise ReaderError(f"the alphabet {self.alphabet!r:.80} has a character that no image can show")
         if not 1 <= self.min_length <= self.max_length <= MAX_LENGTH:
             raise ReaderError(f"codes of {self.min_length} to {self.max_length} characters: need 1 to {MAX_LENGTH}")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
+        if not 0 < self.temperature < math.inf:
             raise ReaderError(f"the temperature {self.temperature} is not above 0")
 
     @property
@@ -64,10 +74,11 @@ class ModelMetadata:
 
     @classmethod
     def parse(cls, text: str) -> "ModelMetadata":
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ReaderError(f"the model's metadata are not JSON ({error})") from None
+        return cls.of_values(parse_json(text))
+
+    @classmethod
+    def of_values(cls, values: Any) -> "ModelMetadata":
+        """Of what `parse_json` gave."""
         if not isinstance(values, dict) or "version" not in values:
             raise ReaderError("the model's metadata have no version")
         version = values.pop("version")
@@ -81,6 +92,13 @@ class ModelMetadata:
                 values[name] = _build(part, values[name], name)
         metadata: ModelMetadata = _build(cls, values, "metadata")
         return metadata
+
+
+def parse_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ReaderError(f"the model's metadata are not JSON ({error})") from None
 
 
 _NUMBERS = {"int": int, "float": (int, float), "str": str}
@@ -103,8 +121,17 @@ def _build(kind: Any, values: Any, name: str) -> Any:
             not isinstance(value, _NUMBERS[kind_of_field]) or isinstance(value, bool)  # type: ignore[arg-type]
         ):
             raise ReaderError(f"the model's {name} has {key}={value!r:.60}, expected {kind_of_field}")
+        if kind_of_field == "float" and not _is_finite(value):
+            raise ReaderError(f"the model's {name} has {key}={value!r:.60}, expected a finite number")
         if kind_of_field.startswith("tuple"):
-            if not isinstance(value, list) or not all(isinstance(item, (int, float)) for item in value):
-                raise ReaderError(f"the model's {name} has {key}={value!r:.60}, expected a list of numbers")
+            if not isinstance(value, list) or not all(map(_is_finite, value)):
+                raise ReaderError(f"the model's {name} has {key}={value!r:.60}, expected a list of finite numbers")
             values[key] = tuple(value)
     return kind(**values)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # JSON has whole numbers of any size
+        return False

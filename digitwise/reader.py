@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from digitwise.errors import ReaderError
+from digitwise.errors import ModelError, ReaderError
 from digitwise.images import Pixels, Source, model_pixels
 from digitwise.metadata import ModelMetadata
 from digitwise.watch import Alarm, Watch
@@ -89,6 +89,7 @@ class Reader:
         self.batch_size = batch_size
         self._threshold = threshold
         self._limits = _compiled(limits, self.metadata)
+        self._is_checked = False  # the network's outputs against its metadata
         self._watch = Watch(self.metadata.reference) if self.metadata.reference else None
 
     @property
@@ -134,6 +135,10 @@ class Reader:
     def read_prepared(self, images: Sequence[Pixels], names: Sequence[str]) -> list[Reading]:
         """One batch of what `prepare` gave."""
         outputs = self.network.run(np.stack(images))
+        if not self._is_checked:
+            # A file need not state all its shapes; one batch tells them, and all others are like it.
+            _check_batch(self.metadata, outputs)
+            self._is_checked = True
         if self._watch:
             # Before any of the batch is decided: an alarm that it sets off holds for its own images too.
             self._watch.add(outputs.confidences.tolist())
@@ -197,6 +202,17 @@ class Reader:
 def _characters(alphabet: str, label_ids: npt.ArrayLike, probabilities: npt.ArrayLike) -> tuple[Character, ...]:
     pairs = zip(np.asarray(label_ids).tolist(), np.asarray(probabilities).tolist(), strict=True)
     return tuple(Character(alphabet[label_id], probability) for label_id, probability in pairs)
+
+
+def _check_batch(metadata: ModelMetadata, outputs: Outputs) -> None:
+    from digitwise.model_file import check_outputs
+
+    check_outputs(metadata, outputs.log_probabilities.shape, outputs.label_ids.shape)
+    if outputs.label_ids.max() >= len(metadata.alphabet):
+        raise ModelError(
+            f"the model gives the class {outputs.label_ids.max()}, but its alphabet has {len(metadata.alphabet)} "
+            "characters: export it again"
+        )
 
 
 def _opened(model: "str | os.PathLike[str] | Network") -> Network:

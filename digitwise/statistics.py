@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+CONFIDENCE = 0.95  # of what is promised
+MAX_COUNT = 10_000_000  # of images and codes that are read from a file: sums over them take memory and time
 _STEPS_OF_BISECTION = 60  # each halves the interval, and a float has 53 bits
 
 

@@ -11,6 +11,8 @@ holds for images that come independently of each other. An alarm stays until `re
 """
 
 import dataclasses
+import itertools
+import math
 import threading
 from collections.abc import Iterable
 
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitwise.errors import ReaderError
-from digitwise.statistics import kolmogorov_smirnov, lower_bound, two_sided, upper_bound
+from digitwise.statistics import MAX_COUNT, kolmogorov_smirnov, lower_bound, two_sided, upper_bound
 
 IMAGES_PER_FALSE_ALARM = 50_000
 WINDOWS = (50, 500)
@@ -43,10 +45,18 @@ class Reference:
     def __post_init__(self) -> None:
         if self.count < MIN_REFERENCE:
             raise ReaderError(f"the watch compares with {self.count} images; it takes {MIN_REFERENCE} or more")
+        if self.count > MAX_COUNT:
+            raise ReaderError(f"the watch compares with {self.count:,} images; it takes {MAX_COUNT:,} or fewer")
         if not len(self.points) == len(self.below) == len(self.up_to) > 0:
             raise ReaderError("the watch needs as many shares as points")
         if not 0 <= self.accepted <= self.count:
             raise ReaderError(f"{self.accepted} of {self.count} images cannot have been accepted")
+        if not all(map(math.isfinite, (self.threshold, *self.points))):
+            raise ReaderError("the watch compares with confidences that are no finite numbers")
+        if not all(low < high for low, high in itertools.pairwise(self.points)):
+            raise ReaderError("the points of the watch do not rise")
+        if not all(0 <= low <= high <= 1 for low, high in zip(self.below, self.up_to, strict=True)):
+            raise ReaderError("the shares of the watch are not between 0 and 1, the lower one first")
 
     @classmethod
     def of(cls, confidences: npt.ArrayLike, threshold: float) -> "Reference":

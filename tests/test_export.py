@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -378,3 +379,67 @@ def test_errors_and_coverage_on_images_by_hand():
     assert error_and_coverage(read, 0.7) == (1, 3)
     assert best_coverage(read, 0.0) == 0.25 and best_coverage(read, 0.3) == 1.0
     assert best_coverage(read, 0.24) == 0.25
+
+
+# --- files that are damaged
+
+
+@pytest.fixture
+def copied(exported, tmp_path):
+    shutil.copytree(exported[1], tmp_path / "model")
+    return tmp_path / "model"
+
+
+def plain_metadata(path):
+    """As exports of earlier versions have it: without the sum of the file."""
+    values = json.loads(path.read_text())
+    del values["file_sha256"]
+    path.write_text(json.dumps(values))
+
+
+def test_a_litert_file_is_bound_to_its_metadata(exported, copied):
+    path, metadata = copied / "model.tflite", copied / "model.tflite.json"
+    shutil.copy(copied / "model-dynamic.tflite.json", metadata)
+    with pytest.raises(
+        ReaderError, match=r"model.tflite is not the file that model.tflite.json was written for.* again"
+    ):
+        FORMATS["litert"].open(path)
+    shutil.copy(exported[1] / "model.tflite.json", metadata)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ReaderError, match="it is damaged, or they are of different exports; export it again"):
+        FORMATS["litert"].open(path)
+
+
+def test_a_litert_file_of_an_earlier_version_is_read_and_its_faults_are_one_line(copied):
+    path, metadata = copied / "model.tflite", copied / "model.tflite.json"
+    plain_metadata(metadata)
+    assert len(set(answers(FORMATS["litert"].open(path), images(4)).texts)) > 1
+    values = json.loads(metadata.read_text())
+    metadata.write_text(json.dumps(values | {"alphabet": "01ab"}))
+    with pytest.raises(ReaderError, match="model.tflite gives .* need 3 positions of 4 classes"):
+        FORMATS["litert"].open(path)
+    metadata.write_text(json.dumps(values | {"shape": values["shape"] | {"height": 9}}))
+    with pytest.raises(ReaderError, match="model.tflite takes .*, but its metadata say 'images' as uint8"):
+        FORMATS["litert"].open(path)
+    metadata.write_bytes(b"\xff{}")
+    with pytest.raises(DigitwiseError, match="model.tflite.json is not UTF-8 text"):
+        FORMATS["litert"].open(path)
+    metadata.write_text(json.dumps(values))
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(
+        ReaderError, match=r"model.tflite is not a LiteRT model that can be run \(.*\): export it again"
+    ):
+        FORMATS["litert"].open(path)
+
+
+def test_a_saved_model_that_is_damaged_is_one_line(copied):
+    folder = copied / "saved_model/1"
+    text = (folder / "digitwise.json").read_text()
+    (folder / "digitwise.json").write_text(text.replace('"01abc"', '"01abcd"'))
+    with pytest.raises(ReaderError, match="saved_model/1 gives .* need 3 positions of 6 classes"):
+        FORMATS["saved_model"].open(folder)
+    (folder / "digitwise.json").write_text(text)
+    (variables,) = folder.glob("variables/*.data-*")
+    variables.write_bytes(variables.read_bytes()[:10])
+    with pytest.raises(ReaderError, match=r"saved_model/1 is not a SavedModel that can be run \(.*\): export it again"):
+        FORMATS["saved_model"].open(folder)

@@ -1,6 +1,7 @@
 """Images for the reader, against the very conversion that the records go through."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -145,6 +146,8 @@ def bomb():
         (bomb(), "claims 8000x8000 pixels"),
         ("/nowhere/a.png", r"cannot be read \(No such file or directory\)"),
         ("/", "cannot be read"),
+        ("a.png\0b.png", r"no file can have this name \(embedded null byte\); a list of names has one a line"),
+        ("/dev/null", "it is not a file, but a pipe or a device"),
         (np.zeros((8, 12), np.float32), r"an array of float32 \[8, 12\] is not an image"),
         (np.zeros((8, 12, 2), np.uint8), r"uint8 \[8, 12, 2\]"),
         (np.zeros((0, 12), np.uint8), "is not an image"),
@@ -166,3 +169,10 @@ def test_other_formats_are_not_even_tried():
 def test_shapes_that_no_model_has(values):
     with pytest.raises(ReaderError):
         InputShape(*values)
+
+
+@pytest.mark.timeout(20)
+def test_a_named_pipe_is_no_image_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ReaderError, match="it is not a file, but a pipe or a device"):
+        model_pixels(tmp_path / "pipe.png", GREY)

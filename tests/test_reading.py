@@ -1,14 +1,19 @@
 """What predict takes and gives: paths, limits from flags, and the three kinds of output."""
 
+import csv
 import io
 import json
+import os
 import pathlib
+import sys
 
+import numpy as np
 import pytest
 
 from digitwise.limits import CHECK_DIGITS
 from digitwise.reader import Character, Reading
 from pipeline import use_config
+from pipeline.machine.startup import usable_streams
 from pipeline.reading.limits import limits_of
 from pipeline.reading.output import OUTPUTS
 from pipeline.reading.sources import find_images
@@ -59,6 +64,34 @@ def test_a_table():
     ]
 
 
+ODD = "12_\x1b]0;title\x07\nforged.png"
+
+
+def test_a_table_has_a_row_for_each_image_whatever_its_name_and_no_commands_for_the_terminal():
+    odd = Reading(ODD, "\x1b[31m", 0.5, 0.5, (Character("\x9b", 0.5),), True)
+    failed = Reading("a\u202eb.png", error="what\r\nis it")
+    lines = written("table", odd, failed).split("\n")
+    assert [line.split() for line in lines[1:]] == [
+        [r"12_\x1b]0;title\x07\nforged.png", r"\x1b[31m", "0.5000", "accepted", r"\x9b", "0.5000"],
+        [r"a\u202eb.png", "-", r"what\r\nis", "it"],
+        [],
+    ]
+
+
+def test_json_lines_have_no_commands_for_the_terminal_and_say_the_same():
+    odd = Reading("\x9b31m\udcff漢.png", "\u2028", 0.5, 0.5, (Character("\u2028", 0.5),))
+    (line,) = written("jsonl", odd).splitlines()
+    assert line.isprintable() and "漢" in line
+    assert (json.loads(line)["file"], json.loads(line)["code"]) == (odd.name, odd.code)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "'"])
+def test_no_spreadsheet_runs_a_cell_of_the_csv(start):
+    text = written("csv", Reading(f"{start}1.png", f"{start}x", 0.5), Reading("b", error=f"{start}y"))
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert rows[1:] == [[f"'{start}1.png", f"'{start}x", "0.5", "", ""], ["b", "", "0.0", "", f"'{start}y"]]
+
+
 def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("b/2.png", "b/deep/1.JPG", "b/notes.txt", "c1.png", "c2.png", "[odd].png"):
@@ -76,6 +109,15 @@ def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
     pathlib.Path("empty").mkdir()
     with pytest.raises(DigitwiseError, match="--images=empty: there is no .png, .jpg"):
         list(find_images(["empty"], stdin))
+
+
+def test_a_list_on_stdin_may_have_names_that_are_not_utf_8(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xff.png\n"), encoding="utf-8"))
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.StringIO())
+    usable_streams()
+    (path,) = find_images(["-"], sys.stdin)
+    assert os.fsencode(path) == b"a\xff.png"
 
 
 def test_limits_from_flags(tmp_path):
@@ -97,6 +139,7 @@ def test_limits_from_flags(tmp_path):
         ("check", "/nowhere.py:f", "there is no file /nowhere.py"),
         ("check", "{tmp}/check.py:odd", "has no function 'odd'"),
         ("check", "{tmp}/broken.py:odd", "fails \\(ZeroDivisionError"),
+        ("check", "{tmp}/ends.py:odd", "fails \\(SystemExit: 3\\)$"),
         ("codes_file", "/nowhere", "cannot be read \\(No such file"),
         ("codes_file", "{tmp}/binary", "it is not UTF-8 text"),
         ("codes_file", "{tmp}/empty", "is empty; it has one code a line"),
@@ -105,11 +148,30 @@ def test_limits_from_flags(tmp_path):
 def test_limits_that_cannot_be(tmp_path, name, text, message):
     (tmp_path / "check.py").write_text("x = 1\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "ends.py").write_text("import sys; sys.exit(3)\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "empty").write_text("\n")
     given = {"allow": None, "lengths": None, "pattern": "", "codes_file": "", "check": ""}
     with pytest.raises(DigitwiseError, match=message):
         limits_of(**given | {name: text.format(tmp=tmp_path)})
+
+
+@pytest.mark.parametrize(
+    "statement, reason",
+    [
+        ("raise ValueError('first\\nsecond')", r"ValueError: first\nsecond"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("return fits(code)", "RecursionError: maximum recursion depth exceeded"),
+    ],
+)
+def test_a_check_that_fails_is_one_line(tmp_path, statement, reason):
+    (tmp_path / "check.py").write_text(f"def fits(code):\n    {statement}\n")
+    text = f"{tmp_path}/check.py:fits"
+    limits = limits_of(None, None, "", "", text)
+    with pytest.raises(DigitwiseError) as raised:
+        limits.compile("01", 2, 2).read_positions(np.log([[0.1, 0.9], [0.8, 0.2]]))
+    assert str(raised.value).startswith(f"the check {text!r} fails for the code '10' ({reason}")
+    assert "\n" not in str(raised.value)
 
 
 def test_the_check_digits_of_the_help_are_those_there_are():

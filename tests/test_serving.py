@@ -16,7 +16,7 @@ pytest.importorskip("httpx")
 from PIL import Image
 from starlette.testclient import TestClient
 
-from digitwise import Reader
+from digitwise import Limits, Reader
 from digitwise.metadata import Promise
 from digitwise.watch import Reference
 from pipeline.serving.app import Served, build_app
@@ -26,6 +26,7 @@ from pipeline.serving.guard import Access
 from pipeline.serving.limits import MAX_BYTES, MAX_IMAGES, RateLimit
 from pipeline.serving.model import ServedModel
 from pipeline.serving.refusals import Refused
+from records.errors import DigitwiseError
 from tests.small_records import make_records
 from tests.stripes import HEIGHT, WIDTH, StripesNetwork, pixels, png
 
@@ -71,6 +72,16 @@ def test_several_images_and_what_is_wrong_with_one(client):
     answer = client.post("/read", json={"images": [b64(png("123")), b64(b"text"), b64(png("999"))]}).json()
     assert [reading["code"] for reading in answer["readings"]] == ["123", None, "999"]
     assert answer["readings"][1]["error"] == "neither PNG, JPEG, BMP, GIF nor WEBP"
+
+
+def test_a_check_that_fails_is_an_error_of_the_image():
+    def fails(code):
+        raise DigitwiseError(f"the check 'c.py:f' fails for the code {code!r}")
+
+    with ServedModel(Reader(StripesNetwork(), Limits(function=fails))) as model:
+        app = build_app(Served(model), Access("127.0.0.1", 8000), RateLimit(0))
+        client = TestClient(app, base_url="http://127.0.0.1:8000", raise_server_exceptions=False)
+        assert "the check 'c.py:f' fails for the code '407'" in client.post("/read", content=png("407")).text
 
 
 def test_what_arrives_together_is_one_batch():

@@ -65,7 +65,7 @@ def test_a_certification_by_hand():
 
 def test_a_promise_is_bound_to_the_arrays(tmp_path):
     assert load_promise(tmp_path, "a") is None
-    stored = StoredPromise("a", 1.5, Promise(0.9, 0.01, 400, 1), REFERENCE)
+    stored = StoredPromise("a", 1.5, Promise(0.9, 0.01, 500, 1), REFERENCE)
     stored.save(tmp_path)
     assert load_promise(tmp_path, "a") == stored
     assert load_promise(tmp_path, "b") is None

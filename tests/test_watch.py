@@ -67,6 +67,12 @@ def test_many_threads_count_every_image():
         ((99, 0.5, 50, (0.5,), (0.0,), (1.0,)), "99 images; it takes 100 or more"),
         ((200, 0.5, 50, (0.5,), (), (1.0,)), "as many shares as points"),
         ((200, 0.5, 201, (0.5,), (0.0,), (1.0,)), "201 of 200 images cannot"),
+        ((10**7 + 1, 0.5, 50, (0.5,), (0.0,), (1.0,)), "10,000,001 images; it takes 10,000,000 or fewer"),
+        ((200, 0.5, 50, (float("nan"),), (0.0,), (1.0,)), "no finite numbers"),
+        ((200, float("inf"), 50, (0.5,), (0.0,), (1.0,)), "no finite numbers"),
+        ((200, 0.5, 50, (0.5, 0.5), (0.0, 0.5), (0.5, 1.0)), "do not rise"),
+        ((200, 0.5, 50, (0.5,), (0.0,), (1.5,)), "not between 0 and 1"),
+        ((200, 0.5, 50, (0.5,), (float("nan"),), (1.0,)), "not between 0 and 1"),
     ],
 )
 def test_references_that_cannot_be(values, message):

@@ -24,6 +24,7 @@ from pipeline.export.networks import (
     READ,
     LiteRtNetwork,
     SavedModelNetwork,
+    metadata_of_file,
     missing_package,
 )
 from records.atomic import atomic_file, write_text
@@ -97,7 +98,7 @@ def _write_litert(graph: ReadingGraph, path: pathlib.Path, optimizations: list[t
 
 
 def write_litert_metadata(graph: ReadingGraph, path: pathlib.Path) -> None:
-    write_text(pathlib.Path(os.fspath(path) + METADATA_ENDING), graph.metadata.to_json())
+    write_text(pathlib.Path(os.fspath(path) + METADATA_ENDING), metadata_of_file(graph.metadata, path))
 
 
 def _frozen(graph: ReadingGraph) -> tf.types.experimental.ConcreteFunction:

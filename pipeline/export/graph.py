@@ -13,7 +13,7 @@ import tensorflow as tf
 from alexnet.attention import CountingAttention
 from alexnet.fitting import fit
 from digitwise.metadata import ModelMetadata
-from digitwise.onnx_network import INPUT, LOOKED
+from digitwise.model_file import INPUT, LOOKED
 
 _WHITE = 255
 _BITS_OFFSET = 24  # in the header of a PNG

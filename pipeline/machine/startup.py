@@ -34,6 +34,9 @@ def usable_streams() -> None:
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdin, "reconfigure"):
+        # As Python names files: a list of them may have names that are not UTF-8.
+        sys.stdin.reconfigure(errors="surrogateescape")
 
 
 @contextlib.contextmanager

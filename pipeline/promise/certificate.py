@@ -23,9 +23,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from digitwise.statistics import binomial_cdf, least_trials, upper_bound
+from digitwise.statistics import CONFIDENCE, binomial_cdf, least_trials, upper_bound
 
-CONFIDENCE = 0.95
 GRID_SIZE = 60  # any number keeps the 95 %; steps finer than a sixtieth of the images gain little coverage
 _OFFERS = 5  # thresholds of the grid that an offer is chosen from
 _STEPS = 1e6  # thresholds are whole millionths

@@ -12,6 +12,8 @@ from digitwise.limits import CHECK_DIGITS, Limits
 from records.errors import DigitwiseError, printable
 
 _NAMED = 5
+# Whatever the user's own code raises. SystemExit too: its code would be taken for one of ours.
+_RAISED = (Exception, SystemExit)
 
 
 def limits_of(allow: str | None, lengths: tuple[int, int] | None, pattern: str, codes_file: str, check: str) -> Limits:
@@ -75,9 +77,20 @@ def _function(text: str) -> Callable[[str], bool]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises
-        raise DigitwiseError(f"the check {text!r}: {path} fails ({type(error).__name__}: {error})") from None
+    except _RAISED as error:
+        raise DigitwiseError(f"the check {text!r}: {path} fails ({_reason(error)})") from None
     function = getattr(module, name, None)
     if not callable(function):
         raise DigitwiseError(f"the check {text!r}: {path} has no function {name!r}")
-    return lambda code: bool(function(code))
+
+    def fits(code: str) -> bool:
+        try:
+            return bool(function(code))
+        except _RAISED as error:
+            raise DigitwiseError(f"the check {text!r} fails for the code {code!r} ({_reason(error)})") from None
+
+    return fits
+
+
+def _reason(error: BaseException) -> str:
+    return printable(f"{type(error).__name__}: {error}")

@@ -4,18 +4,20 @@ write = OUTPUTS["jsonl"](sys.stdout)
 write(reading)
 """
 
-import csv
 import json
 import unicodedata
 from collections.abc import Callable
 from typing import Any, TextIO, TypeAlias
 
 from digitwise.reader import Reading
+from pipeline.reading.cells import csv_writer
+from records.errors import printable
 
 Write: TypeAlias = Callable[[Reading], None]
 COLUMNS = ("file", "code", "confidence", "accepted", "error")
 _DIGITS = 6  # of a confidence, significant
 _NAME_WIDTH, _CODE_WIDTH = 40, 10
+_LONGEST_NAME = 4096  # of a path on Linux
 _DECISIONS = {True: "accepted", False: "refused", None: ""}
 
 
@@ -24,7 +26,7 @@ def jsonl(stream: TextIO) -> Write:
 
     def write(reading: Reading) -> None:
         # ensure_ascii=False: codes in other scripts stay readable for people and grep.
-        stream.write(json.dumps(reading_json(reading), ensure_ascii=False) + "\n")
+        stream.write(_escaped(json.dumps(reading_json(reading), ensure_ascii=False)) + "\n")
 
     return write
 
@@ -44,18 +46,19 @@ def reading_json(reading: Reading) -> dict[str, Any]:
 
 
 def csv_rows(stream: TextIO) -> Write:
-    rows = csv.writer(stream, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    """Text that a spreadsheet would run begins with ', as in the report's predictions.csv."""
+    write_row = csv_writer(stream)
+    write_row(COLUMNS)
 
     def write(reading: Reading) -> None:
         accepted = "" if reading.accepted is None else str(reading.accepted).lower()
-        rows.writerow([reading.name, reading.code or "", _rounded(reading.confidence), accepted, reading.error])
+        write_row((reading.name, reading.code or "", _rounded(reading.confidence), accepted, reading.error))
 
     return write
 
 
 def table(stream: TextIO) -> Write:
-    """Least sure character last: it is the one to look at."""
+    """Least sure character last: it is the one to look at. Control characters in names and codes are escaped."""
     stream.write(_row("file", "code", "confidence", "", "least sure"))
 
     def write(reading: Reading) -> None:
@@ -74,6 +77,8 @@ OUTPUTS: dict[str, Callable[[TextIO], Write]] = {"table": table, "jsonl": jsonl,
 
 
 def _row(name: str, code: str, confidence: str, decision: str, rest: str) -> str:
+    # Names of files and characters of a model come from elsewhere, and the table mostly goes to a terminal.
+    name, code, rest = printable(name, _LONGEST_NAME), printable(code), printable(rest)
     cells = [_padded(name, _NAME_WIDTH), _padded(code, _CODE_WIDTH), f"{confidence:<10}", f"{decision:<8}", rest]
     return "  ".join(cells).rstrip() + "\n"
 
@@ -82,6 +87,13 @@ def _padded(text: str, width: int) -> str:
     """East Asian characters take two places of a terminal."""
     taken = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
     return text + " " * max(0, width - taken)
+
+
+def _escaped(text: str) -> str:
+    """JSON that says the same, without what a terminal takes for a command: json.dumps leaves some of it."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _rounded(value: float) -> float:

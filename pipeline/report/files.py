@@ -4,12 +4,12 @@ write_report("workdir/report", summary, examples, keys, readings)
 previous_summary("workdir/report")
 """
 
-import csv
 import io
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline.model import metrics
+from pipeline.reading.cells import csv_writer
 from pipeline.report import plots
 from pipeline.report.examples import Examples
 from pipeline.report.page import page
@@ -22,9 +22,6 @@ from records.errors import DigitwiseError
 PAGE_FILE = "report.html"
 PREDICTIONS_FILE = "predictions.csv"
 PREDICTIONS_HEADER = ("key", "code", "prediction", "confidence", "right")
-# With one of these in front a spreadsheet takes a cell for a formula, and runs it.
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
-_TEXT_MARK = "'"
 
 
 def write_report(
@@ -56,25 +53,13 @@ def write_predictions(path: pathlib.Path, keys: Iterable[str], readings: Reading
     with atomic_file(path) as file:
         # newline="": the csv module writes its own line ends.
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-        rows = csv.writer(text, lineterminator="\n")
-        quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        rows.writerow(PREDICTIONS_HEADER)
+        write = csv_writer(text)
+        write(PREDICTIONS_HEADER)
         columns = (readings.label_ids, readings.decoded_ids, readings.confidence.tolist(), readings.right.tolist())
         for key, label, decoded, confidence, right in zip(keys, *columns, strict=True):
-            texts = [as_text_cell(cell) for cell in (key, alphabet.text(label), alphabet.text(decoded))]
-            row = (*texts, f"{confidence:.6f}", int(right))
-            # The csv module quotes by itself what holds a line end of its own, which is not the only one.
-            (quoted if any("\r" in cell for cell in texts) else rows).writerow(row)
+            write((key, alphabet.text(label), alphabet.text(decoded), f"{confidence:.6f}", int(right)))
         text.flush()
         text.detach()
-
-
-def as_text_cell(text: str) -> str:
-    """A cell that no spreadsheet runs: ' stands before what looks like a formula, and before what begins with a '.
-
-    So one ' at the start of a cell is never part of the text.
-    """
-    return _TEXT_MARK + text if text.startswith((*_FORMULA_STARTS, _TEXT_MARK)) else text
 
 
 def draw(summary: Summary, readings: Readings, alphabet: Alphabet) -> dict[str, tuple[bytes, bytes]]:

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from digitwise import Busy, Reader, ReaderError, Reading, Recognizer
+from digitwise.errors import ModelError
 from digitwise.images import Pixels, Source
 from pipeline.reading.output import reading_json
 from pipeline.serving.columns import column_shares
 from pipeline.serving.refusals import Refused
+from records.errors import DigitwiseError
 
 # Of images [batch, height, width, channels]: how much each position of the code looks at each column, if known.
 Looks: TypeAlias = Callable[[Pixels], npt.NDArray[np.float32] | None]
@@ -75,7 +77,9 @@ class ServedModel:
             return await asyncio.wrap_future(answer)
         except Busy as error:
             raise Refused(429, str(error), retry_seconds=1) from None
-        except ReaderError as error:
+        except ModelError:  # not the image's fault, but the server's
+            raise
+        except (ReaderError, DigitwiseError) as error:  # the other where a --check of the user's own fails
             return Reading(name, error=str(error), accepted=False)
 
     async def show(self, source: Source, name: str = "") -> Shown:
