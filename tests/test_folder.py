@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import pytest
@@ -114,6 +115,9 @@ def test_what_is_not_read_is_counted_and_named(tmp_path):
     fill(tmp_path, "12.png", "34.png", "a/56.png", "b.txt", "a/c.tiff", "d\x1b.txt", "e.txt", ".hidden")
     folder = LabeledFolder(str(tmp_path))
     assert folder.left_out() == ["4 files that are not images (b.txt, d\\x1b.txt, e.txt, ...)"]
+    (tmp_path / "labels.csv").write_text("file,text\n")
+    unused = dataclasses.replace(folder, label_pattern="(.)").left_out()
+    assert unused[-1] == "1 table of labels beside --label_pattern (labels.csv)"
     (tmp_path / "labels.csv").write_text("file,text\n./12.png,12\n")
     assert folder.left_out() == [
         "2 images that labels.csv does not list (34.png, a/56.png)",

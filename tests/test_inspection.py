@@ -388,6 +388,14 @@ def test_an_answer_that_only_the_user_knows_stays_open(run, tmp_path):
     assert "--answers=likely takes" not in str(error.value)
 
 
+def test_answers_that_differ_in_the_first_id_alone_are_told_apart(run, tmp_path):
+    path = tmp_path / "ids"
+    write(path, [example(image=encoded(p), label=[int(d) % 9 + 1 for d in c]) for p, c in drawn()])
+    either = "--charset=0123456789 --first_id=0 .likely. or --charset=0123456789 --first_id=1 settles it"
+    with pytest.raises(DigitwiseError, match=either):
+        run(convert, path)
+
+
 def test_records_without_text_say_so_before_anything_is_asked(run, tmp_path):
     path = tmp_path / "unlabelled"
     pictures = [(p.tobytes(), f"{n:032x}") for n, (p, _) in enumerate(drawn())]

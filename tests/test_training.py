@@ -155,7 +155,9 @@ def test_tensorboard_reads_the_logs(two_epochs):
 def test_a_finished_training_says_so(finished, capsys):
     before = {path: path.read_bytes() for path in finished.checkpoints.iterdir()}
     state = train_here(finished, epochs=1)
-    assert capsys.readouterr().out == "train: finished at step 6 (all 1 epochs); nothing to do\n"
+    assert (
+        capsys.readouterr().out == "train: finished at step 6 (all 1 epochs); nothing to do, --overwrite trains again\n"
+    )
     assert state.best.step == 6
     assert {path: path.read_bytes() for path in finished.checkpoints.iterdir()} == before
 
@@ -375,7 +377,11 @@ def test_what_is_replaced_stays_until_its_successor_has_finished(finished, capsy
     assert content_of(finished) == before
     assert train_here(finished, epochs=1).num_steps == 6  # the old one is whole
     monkeypatch.undo()
-    state = train_here(finished, **changed)  # it was begun with --overwrite, and continues without
+    with pytest.raises(
+        DigitwiseError, match="one with these has come to step 10: --overwrite continues it, and in the"
+    ):
+        train_here(finished, **changed)
+    state = train_here(finished, overwrite=True, **changed)
     assert "continuing from step" in capsys.readouterr().out
     assert (state.num_steps, state.finished) == (12, "all 2 epochs")
     assert Checkpoints(finished.checkpoints).choose("last").state.provenance.settings["learning_rate"] == 0.01

@@ -114,7 +114,11 @@ class TestPaced:
         state = self.run((300, result(0.5)), state=state)
         assert (state.num_steps, state.pace) == (420, Pace(0.5, 0.0, 2, 300, 420))
         assert reason_to_end(state, 400, TrainConfig(), epochs=9) is None
-        assert reason_to_end(state, 420, TrainConfig(), epochs=9) == "the learning rate came down from step 300 to 420"
+        came_down = "the learning rate came down from step 300 to 420"
+        assert reason_to_end(state, 420, TrainConfig(patience=2), epochs=9) == came_down
+        by_time = f"{came_down}, as --max_minutes was near"
+        assert reason_to_end(state, 420, TrainConfig(patience=3), epochs=9) == by_time
+        assert reason_to_end(state, 420, TrainConfig(patience=3, max_minutes=0), epochs=9) == came_down
 
     def test_the_loss_counts_too(self):
         losses = [(step, dataclasses.replace(result(0.5), loss=1 / step)) for step in (100, 200, 300, 400)]

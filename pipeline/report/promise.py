@@ -43,7 +43,10 @@ class PromiseFigures:
                 f"certify that at most {self.max_error:g} of accepted codes are wrong; there are {self.codes:,}"
             )
             offer = _rounded_up(self.offered_error)
-            yield f"the smallest error that these codes can certify is about {offer:g}: --max_error={offer:g}"
+            if offer < 1:
+                yield f"the smallest error that these codes can certify is about {offer:g}: --max_error={offer:g}"
+            else:
+                yield "these codes can certify no error at all: they are too few, or too many are read wrong"
         else:
             yield (
                 f"of codes read with a confidence of {self.threshold:.6g} or more at most {self.max_error:g} are "

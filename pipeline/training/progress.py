@@ -49,7 +49,9 @@ def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: i
         return f"sequence_accuracy {best:.4f} on validation reached --target_accuracy={asked.target_accuracy:g}"
     if step == state.num_steps:
         if state.pace and state.pace.anneal_step is not None:
-            return f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
+            came_down = f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
+            is_late = asked.max_minutes and not 0 < (asked.patience or 0) <= state.pace.stale
+            return f"{came_down}, as --max_minutes was near" if is_late else came_down
         return f"all {epochs} epochs"
     if not state.pace and asked.patience and state.stale_validations >= asked.patience:
         return f"{asked.patience} validations without improvement, --patience={asked.patience}"

@@ -53,6 +53,11 @@ class Start:
         aside = Checkpoints(successor_of(workdir.checkpoints))
         begun, plan, unlike = _continued(aside, plan_for, overwrite=True)
         if begun and not unlike:
+            if not config.overwrite:
+                raise DigitwiseError(
+                    f"{standing.folder} has a training with other settings, and in {aside.folder} one with these has "
+                    f"come to step {begun.step:,}: --overwrite continues it, and in the end it replaces the other"
+                )
             return cls(plan, begun, None, aside, successor_of(workdir.logs), replaces=True)
         if found and not config.overwrite:
             refuse_other_settings(f"the training in {standing.folder} (step {found.step})", differing)

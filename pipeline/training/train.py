@@ -47,7 +47,8 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
         finish_replacement(workdir)
     start = Start.of(config, manifest, synthetic, workdir)
     if start.found and start.found.state.finished:
-        print(f"train: finished at step {start.step} ({start.found.state.finished}); nothing to do")
+        why = start.found.state.finished
+        print(f"train: finished at step {start.step} ({why}); nothing to do, --overwrite trains again")
         return start.found.state
     if start.found:
         check_arrays(start.found)

@@ -34,6 +34,7 @@ _IMAGE, _OTHER, _OUTPUT = "image", "other", "output"
 # What is not read: of one file, of several.
 _UNLISTED = f"image that {LABELS_FILE} does not list", f"images that {LABELS_FILE} does not list"
 _OWN_OUTPUT = "folder or file of digitwise's own output", "folders or files of digitwise's own output"
+_UNUSED_TABLE = ("table of labels beside --label_pattern",) * 2
 _NO_IMAGE = "file that is not an image", "files that are not images"
 _NAMED = 3
 
@@ -83,6 +84,8 @@ class LabeledFolder:
                 left_out.setdefault(_UNLISTED, []).append(key)
             elif kind == _OUTPUT:
                 left_out.setdefault(_OWN_OUTPUT, []).append(key)
+            elif key == LABELS_FILE and self.label_pattern:
+                left_out.setdefault(_UNUSED_TABLE, []).append(key)
             elif kind == _OTHER and key != LABELS_FILE:
                 left_out.setdefault(_NO_IMAGE, []).append(key)
         return [_counted(what, names) for what, names in left_out.items()]

@@ -55,7 +55,8 @@ def with_characters(
     if max(map(len, rows)) == 1 and len(seen) > 10 and reading.form == "ids":
         return _ask_for_number(candidate, seen, finding)
     guesses = [
-        (characters, dataclasses.replace(reading, charset=tuple(characters), first_id=first))
+        # Both flags, as sets of characters may differ in the first id alone.
+        (f"{characters} --first_id={first}", dataclasses.replace(reading, charset=tuple(characters), first_id=first))
         for characters, first in _guesses(seen, reading)
     ]
     span = f"{seen[0]} to {seen[-1]}" if seen else "nothing"
