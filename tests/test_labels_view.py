@@ -133,6 +133,15 @@ def test_labels_of_another_process_count(folder):
     assert desk.progress(session).labelled == 4
 
 
+def test_an_image_that_the_table_names_in_another_way_has_its_label(folder):
+    (folder / "labels.csv").write_text("file,text\n./a.png,111\n./b.png,222\n././c.png,333\nsub//d.png,333\n")
+    desk = desk_of(folder)
+    session = desk.open_session()
+    assert take(desk, session, "9") == ["sub/e.png"]
+    assert desk.next(session) is None and desk.progress(session).labelled == 5
+    assert len(list(LabeledFolder(str(folder)).rows())) == 5, "a training reads it"
+
+
 def test_how_often_the_readings_were_right(tmp_path):
     for number in range(25):
         (tmp_path / f"{number:02}.png").write_bytes(png(f"{number:03}"))
@@ -222,7 +231,30 @@ def test_what_the_label_view_refuses(client, action, content, status, said):
     assert said in response.json().get("error", "")
 
 
-@pytest.mark.parametrize("path", ["6", "-1", "..%2fnotes.txt", "a.png", "99999999999999999999999"])
+@pytest.mark.parametrize("damage", ['file,text\nc.png,"12\n', "file;text\n", "file,text\na.png,\xe9\n"])
+def test_a_table_that_cannot_be_read_is_told_to_every_request(client, folder, damage):
+    session = client.post("/labels/session", json={}).json()["session"]
+    number = client.post("/labels/next", json={"session": session}).json()["card"]["number"]
+    asked = {"session": session, "number": number, "text": "1"}
+    assert client.post("/labels/add", json=asked).status_code == 200
+    table = folder / "labels.csv"
+    table.write_bytes(damage.encode("latin-1"))
+    for action in ("session", "next", "add", "skip", "unskip", "undo"):
+        response = client.post(f"/labels/{action}", json=asked)
+        assert response.status_code == 409, action
+        assert response.json()["error"].startswith(str(table))
+    assert table.read_bytes() == damage.encode("latin-1")
+    table.unlink()
+    assert client.post("/labels/next", json={"session": session}).status_code == 200
+
+
+def test_a_folder_with_a_damaged_table_is_not_served(folder):
+    (folder / "labels.csv").write_text("file;text\na.png;1\n")
+    with pytest.raises(DigitwiseError, match="labels.csv: its first line must be file,text"):
+        desk_of(folder)
+
+
+@pytest.mark.parametrize("path", ["6", "-1", "..%2fnotes.txt", "a.png", "%D9%A1", "9" * 23, "9" * 5000])
 def test_images_are_asked_for_by_number_only(client, path):
     assert client.get(f"/labels/image/{path}").status_code == 404
 

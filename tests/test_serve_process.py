@@ -96,6 +96,15 @@ def test_flags_that_cannot_be_used(call_main, flags, said):
     assert result.stderr.count("\n") <= 2
 
 
+def test_a_damaged_table_of_labels_is_told_at_start(call_main, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.png").write_bytes(png("123"))
+    (tmp_path / "photos" / "labels.csv").write_text('file,text\n1.png,"12\n')
+    result = call_main("--stage=serve", "--port=0", "--images=photos")
+    said = "error: photos/labels.csv, line 2: it is not a table (unexpected end of data)\n"
+    assert (result.returncode, result.stderr) == (1, said)
+
+
 def test_a_port_that_is_taken(call_main):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

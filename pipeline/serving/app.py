@@ -27,7 +27,7 @@ from pipeline.serving.pages import page_routes
 from pipeline.serving.read_routes import ReadRoutes
 from pipeline.serving.refusals import Refused
 from pipeline.serving.tensorflow_serving import TensorFlowServingRoutes
-from records.errors import quoted
+from records.errors import DigitwiseError, printable, quoted
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
@@ -50,7 +50,7 @@ def build_app(served: Served, access: Access, rate: RateLimit) -> Guard:
     if served.desk:
         alphabet = served.model.metadata.alphabet if served.model else ""
         routes += LabelRoutes(served.desk, alphabet).routes
-    handlers = {Refused: _refused, HTTPException: _not_found, Exception: _failed}
+    handlers = {Refused: _refused, DigitwiseError: _conflict, HTTPException: _not_found, Exception: _failed}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     guard = Guard(app, access, rate, metrics)
@@ -109,6 +109,11 @@ def _metrics(served: Served, guard: Guard, metrics: Metrics) -> Endpoint:
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     return JSONResponse({"error": error.sentence}, error.status, error.headers)
+
+
+async def _conflict(_: Request, error: Exception) -> JSONResponse:
+    """What is on the disk does not allow it, such as a labels.csv that cannot be read."""
+    return JSONResponse({"error": printable(str(error), limit=1000)}, 409)
 
 
 async def _not_found(request: Request, error: Exception) -> JSONResponse:

@@ -18,7 +18,6 @@ from digitwise import Reading
 from pipeline.labelling.store import AlreadyLabelled, LabelStore
 from pipeline.serving.refusals import Refused
 from pipeline.serving.unlabelled import FolderImages, Ordering
-from records.errors import DigitwiseError
 
 MAX_LENGTH = 64
 _SESSIONS = 200  # far more than people label one folder; pages that were left open must not fill the memory
@@ -105,8 +104,6 @@ class LabelDesk:
             except AlreadyLabelled as error:
                 mine.holds = None
                 raise Refused(409, str(error)) from None
-            except DigitwiseError as error:
-                raise Refused(400, str(error)) from None
             mine.holds = None
 
     def skip(self, session: str, number: int) -> None:
@@ -129,7 +126,7 @@ class LabelDesk:
             if name is None or name not in self._numbers:
                 return None
             mine.skipped.discard(self._numbers[name])
-            return dataclasses.replace(self._hold(mine, self._numbers[name]), label=before[name])
+            return dataclasses.replace(self._hold(mine, self._numbers[name]), label=before.get(name))
 
     def progress(self, session: str) -> Progress:
         with self._lock:
@@ -139,7 +136,8 @@ class LabelDesk:
         return Progress(len(self.images.names), labelled, len(order.problems), order.done, skipped)
 
     def agreement(self) -> list[Agreement]:
-        labels = self._store.labels()
+        with self._lock:
+            labels = self._store.labels()
         readings = {self.images.names[number]: reading.code for number, reading in dict(self._order.readings).items()}
         agree = [readings[name] == text for name, text in labels.items() if name in readings]
         size = max(_MIN_IN_BLOCK, -(-len(agree) // _MAX_BLOCKS))

@@ -17,11 +17,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pipeline.serving.limits import MAX_REQUESTS, RateLimit
+from pipeline.serving.limits import Places, RateLimit
 from pipeline.serving.metrics import Metrics
 from pipeline.serving.refusals import Refused
 
 OPEN_PATHS = ("/health",)  # need no token
+UNLIMITED_PATHS = ("/health", "/metrics")  # are answered however busy the server is, as they tell whether it is
 _COOKIE_DAYS = 30
 # Even if text of a stranger became markup somewhere, it could neither run nor load anything.
 _POLICY = (
@@ -67,15 +68,16 @@ class Access:
 
 
 class Guard:
-    def __init__(
-        self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics, max_requests: int = MAX_REQUESTS
-    ) -> None:
+    def __init__(self, app: ASGIApp, access: Access, rate: RateLimit, metrics: Metrics) -> None:
         self._app = app
         self._access = access
         self._rate = rate
         self._metrics = metrics
-        self._max_requests = max_requests
-        self.running = 0
+        self._places = Places()
+
+    @property
+    def running(self) -> int:
+        return self._places.running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -97,35 +99,36 @@ class Guard:
                     headers.setdefault(name, value)  # setdefault: a route may have its own
             await send(message)
 
-        self.running += 1
         try:
             await self._checked(scope, receive, send_marked)
         finally:
-            self.running -= 1
             # The route's pattern, not the address that was asked for: clients must not be able to make up names in the
             # metrics.
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(route, status, time.monotonic() - began)
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            headers = Headers(scope=scope)
-            self._access.check_host(headers.get("host", ""))
-            # Before the token: guessing it must be slow as well.
-            self._rate.take((scope.get("client") or ("unknown",))[0])
-            if self.running > self._max_requests:
-                raise Refused(429, f"{self._max_requests} requests are being answered already", retry_seconds=1)
-            _check_origin(scope, headers)
-            given = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-            if self._access.token and given and scope["method"] == "GET" and self._access.is_token(given):
-                return await self._signed_in(scope, receive, send)
-            self._check_token(scope, headers)
-        except Refused as refused:
-            # Or the connection would be reset while the client still sends, and it would never read the answer.
-            await _drain(receive)
-            response = JSONResponse({"error": refused.sentence}, refused.status, refused.headers)
-            return await response(scope, receive, send)
-        await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        client = (scope.get("client") or ("unknown",))[0]
+        with contextlib.ExitStack() as place:
+            try:
+                self._access.check_host(headers.get("host", ""))
+                # Before the token: guessing it must be slow as well.
+                self._rate.take(client)
+                _check_origin(scope, headers)
+                given = urllib.parse.parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
+                if self._access.token and given and scope["method"] == "GET" and self._access.is_token(given):
+                    return await self._signed_in(scope, receive, send)
+                self._check_token(scope, headers)
+                # Last: who is refused must not take a place from those who may ask.
+                if scope["path"] not in UNLIMITED_PATHS:
+                    place.enter_context(self._places.taken(client))
+            except Refused as refused:
+                # Or the connection would be reset while the client still sends, and it would never read the answer.
+                await _drain(receive)
+                response = JSONResponse({"error": refused.sentence}, refused.status, refused.headers)
+                return await response(scope, receive, send)
+            await self._app(scope, receive, send)
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         if not self._access.token or scope["path"] in OPEN_PATHS:

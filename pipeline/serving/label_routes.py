@@ -10,6 +10,7 @@ GET  /labels/image/17  the file
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,11 @@ from pipeline.serving.desk import Card, LabelDesk
 from pipeline.serving.inputs import parse_object
 from pipeline.serving.limits import read_body
 from pipeline.serving.refusals import Refused
+from records.errors import quoted
 
 _MAX_BYTES = 1 << 14  # a label and a session have far less
+# Not a route with {number:int}: beyond 4,300 digits Python makes no number of it.
+_NUMBER = re.compile("[0-9]{1,9}")
 
 
 class LabelRoutes:
@@ -44,12 +48,12 @@ class LabelRoutes:
             "undo": self._undo,
         }
         routes = [_route(name, action) for name, action in actions.items()]
-        return [*routes, Route("/labels/image/{number:int}", self.image)]
+        return [*routes, Route("/labels/image/{number}", self.image)]
 
     async def image(self, request: Request) -> Response:
-        number = request.path_params["number"]
-        if number >= len(self._desk.images.names):
-            raise Refused(404, f"there is no image {number}")
+        asked = request.path_params["number"]
+        if not _NUMBER.fullmatch(asked) or (number := int(asked)) >= len(self._desk.images.names):
+            raise Refused(404, f"there is no image {quoted(asked)}")
         try:
             content = await run_in_threadpool(self._desk.images.load, number)
         except ReaderError as error:

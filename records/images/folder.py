@@ -78,7 +78,7 @@ class LabeledFolder:
     def left_out(self) -> list[str]:
         """A line for each kind of file below the folder that is not read, with a few names."""
         left_out: dict[tuple[str, str], list[str]] = {}
-        listed = {posixpath.normpath(key) for key, _ in self.rows()} if self._has_table else None
+        listed = {normalized(key) for key, _ in self.rows()} if self._has_table else None
         for kind, key in _walk(self.root):
             if kind == _IMAGE and listed is not None and key not in listed:
                 left_out.setdefault(_UNLISTED, []).append(key)
@@ -116,13 +116,11 @@ class LabeledFolder:
     def _rows_by_table(self) -> Iterator[tuple[str, str]]:
         path = os.path.join(self.root, LABELS_FILE)
         seen = array.array("Q")
-        for line, key, text in _table_rows(path):
-            where = f"{path}, line {line}"
-            _check_key(key, where)
+        for line, key, text in table_rows(path):
             if not os.path.isfile(os.path.join(self.root, key)):
-                raise DigitwiseError(f"{where}: the file {quoted(key)} is missing from {self.root}")
+                raise DigitwiseError(f"{path}, line {line}: the file {quoted(key)} is missing from {self.root}")
             # Eight bytes a name: a set of names would grow with the folder.
-            name = posixpath.normpath(key).encode()
+            name = normalized(key).encode()
             seen.append(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big"))
             yield key, text
         if not seen:
@@ -174,22 +172,31 @@ def _check_unique(path: str, seen: "array.array[int]") -> None:
     if not (ordered[1:] == ordered[:-1]).any():
         return
     first: dict[str, int] = {}
-    for line, key, _ in _table_rows(path):
-        name = posixpath.normpath(key)
+    for line, key, _ in table_rows(path):
+        name = normalized(key)
         if name in first:
             raise DigitwiseError(f"{path}, line {line}: {quoted(key)} is already listed, in line {first[name]}")
         first[name] = line
 
 
-def _check_key(key: str, where: str) -> None:
+def check_key(key: str, where: str) -> None:
+    """Of a file in a labels.csv."""
     parts = key.replace("\\", "/").split("/")
     # The table may come from elsewhere, and must not make the program read files outside of the folder.
-    if not key or key.startswith(("/", "\\")) or ".." in parts or "\0" in key or _DRIVE.match(key):
+    if not key or key.startswith(("/", "\\")) or ".." in parts or _DRIVE.match(key):
         raise DigitwiseError(f"{where}: {quoted(key)} is not a file name below the folder")
 
 
-def _table_rows(path: str) -> Iterator[tuple[int, str, str]]:
+def normalized(key: str) -> str:
+    """One name for each image: ./a.png is a.png."""
+    return posixpath.normpath(key)
+
+
+def table_rows(path: str) -> Iterator[tuple[int, str, str]]:
     """Yields (line number, file, text) of a labels.csv."""
+    if not os.path.isfile(path):
+        raise DigitwiseError(f"{path} is not a file")
+    line = 0  # where the last good row ended: an open quote is found only at the end of the table
     try:
         # Spreadsheets put a byte order mark in front, which would become part of the first column's name.
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -197,13 +204,29 @@ def _table_rows(path: str) -> Iterator[tuple[int, str, str]]:
             header = next(reader, None)
             if header is None or tuple(cell.strip().lower() for cell in header[:2]) != LABELS_HEADER:
                 raise DigitwiseError(f"{path}: its first line must be {','.join(LABELS_HEADER)}")
+            line = reader.line_num
             for row in reader:
+                line = reader.line_num
                 if not row:
                     continue
                 if len(row) < 2 or not row[1]:
-                    raise DigitwiseError(f"{path}, line {reader.line_num}: it needs a file and a text")
-                yield reader.line_num, row[0], unicodedata.normalize("NFC", row[1])
-    except UnicodeDecodeError as error:
-        raise DigitwiseError(f"{path} is not UTF-8 text (byte {error.start})") from None
+                    raise DigitwiseError(f"{path}, line {line}: it needs a file and a text")
+                if any("\0" in cell for cell in row):
+                    raise DigitwiseError(f"{path}, line {line}: it has a NUL byte")
+                check_key(row[0], f"{path}, line {line}")
+                yield line, row[0], unicodedata.normalize("NFC", row[1])
+    except UnicodeDecodeError:
+        raise DigitwiseError(f"{path}, line {_line_that_is_not_utf8(path)}: it is not UTF-8 text") from None
     except csv.Error as error:
-        raise DigitwiseError(f"{path}, line {reader.line_num}: it is not a table ({error})") from None
+        raise DigitwiseError(f"{path}, line {line + 1}: it is not a table ({error})") from None
+
+
+def _line_that_is_not_utf8(path: str) -> int:
+    """The decoder reads ahead, so it does not know."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
