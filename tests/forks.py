@@ -1,6 +1,6 @@
 """Processes that begin with TensorFlow imported, as importing it takes five seconds of a core.
 
-    process = start(train, settings, {"TF_CONFIG": "..."})        # train(settings) returns the exit code
+    process = start(train, settings)        # train(settings) returns the exit code
     process.kill()
     output, _ = process.communicate(timeout=60)
 
@@ -53,19 +53,18 @@ class Fork:
         return self._output.read(), None
 
 
-def start(function, argument, environment=None):
+def start(function, argument):
     """A process that ends with the exit code that `function(argument)` returns; `function` is one of a module."""
     output = tempfile.NamedTemporaryFile("r", prefix="digitwise-tests-", errors="replace")  # noqa: SIM115
-    process = _CONTEXT.Process(target=_run, args=(function, argument, environment or {}, output.name))
+    process = _CONTEXT.Process(target=_run, args=(function, argument, output.name))
     with contextlib.chdir(ROOT):  # where the server finds the modules
         process.start()
     return Fork(process, output)
 
 
-def _run(function, argument, environment, output_path):
+def _run(function, argument, output_path):
     output = os.open(output_path, os.O_WRONLY | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout.reconfigure(line_buffering=True)  # a process that is killed writes no more
-    os.environ.update(environment)
     sys.exit(function(argument))

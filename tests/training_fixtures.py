@@ -14,6 +14,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -114,15 +115,26 @@ FINDS_ITS_LENGTH = {
 
 
 def start_training(workdir, environment=None, overwrite=False, die_at=0, **settings):
-    """A process that trains in `workdir`. With `die_at` it is killed, as by kill -9, when
-    its checkpoints come to change the disk for that time."""
+    """A process that trains in `workdir`.
+
+    With `die_at` it is killed, as by kill -9, when its checkpoints come to change the disk for that time."""
     arguments = {
         "workdir": str(workdir),
         "overwrite": overwrite,
         "die_at": die_at,
         "train": settings_for_tests(**settings),
     }
-    return forks.start(_train, arguments, environment)
+    if environment is None:
+        return forks.start(_train, arguments)
+    # Not a fork, which leaves out what a process does at its end: workers take leave of each other then.
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.training_fixtures", json.dumps(arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finish(process, timeout=300):
@@ -226,3 +238,7 @@ def _train(arguments):
         print(f"error: {error}")
         return 1
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_train(json.loads(sys.argv[1])))
