@@ -76,14 +76,17 @@ class LabelStore:
         return None
 
     def _labels(self) -> dict[str, str]:
-        # A kill during the very first line leaves an empty table.
-        if not self._path.exists() or (self._path.is_file() and not self._path.stat().st_size):
+        if self._is_empty():
             return {}
         return {normalized(file): text for _, file, text in table_rows(str(self._path))}
 
+    def _is_empty(self) -> bool:
+        """Whether there is no table yet: a kill during the very first line leaves one without a byte."""
+        return not self._path.exists() or (self._path.is_file() and not self._path.stat().st_size)
+
     def _remove(self, file: str, line: bytes) -> bool:
         """Whether the line was there: another session may have taken it back, or a person may have changed it."""
-        if not self._labels():
+        if self._is_empty():
             return False
         data = self._path.read_bytes()
         lines = data.splitlines(keepends=True)  # of bytes: it splits where the reader of the table does

@@ -19,6 +19,10 @@ class Pace:
     anneal_step: int | None = None
     last_step: int | None = None
 
+    def is_stale(self, patience: int) -> bool:
+        """Whether as many validations as that gained nothing; with a patience of 0 they never are enough."""
+        return 0 < patience <= self.stale
+
     def to_json(self) -> dict[str, Any]:
         # JSON has no infinite numbers; what is missing has its default.
         return {name: value for name, value in dataclasses.asdict(self).items() if value != math.inf}

@@ -12,7 +12,7 @@ from digitwise.limits import CHECK_DIGITS, Limits
 from records.errors import DigitwiseError, printable
 
 _NAMED = 5
-# Whatever the user's own code raises. SystemExit too: its code would be taken for one of ours.
+# What a --check may raise: anything. SystemExit too, or the check could choose the exit code of the program.
 _RAISED = (Exception, SystemExit)
 
 

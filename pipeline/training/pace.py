@@ -69,7 +69,7 @@ def after_validation(
 
 def is_stale(rules: PaceRules, pace: Pace) -> bool:
     """Whether enough validations gained nothing."""
-    return 0 < rules.patience <= pace.stale
+    return pace.is_stale(rules.patience)
 
 
 def learning_rate(rules: PaceRules, pace: Pace, step: int) -> float:

@@ -50,7 +50,7 @@ def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: i
     if step == state.num_steps:
         if state.pace and state.pace.anneal_step is not None:
             came_down = f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
-            is_late = asked.max_minutes and not 0 < (asked.patience or 0) <= state.pace.stale
+            is_late = asked.max_minutes and not state.pace.is_stale(asked.patience or 0)
             return f"{came_down}, as --max_minutes was near" if is_late else came_down
         return f"all {epochs} epochs"
     if not state.pace and asked.patience and state.stale_validations >= asked.patience:
