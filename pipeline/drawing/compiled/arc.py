@@ -8,14 +8,14 @@ from pipeline.drawing.compiled.jit import compiled
 
 
 @compiled
-def set_pixel(canvas, x, y, color):
+def set_pixel(canvas: np.ndarray, x: int, y: int, color: np.ndarray) -> None:
     if 0 <= x < canvas.shape[0] and 0 <= y < canvas.shape[1] // 3:
         for channel in range(3):
             canvas[x, y * 3 + channel] = color[channel]
 
 
 @compiled
-def draw_arc(canvas, box, begin, end, color):
+def draw_arc(canvas: np.ndarray, box: tuple[int, int, int, int], begin: float, end: float, color: np.ndarray) -> None:
     """Draw.c, clipEllipseNew with arc_init, of width 1: the ellipse on a grid of half pixels, cut by half planes."""
     a, b = box[2] - box[0], box[3] - box[1]
     halves, kind = _arc_halves(a, b, begin, end)

@@ -20,24 +20,24 @@ STRAIGHT, AGAIN, ITSELF = _alpha_tables()
 
 
 @inlined
-def divided_by_255(value):
+def divided_by_255(value: int) -> int:
     # Pillow's MULDIV255: value / 255, rounded, without a division. Exact up to 255 * 255.
     value += 128
     return ((value >> 8) + value) >> 8
 
 
 @inlined
-def looked_up(table, red, green, blue, alpha):
+def looked_up(table: np.ndarray, red: int, green: int, blue: int, alpha: int) -> tuple[np.int64, np.int64, np.int64]:
     return np.int64(table[alpha, red]), np.int64(table[alpha, green]), np.int64(table[alpha, blue])
 
 
 @inlined
-def packed(red, green, blue, alpha):
+def packed(red: int, green: int, blue: int, alpha: int) -> np.uint32:
     return np.uint32(red | green << 8 | blue << 16 | alpha << 24)
 
 
 @compiled
-def inks_of(color):
+def inks_of(color: np.ndarray) -> np.ndarray:
     """What a pixel covered to 0 ... 255 has, multiplied by its alpha."""
     inks = np.empty((256, 4), np.int64)
     for m in range(256):

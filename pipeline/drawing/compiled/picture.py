@@ -280,7 +280,7 @@ def _smooth(canvas, image):
 
 
 @compiled
-def render_images(digests, tries, glyphs, look, images):
+def render_images(digests: np.ndarray, tries: np.ndarray, glyphs: Glyphs, look: Look, images: np.ndarray) -> None:
     """generate_image: fills `images` [n, height, width, 3] from the digests [n, 16] that seed them.
 
     `tries` is how many codes each samples, of which the last is shown.

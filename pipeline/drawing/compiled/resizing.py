@@ -8,7 +8,7 @@ from pipeline.drawing.compiled.colors import packed
 from pipeline.drawing.compiled.jit import compiled, inlined
 
 _BITS = 22  # of a weight
-_HALF = 1 << (_BITS - 1)
+_HALF: int | np.int64 = 1 << (_BITS - 1)
 
 
 @compiled
@@ -23,7 +23,7 @@ def _cubic(x):
 
 
 @compiled
-def weights_of(old, new):
+def weights_of(old: int, new: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(first, count, weights) of each new pixel in terms of old ones: Resample.c, precompute_coeffs, bicubic."""
     scale = old / new
     filter_scale = max(scale, 1.0)
@@ -49,7 +49,7 @@ def weights_of(old, new):
 
 
 @compiled
-def resized_in_x(columns, new):
+def resized_in_x(columns: np.ndarray, new: int) -> np.ndarray:
     """Resample.c, the pass in x, over columns of bytes."""
     first, count, weights = weights_of(columns.shape[0], new)
     length = columns.shape[1]
@@ -69,7 +69,9 @@ def resized_in_x(columns, new):
 
 
 @inlined
-def added_up(columns, x, low, count, weights, y):
+def added_up(
+    columns: np.ndarray, x: int, low: int, count: int, weights: np.ndarray, y: int
+) -> tuple[int, int, int, int]:
     """The weighted sum of `count` pixels of a column, as (red, green, blue, alpha)."""
     red, green, blue, alpha = _HALF, _HALF, _HALF, _HALF
     for k in range(count):
@@ -99,7 +101,7 @@ def _resized_in_y(columns, new):
 
 
 @compiled
-def resized_first(columns, size):
+def resized_first(columns: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The pass or passes that Pillow makes before the last one in y, which is only made where its pixels are used.
 
     In y before x where the height shrinks more than twice as much as the width (Resample.c, horizontal_first).

@@ -21,11 +21,11 @@ _SEEDED = _seeded_state()
 
 
 @compiled
-def start(digest, state):
+def start(digest: np.ndarray, state: np.ndarray) -> None:
     """random.Random(int.from_bytes(digest, "big")): init_by_array with 32-bit words, the lowest first."""
     key = np.empty(4, np.int64)
     for number in range(4):
-        value = 0
+        value: int | np.int64 = 0
         for place in range(4):
             value = value << 8 | np.int64(digest[(3 - number) * 4 + place])
         key[number] = value
@@ -71,7 +71,7 @@ def _word(state):
 
 
 @compiled
-def below(state, limit):
+def below(state: np.ndarray, limit: int) -> int:
     """ImageSampler.randbelow."""
     bits = 0
     while limit >> bits:
@@ -83,5 +83,5 @@ def below(state, limit):
 
 
 @compiled
-def unit(state):
+def unit(state: np.ndarray) -> float:
     return _word(state) * _TO_UNIT  # the package too takes 32 bits for a fraction

@@ -1,11 +1,14 @@
 """Turning a character: Image.rotate with bilinear filter and expand=True."""
 
 import math
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pipeline.drawing.compiled.colors import AGAIN, STRAIGHT, looked_up, packed
 from pipeline.drawing.compiled.jit import compiled, inlined
+
+Matrix: TypeAlias = tuple[float, float, float, float, float, float]
 
 
 @compiled
@@ -30,7 +33,7 @@ def _rounded_to_15_places(value):
 
 
 @compiled
-def matrix_of(angle, width, height):
+def matrix_of(angle: float, width: int, height: int) -> tuple[Matrix, int, int]:
     """(the six numbers of the matrix, new width, new height): Image.rotate with expand=True."""
     radians = -(angle * (math.pi / 180))
     a, b = _rounded_to_15_places(math.cos(radians)), _rounded_to_15_places(math.sin(radians))
@@ -70,7 +73,9 @@ def _even_pixels(inks, known):
 
 
 @compiled
-def turned(glyphs, picture, matrix, size, inks, is_straight):
+def turned(
+    glyphs: Any, picture: int, matrix: Matrix, size: tuple[int, int], inks: np.ndarray, is_straight: bool
+) -> np.ndarray:
     """A character in colour, turned (Image.rotate, bilinear) and, unless `is_straight`, multiplied by its alpha again.
 
     `inks[m]` is the colour, multiplied by its alpha, of a pixel that the character covers to m of 255.
@@ -110,7 +115,9 @@ def turned(glyphs, picture, matrix, size, inks, is_straight):
 
 
 @compiled
-def transposed(glyphs, picture, quarters, inks, color, is_straight):
+def transposed(
+    glyphs: Any, picture: int, quarters: int, inks: np.ndarray, color: np.ndarray, is_straight: bool
+) -> np.ndarray:
     """The same for a turn by a multiple of 90 degrees, where Image.rotate mixes nothing."""
     glyph_width, glyph_height = glyphs.widths[picture], glyphs.heights[picture]
     stride, start = glyph_width + 2, glyphs.starts[picture]
