@@ -9,7 +9,7 @@ means and their statistics: `reading_arrays`.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NETWORK, AVERAGES, CALIBRATED = "network", "averages", "calibrated"
 # Keras variables, whose order and path make their names; or any others by the rest of their name.
 Group: TypeAlias = "Sequence[keras.Variable] | Mapping[str, Any]"
+# (name, array, initial value of the variable) to what it is to begin with, or None.
+Fit: TypeAlias = Callable[[str, np.ndarray, np.ndarray], np.ndarray | None]
 
 _SEED_GENERATOR = re.compile(r"\bseed_generator_\d+/")
 
@@ -93,19 +95,20 @@ def holds(arrays: Mapping[str, np.ndarray], group: str) -> bool:
 
 
 def assign_what_fits(
-    arrays: Mapping[str, np.ndarray], network: Sequence["keras.Variable"]
+    arrays: Mapping[str, np.ndarray], network: Sequence["keras.Variable"], fit: Fit
 ) -> tuple[list[str], list[str]]:
-    """(names taken, names left) of a network's variables: taken is what has the same name and shape among the arrays,
-    of whatever network they are."""
+    """(names taken, names left) of a network's variables: taken is what has a name among the arrays, of whatever
+    network they are, and what `fit` makes fit."""
     given = reading_arrays(arrays)
     names = {name.split("/", 2)[-1]: name for name in given}
     taken, left = [], []
     for name, variable in _named(NETWORK, network).items():
         name = name.split("/", 2)[2]
-        if name not in names or form_of(given, names[name]) != _form(variable):
+        fitted = fit(name, _finite(given, names[name]), variable.numpy()) if name in names else None
+        if fitted is None:
             left.append(name)
             continue
-        variable.assign(_finite(given, names[name]))
+        variable.assign(fitted)
         taken.append(name)
     return taken, left
 

@@ -35,6 +35,7 @@ from pipeline.model.variables import (
 from pipeline.training.optimizer import make_optimizer, state_of
 from pipeline.training.plan import Plan
 from pipeline.training.steps import Steps
+from pipeline.training.transfer import Transfer
 
 
 class Learner:
@@ -72,7 +73,8 @@ class Learner:
     def initialize(self, given: Checkpoint) -> tuple[list[str], list[str]]:
         """Takes what fits of the weights of another training; (names taken, names left)."""
         with self.strategy.scope():
-            taken = assign_what_fits(given.arrays, network=self._network.variables)
+            fit = Transfer(given.state.spec, self.recognizer.spec).fitted
+            taken = assign_what_fits(given.arrays, self._network.variables, fit)
             if self._averages:
                 self._averages.start_again()
         return taken
