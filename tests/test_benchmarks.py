@@ -13,7 +13,8 @@ MODULES = sorted(
     for path in (ROOT / "benchmarks").glob("*.py")
     if "def main(" in path.read_text() and path.stem not in ON_A_MODEL
 )
-SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end"}  # they train, or start worker processes
+# They train, or start worker processes.
+SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end", "peers"}
 
 
 @pytest.mark.parametrize(
