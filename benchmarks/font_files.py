@@ -38,6 +38,11 @@ def font_files(alphabet: str, count: int, more: str = "") -> list[str]:
     )
 
 
+def all_font_files(alphabet: str, more: str = "") -> list[str]:
+    """All fonts that have each character of the alphabet."""
+    return sorted(path for path in _all_files(more).values() if draws(path, alphabet))
+
+
 def draws(path: str, alphabet: str) -> bool:
     """Whether the font has a shape of its own for each character."""
     try:

@@ -210,7 +210,8 @@ GROUPS: tuple[Group, ...] = (
             "epochs": "passes over the train split; 0: as many as the schedule finds to help",
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",
-            "initialize_from": "checkpoint folder or workdir to take initial weights from, as far as they fit",
+            "initialize_from": "initial weights as far as they fit: of this checkpoint folder or workdir; included: "
+            "those that come with digitwise; none: random ones; auto: included for few images and --network=alexnet",
             "optimizer": f"{' or '.join(OPTIMIZERS)}",
             "schedule": f"{', '.join(SCHEDULES)}: learning-rate schedule; auto: full rate while validation improves, "
             "then down to 0, and the training ends (with --epochs: one_cycle)",

@@ -25,7 +25,7 @@ RECORDS_LAYERS = (
 )
 PIPELINE_LAYERS = (
     ("values", "choices"),
-    ("use_config",),
+    ("use_config", "train_config"),
     ("config", "workdir"),
     ("machine", "differences"),
     ("model", "drawing", "promise", "reading", "labelling"),
@@ -45,6 +45,7 @@ ELSEWHERE = {
 PURE = {
     "pipeline.values": ("records.alphabet", "records.errors"),
     "pipeline.use_config": (),
+    "pipeline.train_config": (),
     "pipeline.choices": (),
     "pipeline.config": (),
 }

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.model import metrics
-from pipeline.model.provenance import Provenance
-from pipeline.report.scans import TESTED, Exposure, SplitScan
+from pipeline.model import included, metrics
+from pipeline.model.included import LearnedCodes
+from pipeline.model.provenance import EarlierTraining, Provenance
+from pipeline.report.scans import TESTED, CodeRule, Exposure, SplitScan
 from pipeline.report.summary import Claim, Statement
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
@@ -27,7 +28,7 @@ _CHARACTERS_SHOWN = 8
 def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) -> Exposure:
     """The records of the training are those tested, or those of the work folder, or none that is known."""
     fingerprint = provenance.records.fingerprint
-    rest = bool(provenance.synthetic), tuple(training.split for training in provenance.earlier)
+    rest = bool(provenance.synthetic), tuple(map(_codes_of, provenance.earlier))
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, *rest)
     try:
@@ -35,6 +36,10 @@ def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) 
     except DigitwiseError:
         return Exposure(None, False, *rest)
     return Exposure(own if fingerprint == own.fingerprint else None, False, *rest)
+
+
+def _codes_of(training: EarlierTraining) -> CodeRule | None:
+    return LearnedCodes.load() if training.fingerprint == included.fingerprint() else training.split
 
 
 def claim(manifest: Manifest, split: str, exposure: Exposure, scans: dict[str, SplitScan], repeatable: bool) -> Claim:
@@ -107,7 +112,7 @@ def earlier_statements(scans: dict[str, SplitScan], exposure: Exposure) -> list[
     if tested.earlier:
         text = (
             f"{began}, which may have learned the codes of {_counted(tested.earlier, 'tested image')}: use the same "
-            "--validation_fraction and --test_fraction in both."
+            "--validation_fraction and --test_fraction in both, or --initialize_from=none."
         )
         return [Statement(name, False, text)]
     if None in exposure.earlier:

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import io
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
@@ -27,6 +27,12 @@ _MODES = {1: "L", 3: "RGB"}
 _SMALL = 10_000  # images that are hashed sooner here than worker processes would start
 
 
+class CodeRule(Protocol):
+    """Says of each code which split it was in."""
+
+    def by_hash(self, code: str) -> str: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Exposure:
     """What the checkpoint was trained on. `manifest` is None where those records are not known.
@@ -39,7 +45,7 @@ class Exposure:
     manifest: Manifest | None
     is_tested: bool  # whether these are the records that are tested
     generated: bool = False
-    earlier: tuple[SplitRule | None, ...] = ()
+    earlier: tuple[CodeRule | None, ...] = ()
 
     @property
     def generation_rule(self) -> SplitRule | None:
@@ -64,7 +70,7 @@ class ShardScan:
     image_shape: ImageShape
     encoding: str
     generated: SplitRule | None = None
-    earlier: tuple[SplitRule, ...] = ()
+    earlier: tuple[CodeRule, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -175,7 +175,7 @@ def _inputs(config: RunConfig) -> list[Finding]:
         state = OK if os.path.isdir(config.records.images) else MISSING
         found = config.records.images if state == OK else f"{config.records.images} is not a folder"
         findings.append(Finding("images", found, state, "set --images to a folder of labelled images"))
-    checkpoints = {"--checkpoint": config.test.checkpoint, "--initialize_from": config.train.initialize_from}
+    checkpoints = {"--checkpoint": config.test.checkpoint, "--initialize_from": config.train.given_weights}
     for flag, folder in checkpoints.items():
         if folder:
             findings.append(_given(flag, folder))

@@ -88,7 +88,7 @@ def _check_inputs(config: RunConfig) -> None:
     """Raises before any work is done if a folder that a later stage needs is not what it must be."""
     trains = {"train", "folds", "cleanings"} & set(config.ordered_stages)
     needed = {
-        "--initialize_from": config.train.initialize_from if trains else "",
+        "--initialize_from": config.train.given_weights if trains else "",
         "--checkpoint": config.test.checkpoint if "test" in config.ordered_stages else "",
     }
     for flag, folder in needed.items():

@@ -50,7 +50,7 @@ def folds(config: RunConfig, workdir: Workdir, _probes: object = None) -> FoldsR
     print()
     for line in report.lines():
         print(line)
-    print(f"{_HELD_OUT}{_EXCEPT_BEFORE if config.train.initialize_from else ''}: {workdir.folds}")
+    print(f"{_HELD_OUT}{_EXCEPT_BEFORE if config.train.given_weights else ''}: {workdir.folds}")
     return report
 
 

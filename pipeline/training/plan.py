@@ -12,12 +12,14 @@ from pipeline import choices
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.machine.devices import fast_precision
+from pipeline.model import included
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.input_channels import input_channels
 from pipeline.model.pace import Pace
 from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecords
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import TrainingState
+from pipeline.train_config import AUTO_WEIGHTS, INCLUDED_WEIGHTS, NO_WEIGHTS
 from pipeline.training.pace import PaceRules, learning_rate
 from pipeline.training.rates import AUTO, SCHEDULES
 from pipeline.training.schedule import LOOK_STEPS, MOST_CALIBRATED, MOST_VALIDATED, Schedule
@@ -98,6 +100,7 @@ class Plan:
             channels=channels,
             schedule=schedule,
             patience=patience_for(config.train, schedule),
+            initialize_from=weights_for(config.train, found, manifest, num_synthetic),
         )
         provenance = Provenance(
             plain(asked.result_settings),
@@ -189,6 +192,23 @@ def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: 
     return found.provenance.augmentation if found else strength_for(manifest.count("train"))
 
 
+def weights_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_synthetic: int) -> str:
+    """A folder, those that are included or none: as `found` was begun, where that is left open."""
+    if asked.initialize_from != AUTO_WEIGHTS:
+        return "" if asked.initialize_from == NO_WEIGHTS else asked.initialize_from
+    if found:
+        return str(found.provenance.settings.get("initialize_from", ""))
+    is_of_use = asked.network == included.NETWORK and asked.readout == "positions" and not num_synthetic
+    return INCLUDED_WEIGHTS if is_of_use and manifest.count("train") < FEW_EXAMPLES else ""
+
+
+def begins_with(asked: TrainConfig) -> Checkpoints | None:
+    """The checkpoints whose best gives the initial weights."""
+    if asked.initialize_from == INCLUDED_WEIGHTS:
+        return Checkpoints(included.FOLDER)
+    return Checkpoints.given("--initialize_from", asked.initialize_from) if asked.initialize_from else None
+
+
 def channels_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest) -> int:
     """1 or 3, as `found` was begun where that is left open."""
     if asked.channels is not None:
@@ -207,6 +227,5 @@ def _earlier(asked: TrainConfig, found: TrainingState | None) -> tuple[EarlierTr
     """The trainings whose weights this one began with."""
     if found:
         return found.provenance.earlier
-    if not asked.initialize_from:
-        return ()
-    return Checkpoints.given("--initialize_from", asked.initialize_from).best_state().provenance.lineage
+    given = begins_with(asked)
+    return given.best_state().provenance.lineage if given else ()

@@ -17,6 +17,7 @@ from pipeline.machine.devices import describe
 from pipeline.model.checkpoints import Checkpoint
 from pipeline.model.recognizer import Recognizer
 from pipeline.model.state import TrainingState
+from pipeline.train_config import INCLUDED_WEIGHTS
 from pipeline.training.display import Display, Speed, Waiting, Window
 from pipeline.training.logs import Logs, sheet
 from pipeline.training.pace import is_stale
@@ -91,7 +92,11 @@ class Reporter(SilentReporter):
 
     def initialized(self, given: Checkpoint, taken: Sequence[str], left: Sequence[str]) -> None:
         rest = f"; {', '.join(left)} start{'s' if len(left) == 1 else ''} from scratch" if left else ""
-        print(f"train: {len(taken)} arrays from step {given.step:,} of {self._plan.asked.initialize_from}{rest}")
+        source = self._plan.asked.initialize_from
+        if source == INCLUDED_WEIGHTS:
+            print(f"train: begins with the weights that come with digitwise; --initialize_from=none: random ones{rest}")
+        else:
+            print(f"train: {len(taken)} arrays from step {given.step:,} of {source}{rest}")
 
     def continued(self, changes: Sequence[tuple[str, Any, Any]]) -> None:
         if changes:

@@ -18,7 +18,7 @@ from pipeline.differences import refuse_other_settings
 from pipeline.drawing.stream import SyntheticImages
 from pipeline.model.checkpoints import Checkpoint, Checkpoints, last_state
 from pipeline.training.logs import clear
-from pipeline.training.plan import Plan
+from pipeline.training.plan import Plan, begins_with
 from pipeline.workdir import Workdir
 from records.atomic import is_arriving, succeed, successor_of
 from records.dataset.manifest import Manifest
@@ -121,9 +121,9 @@ def _continued(
 
 def _initial(plan: Plan, checkpoints: Checkpoints) -> Checkpoint | None:
     """The checkpoint whose weights the training starts with, or None."""
-    if not plan.asked.initialize_from:
+    given = begins_with(plan.asked)
+    if given is None:
         return None
-    given = Checkpoints.given("--initialize_from", plan.asked.initialize_from)
     if given.folder.resolve() == checkpoints.folder.resolve():
         raise DigitwiseError(
             f"--initialize_from={plan.asked.initialize_from}: this training would write over them; give it another "

@@ -1,0 +1,48 @@
+"""The weights that come with the program: `alexnet` after a training on codes in many fonts and styles.
+
+Checkpoints(FOLDER).choose("best")
+LearnedCodes.load().by_hash("7kQ2")         # "train" or "test": whether that training may have learned the code
+"""
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+from typing import Self
+
+import numpy as np
+
+import alexnet
+from pipeline.model.checkpoints import Checkpoints
+from records.split import TEST, TRAIN
+
+NETWORK = "alexnet"
+FOLDER = pathlib.Path(alexnet.__file__).with_name("included")
+CODES = FOLDER / "codes.npy"  # sorted hashes
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedCodes:
+    """Which codes were learned, upper and lower case being the same; stands where a training has a split rule."""
+
+    hashes: frozenset[int]
+
+    @classmethod
+    @functools.cache
+    def load(cls) -> Self:
+        return cls(frozenset(np.load(CODES, allow_pickle=False).tolist()))
+
+    def by_hash(self, code: str) -> str:
+        return TRAIN if hash_of(code) in self.hashes else TEST
+
+
+@functools.cache
+def fingerprint() -> str:
+    """Of the records of that training, by which a checkpoint names it."""
+    return Checkpoints(FOLDER).best_state().provenance.records.fingerprint
+
+
+def hash_of(code: str) -> int:
+    """64 bits: among a million codes, one that was not learned is taken for one that was in fewer than one of 10^8
+    trials."""
+    return int.from_bytes(hashlib.blake2b(code.casefold().encode("utf-8"), digest_size=8).digest(), "big")

@@ -1,0 +1,98 @@
+"""The weights that come with the program: when a training begins with them, and what they have learned."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from alexnet import alexnet
+from pipeline.model import included
+from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.included import LearnedCodes, hash_of
+from pipeline.model.provenance import EarlierTraining
+from pipeline.model.variables import NETWORK, assign_what_fits, numbered_paths
+from pipeline.report.claim import find_exposure
+from pipeline.report.scans import TESTED, scan_splits
+from pipeline.train_config import AUTO_WEIGHTS, INCLUDED_WEIGHTS, NO_WEIGHTS, TrainConfig
+from pipeline.training.plan import begins_with, weights_for
+from pipeline.training.transfer import Transfer
+from records.split import TEST, TRAIN
+from tests.small_records import make_records
+from tests.training_fixtures import make_state
+
+
+@pytest.fixture(scope="module")
+def given():
+    return Checkpoints(included.FOLDER).choose("best")
+
+
+def test_they_are_what_the_network_reads_with_and_no_more(given):
+    network = alexnet.build(given.state.spec.image_shape, len(given.state.spec.alphabet) + 1, 7)
+    names = [f"{NETWORK}/{path}" for path in numbered_paths(network.variables)]
+    assert [name for name in given.arrays if "seed_generator" not in name] == names
+    assert all(np.isfinite(given.arrays[name]).all() for name in names)
+
+
+def test_a_network_for_grey_digits_takes_all_of_them(given):
+    network = alexnet.build((56, 128, 1), 10, 4)
+    spec = make_state(alphabet="0123456789", image_shape=(56, 128, 1), min_length=4, max_length=4).spec
+    taken, left = assign_what_fits(given.arrays, network.variables, Transfer(given.state.spec, spec).fitted)
+    assert not left and len(taken) == len(network.variables)
+
+
+def weights(found=None, count=48, synthetic=0, **settings):
+    class Records:
+        def count(self, split):
+            assert split == TRAIN
+            return count
+
+    return weights_for(TrainConfig(**settings), found, Records(), synthetic)
+
+
+def test_few_images_begin_with_them():
+    assert weights() == weights(count=9_999) == INCLUDED_WEIGHTS
+    assert weights(count=10_000) == weights(synthetic=16) == weights(network="vgg") == ""
+    assert weights(network="alexnet", readout="ctc") == ""
+    assert weights(initialize_from=NO_WEIGHTS) == ""
+    assert weights(initialize_from="folder") == "folder"
+    assert weights(initialize_from=INCLUDED_WEIGHTS, count=10_000, network="vgg") == INCLUDED_WEIGHTS
+
+
+def test_a_training_goes_on_with_what_it_began_with():
+    for began in ("", "folder", INCLUDED_WEIGHTS):
+        state = make_state()
+        state.provenance.settings["initialize_from"] = began
+        assert weights(state) == began
+    assert weights(make_state()) == ""  # from before there were any
+
+
+def test_what_a_training_begins_with(tmp_path):
+    Checkpoints(tmp_path).save(1, {"network/0/a": np.zeros(1, np.float32)}, make_state(1))
+    assert begins_with(TrainConfig(initialize_from=str(tmp_path))).folder == tmp_path
+    assert begins_with(TrainConfig(initialize_from=INCLUDED_WEIGHTS)).folder == included.FOLDER
+    assert begins_with(TrainConfig(initialize_from="")) is None
+    assert TrainConfig().given_weights == TrainConfig(initialize_from=NO_WEIGHTS).given_weights == ""
+    assert TrainConfig(initialize_from="x").given_weights == "x" and TrainConfig().initialize_from == AUTO_WEIGHTS
+
+
+def test_no_code_of_digits_or_of_letters_alone_was_learned():
+    learned = LearnedCodes.load()
+    assert len(learned.hashes) > 10_000
+    digits = ("".join(code) for length in (3, 4, 5) for code in itertools.product("0123456789", repeat=length))
+    letters = ("".join(code) for code in itertools.product("abcdefghijklmnopqrstuvwxyz", repeat=3))
+    assert all(learned.by_hash(code) == TEST for code in itertools.chain(digits, letters))
+
+
+def test_upper_and_lower_case_are_the_same_code():
+    learned = LearnedCodes(frozenset([hash_of("7kQ2")]))
+    assert learned.by_hash("7KQ2") == learned.by_hash("7kq2") == TRAIN
+    assert learned.by_hash("7kQ3") == TEST
+
+
+def test_tested_codes_that_they_learned_are_counted(tmp_path, workdir, monkeypatch):
+    monkeypatch.setattr(LearnedCodes, "load", lambda: LearnedCodes(frozenset(map(hash_of, ["a1", "b2"]))))
+    manifest = make_records(tmp_path, train=["c3"], validation=[], test=["A1", "a1", "b1", "d4"])
+    earlier = (EarlierTraining(included.fingerprint(), None),)
+    exposure = find_exposure(dataclasses.replace(make_state().provenance, earlier=earlier), manifest, workdir)
+    assert scan_splits(manifest, "test", exposure, processes=1)[TESTED].earlier == 2

@@ -1,0 +1,46 @@
+"""The images that the included weights are learned from."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.font_files import all_font_files
+from pretraining import various
+
+
+@pytest.fixture(scope="module")
+def fonts():
+    return all_font_files(various.ALPHABET)  # matplotlib brings some
+
+
+def test_an_image_is_a_function_of_seed_and_number(fonts):
+    code, image = various.draw(0, 3, fonts)
+    again_code, again = various.draw(0, 3, fonts)
+    assert code == again_code and image.tobytes() == again.tobytes()
+    assert all(various.draw(*other, fonts)[1].tobytes() != image.tobytes() for other in ((1, 3), (0, 4)))
+
+
+def test_codes_are_long_and_have_a_digit_and_a_letter(fonts):
+    random = np.random.default_rng(0)
+    codes = [various._code(random) for _ in range(300)]
+    assert {len(code) for code in codes} == set(various.LENGTHS)
+    assert all(any(map(str.isdigit, code)) and any(map(str.isalpha, code)) for code in codes)
+    assert set("".join(codes)) == set(various.ALPHABET)
+
+
+def test_images_have_ink_and_one_height(fonts):
+    for number in range(12):
+        _, image = various.draw(5, number, fonts)
+        assert image.mode == "RGB" and image.height == various.HEIGHT
+        assert np.asarray(image, float).std() > 1
+
+
+def test_a_folder_of_them(tmp_path, capsys):
+    various.main([str(tmp_path / "images"), "--count=4", "--seed=1"])
+    rows = (tmp_path / "images" / "labels.csv").read_text().splitlines()
+    assert rows[0] == "file,text" and 1 < len(rows) <= 5
+    for row in rows[1:]:
+        file, code = row.split(",")
+        with Image.open(tmp_path / "images" / file) as image:
+            assert image.width <= various.WIDEST and len(code) in various.LENGTHS
+    assert f"{len(rows) - 1} images in " in capsys.readouterr().out
