@@ -3,8 +3,10 @@
 import importlib
 import json
 
+import numpy as np
 import pytest
 
+from pipeline.model.spec import ModelSpec
 from tests.conftest import ROOT
 
 ON_A_MODEL = {"promise_on_images"}  # its test is in test_export.py
@@ -13,7 +15,8 @@ MODULES = sorted(
     for path in (ROOT / "benchmarks").glob("*.py")
     if "def main(" in path.read_text() and path.stem not in ON_A_MODEL
 )
-SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end"}  # they train, or start worker processes
+# They train, or start worker processes.
+SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end", "memory"}
 
 
 @pytest.mark.parametrize(
@@ -56,3 +59,52 @@ def test_float_operations_count_a_recurrent_layer_once_a_column():
         return float_operations(keras.Model(x, keras.layers.Bidirectional(loop)(x)))
 
     assert operations(6) - operations(5) == operations(5) - operations(4) > 2 * 2 * (4 + 3) * 9
+
+
+def test_the_network_in_pytorch_is_ours():
+    pytest.importorskip("torch")
+    from benchmarks.torch_alexnet import reading, same_network
+    from pipeline.model.recognizer import Recognizer
+
+    spec = ModelSpec(
+        network="alexnet",
+        readout="positions",
+        alphabet="01234",
+        min_length=2,
+        max_length=2,
+        image_shape=(32, 64, 1),
+        dropout=None,
+        precision="float32",
+    )
+    recognizer, random = Recognizer(spec), np.random.default_rng(0)
+    for variable in recognizer.network.variables:
+        if len(variable.shape) == 1:  # those of the norms, which begin with 0 and 1
+            variable.assign(random.uniform(0.5, 1.5, variable.shape))
+    images = random.integers(0, 256, (3, 32, 64, 1), np.uint8)
+    for peer in same_network(recognizer.network, images, 1e-3):  # raises where they differ
+        for theirs, ours in zip(reading(peer, images)(), recognizer.predict(images), strict=True):
+            np.testing.assert_allclose(theirs, ours, atol=1e-3)
+
+
+def test_a_comparison_takes_both_in_every_round_after_one_that_does_not_count():
+    from benchmarks.compare import compared
+
+    calls = []
+    found = compared(lambda: calls.append("ours"), lambda: calls.append("theirs"), rounds=2, num_images=1)
+    assert calls == ["ours", "theirs", *2 * ["theirs", "ours"]]
+    assert set(found.clock) == {"median", "lowest", "highest"}
+
+
+def test_right_readings_are_counted_by_whole_codes():
+    from benchmarks.compare import share_right
+
+    assert share_right(["0123", "999", None, ""], ["0123", "9999", "1111", "2222"]) == 0.25
+
+
+def test_memory_is_told_for_each_size_and_time_for_what_each_image_adds():
+    from benchmarks.memory import Usage, described
+
+    by_size = {100: Usage(50.0, 1.0, 1.0), 1100: Usage(60.0, 2.0, 1.5), 11100: Usage(61.5, 9.0, 8.5)}
+    found = described(by_size)
+    assert found["more_megabytes"] == 1.5
+    assert found["microseconds_per_image"] == {1100: 500.0, 11100: 700.0}
