@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import operator
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ MODULES = sorted(
     if "def main(" in path.read_text() and path.stem not in ON_A_MODEL
 )
 # They train, or start worker processes.
-SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end", "memory"}
+SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end", "memory", "profile"}
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,22 @@ def test_memory_is_told_for_each_size_and_time_for_what_each_image_adds():
     found = described(by_size)
     assert found["more_megabytes"] == 1.5
     assert found["microseconds_per_image"] == {1100: 500.0, 11100: 700.0}
+
+
+def test_every_part_of_the_profile_is_there_to_be_timed():
+    from benchmarks.profile import BEFORE_TENSORFLOW, PARTS
+
+    for place in (*BEFORE_TENSORFLOW, *PARTS):
+        module, path = place.split(":")
+        assert callable(operator.attrgetter(path)(importlib.import_module(module))), place
+
+
+def test_the_time_of_a_part_is_without_the_parts_within_it():
+    from benchmarks.profile import Clocks
+
+    times = iter([0.0, 10.0, 11.0, 13.0, 20.0, 26.0, 40.0])
+    clocks = Clocks(lambda: next(times))
+    with clocks.stage("train"), clocks.part("steps"), clocks.part("saves"):
+        pass
+    assert clocks.parts == {"train": {"saves": 2.0, "steps": 8.0, "rest": 16.0}}
+    assert (clocks.first_step, clocks.after_last_step) == (10.0, 20.0)
