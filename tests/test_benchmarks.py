@@ -17,7 +17,18 @@ MODULES = sorted(
     if "def main(" in path.read_text() and path.stem not in ON_A_MODEL
 )
 # They train, or start worker processes.
-SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end", "memory", "profile"}
+SLOW = {
+    "training",
+    "told_apart",
+    "data",
+    "networks",
+    "compare",
+    "end_to_end",
+    "memory",
+    "profile",
+    "shards",
+    "time_to_accuracy",
+}
 
 
 @pytest.mark.parametrize(
@@ -128,3 +139,19 @@ def test_the_time_of_a_part_is_without_the_parts_within_it():
         pass
     assert clocks.parts == {"train": {"saves": 2.0, "steps": 8.0, "rest": 16.0}}
     assert (clocks.first_step, clocks.after_last_step) == (10.0, 20.0)
+
+
+def test_a_training_has_its_accuracy_at_the_first_validation_that_reached_it():
+    from benchmarks.time_to_accuracy import Course, course_of
+
+    lines = [
+        "train: step 400, loss 1.0  position_accuracy 0.9990\n",
+        "step 500 (epoch 0.5): validation position_accuracy 0.9970, sequence_accuracy 0.9940 (94 of 100) (best)\n",
+        "step 1,000 (epoch 1): validation loss 0.1, position_accuracy 0.9990, sequence_accuracy 0.9960 (96 of 100)\n",
+        "step 1,500 (epoch 1.5): validation position_accuracy 0.9980, sequence_accuracy 0.9950 (95 of 100)\n",
+    ]
+    times = iter([20.04, 31.0])
+    assert course_of(lines, 0.995, lambda: next(times)) == Course(
+        to_accuracy=20.0, steps=1000, best=0.996, seconds=31.0
+    )
+    assert course_of(lines[:2], 0.995, lambda: 9.0) == Course(to_accuracy=None, steps=None, best=0.994, seconds=9.0)
