@@ -16,6 +16,10 @@ NAMES: dict[str, str] = {
     "captcha_loop": "rendering a code\nagainst the captcha package's loop",
     "plain_tf_data": "reading batches from records\nagainst a plain tf.data pipeline",
     "keras_predict": "reading batches of 64 images\nagainst Model.predict",
+    "pytorch_reading": "reading batches of 64 images\nagainst the same network in PyTorch",
+    "pytorch_reading_file": "the same from an exported file\nagainst the same network in PyTorch",
+    "pytorch_training": "training steps of 64 images\nagainst the same network in PyTorch",
+    "ddddocr": "reading image files\nagainst ddddocr",
 }
 _TOY = {"median": 2.0, "lowest": 1.5, "highest": 3.0}
 _COLOR, _SPREAD_COLOR = "#3b6ea8", "#1c2b3a"

@@ -67,7 +67,7 @@ def measure(name: str, recipe: Recipe, precision: str, toy: bool = False) -> dic
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (batch_size, *recognizer.image_shape), np.uint8)
     label_ids = random.integers(0, len(recipe.alphabet), (batch_size, recipe.length), np.int32)
-    train = _training(recognizer, images, label_ids, count)
+    train = training(recognizer, images, label_ids, count)
     return {
         "image": [recipe.width, recipe.height, recipe.channels],
         "batch_size": batch_size,
@@ -113,9 +113,7 @@ def spec_of(name: str, recipe: Recipe, precision: str) -> ModelSpec:
     )
 
 
-def _training(
-    recognizer: "Recognizer", images: "np.ndarray", label_ids: "np.ndarray", count: int
-) -> Callable[[], None]:
+def training(recognizer: "Recognizer", images: "np.ndarray", label_ids: "np.ndarray", count: int) -> Callable[[], None]:
     """A function that runs `count` steps of training."""
     import tensorflow as tf
 

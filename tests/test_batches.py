@@ -1,5 +1,7 @@
 """The order of batches, and that each example counts once."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -44,6 +46,14 @@ def test_a_later_start_sees_what_was_left(manifest, start_step):
 def test_pictures_kept_in_memory_come_in_the_same_order(manifest):
     decoded = decode_split(manifest, "train", 1)
     assert train_batches(manifest, 5, decoded=decoded) == train_batches(manifest, 5)
+
+
+def test_records_other_than_the_manifest_counts_are_not_kept_in_memory(manifest):
+    first, *rest = manifest.splits["train"]
+    for missing in (1, -1):
+        wrong = (dataclasses.replace(first, count=first.count + missing), *rest)
+        with pytest.raises(tf.errors.FailedPreconditionError, match=f"expected to contain {26 + missing} elements"):
+            decode_split(dataclasses.replace(manifest, splits={**manifest.splits, "train": wrong}), "train", 1)
 
 
 def test_two_replicas_share_the_batches_of_one(manifest):

@@ -159,6 +159,15 @@ def test_a_png_of_ours_is_read_by_pillow_as_it_was(shape):
     assert (np.asarray(Image.open(io.BytesIO(data))) == pixels).all()
     assert png.plain_shape(data) == (*shape, 1)[:3]
     png.check(data)
+    assert png.unfiltered_pixels(data) == pixels.tobytes()
+
+
+def test_pixels_are_given_without_pillow_only_where_no_row_is_filtered():
+    smooth = np.arange(60 * 160, dtype=np.uint8).reshape(60, 160) // 3
+    ours = png.encode(smooth)
+    assert png.unfiltered_pixels(encoded(Image.fromarray(smooth))) is None  # Pillow filters rows
+    assert png.unfiltered_pixels(encoded(Image.fromarray(smooth), "JPEG")) is None
+    assert [png.unfiltered_pixels(ours[:cut]) for cut in range(len(ours))] == [None] * len(ours)
 
 
 def test_a_png_of_ours_byte_by_byte():

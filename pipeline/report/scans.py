@@ -18,7 +18,8 @@ from pipeline.machine.workers import run_pieces
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DamagedRecords
-from records.images.files import RAW, ImageShape
+from records.images import png
+from records.images.files import RAW, ImageShape, fits_shape
 from records.split import TEST, TRAIN, VALIDATION, SplitRule
 from records.tfrecord.framing import read_records
 
@@ -153,12 +154,16 @@ def _joined(scans: list[SplitScan]) -> SplitScan:
 
 def _hash(data: bytes) -> int:
     # With 64 bits, two of a million different images share a hash by accident once in 37 million such tests.
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
+    # SHA-256, as processors have instructions for it.
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
 
 
 def _pixels(image: bytes, piece: ShardScan) -> bytes:
     """Decoded, as one picture may lie in files of different bytes."""
     if piece.encoding == RAW:
         return image
+    plain = png.plain_shape(image)
+    if plain and fits_shape(plain, piece.image_shape) and (pixels := png.unfiltered_pixels(image)) is not None:
+        return pixels
     with Image.open(io.BytesIO(image), formats=("PNG", "JPEG")) as opened:
         return opened.convert(_MODES[piece.image_shape[2]]).tobytes()

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ from records.dataset.reader import numbers_mixed, read_in_order, read_mixed
 
 _PARSED_AT_ONCE = 64
 _MEMORY_SHARE = 0.25
+_ALIGNMENT = 64  # bytes
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
 _MIN_SHUFFLED = 1 << 12
@@ -198,13 +200,29 @@ def opened(
 
 
 def decode_split(manifest: Manifest, split: str, channels: int, fitted: tuple[int, int] | None = None) -> DecodedSplit:
-    """The whole split in memory."""
-    height, width = fitted or manifest.image_shape[:2]
+    """The whole split in memory, filled batch by batch: joining the batches would hold all images twice."""
+    height, width = fitted or (manifest.height, manifest.width)
     count = manifest.count(split)
     parsed = read_in_order(manifest, split).batch(_PARSED_AT_ONCE)
     parsed = parsed.map(records_parser(manifest, channels, fitted), tf.data.AUTOTUNE).prefetch(2)
-    images, label_ids = untuned(parsed.rebatch(count)).get_single_element()
-    return DecodedSplit(tf.ensure_shape(images, [count, height, width, channels]), label_ids)
+    images = _aligned_pixels((count, height, width, channels))
+    label_ids = []
+    first = 0
+    for some, some_ids in untuned(parsed):
+        # There are `count` of them: read_in_order sees to that.
+        images[first : first + len(some)] = some
+        label_ids.append(some_ids)
+        first += len(some)
+    # The same bytes as a tensor: all other ways to make one copy them.
+    return DecodedSplit(tf.experimental.dlpack.from_dlpack(images.__dlpack__()), tf.concat(label_ids, 0))
+
+
+def _aligned_pixels(shape: tuple[int, ...]) -> np.ndarray:
+    """Not filled yet; it begins where TensorFlow's kernels may assume that a tensor does."""
+    size = math.prod(shape)
+    room = np.empty(size + _ALIGNMENT, np.uint8)
+    first = -room.ctypes.data % _ALIGNMENT
+    return room[first : first + size].reshape(shape)
 
 
 def fits_in_memory(

@@ -6,7 +6,7 @@ out takes half the time of decoding it.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -69,18 +69,37 @@ def check(data: bytes) -> None:
     shape = plain_shape(data)
     if shape is None:
         raise ValueError("it is not a plain PNG")
+    if _rows(shape, pixels)[:, 0].max() > _LAST_FILTER:
+        raise ValueError("a row has an unknown filter")
+
+
+def unfiltered_pixels(data: bytes) -> bytes | None:
+    """The pixels of a plain PNG whose rows are stored as they are, as `encode` does it, in half the time that Pillow
+    takes; None of any other PNG, and of a damaged one."""
+    shape = plain_shape(data)
+    if shape is None:
+        return None
+    view = memoryview(data)
+    try:
+        rows = _rows(shape, [view[start:end] for kind, start, end in _chunks(data) if kind == b"IDAT"])
+    except ValueError:
+        return None
+    return None if rows[:, 0].any() else rows[:, 1:].tobytes()
+
+
+def _rows(shape: tuple[int, int, int], packed: Sequence[memoryview]) -> np.ndarray:
+    """[height, 1 + width * channels]: each row begins with the number of its filter."""
     height, width, channels = shape
-    row = 1 + width * channels  # each row begins with the number of its filter
+    row = 1 + width * channels
     stream = zlib.decompressobj()
     try:
         # One byte more than belongs there shows that there is more, without unpacking all of it.
-        rows = stream.decompress(b"".join(pixels), height * row + 1)
+        rows = stream.decompress(b"".join(packed), height * row + 1)
     except zlib.error as error:
         raise ValueError(f"its pixels cannot be unpacked: {error}") from None
     if len(rows) != height * row or not stream.eof:
         raise ValueError(f"it has {len(rows)} bytes of pixels, expected {height * row}")
-    if max(rows[::row]) > _LAST_FILTER:
-        raise ValueError("a row has an unknown filter")
+    return np.frombuffer(rows, np.uint8).reshape(height, row)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
