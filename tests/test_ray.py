@@ -120,7 +120,7 @@ def test_a_node_with_another_pillow_is_refused(run_main, tmp_path, cluster):
     assert result.returncode == 1
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
-    assert "may not take part, because its files could differ: it has pillow 0.9, this machine " in lines[0]
+    assert "may not take part, because its results could differ: it has pillow 0.9, this machine " in lines[0]
     assert importlib.metadata.version("pillow") in lines[0]
     assert not list((tmp_path / "w").glob("images/0*"))
 
