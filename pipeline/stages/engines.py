@@ -11,6 +11,7 @@ from pipeline.config import RunConfig
 from pipeline.machine.workers import Engine
 from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
+from records.dataset.store import is_address
 from records.errors import DigitwiseError
 
 
@@ -58,7 +59,8 @@ def _inputs(config: RunConfig) -> tuple[str, ...]:
     if config.records.images:
         return (config.records.images,)
     # A glob of --records says nothing about a node; its pieces fail there with the name of a file.
-    return tuple(entry for entry in config.foreign.records if not set(entry) & set("*?["))
+    # Records of a store are copied into the work folder.
+    return tuple(entry for entry in config.foreign.records if not set(entry) & set("*?[") and not is_address(entry))
 
 
 def _fonts(config: RunConfig) -> tuple[str, ...]:
