@@ -7,11 +7,11 @@ import pytest
 
 from tests.conftest import ROOT
 
-ON_A_MODEL = {"promise_on_images"}  # its test is in test_export.py
+ELSEWHERE = {"promise_on_images", "cluster_faults"}  # the first has its test in test_export.py, the other takes minutes
 MODULES = sorted(
     path.stem
     for path in (ROOT / "benchmarks").glob("*.py")
-    if "def main(" in path.read_text() and path.stem not in ON_A_MODEL
+    if "def main(" in path.read_text() and path.stem not in ELSEWHERE
 )
 SLOW = {"training", "told_apart", "data", "networks", "compare", "end_to_end"}  # they train, or start worker processes
 

@@ -3,7 +3,6 @@
 DIGITWISE_LONG=1 python -m pytest tests/test_ray.py    with a frozen node and with a training, too
 """
 
-import hashlib
 import importlib.metadata
 import os
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.ray_fixtures import ray_cluster
+from tests.ray_fixtures import digests, left_over, ray_cluster
 from tests.training_fixtures import make_records
 
 pytestmark = pytest.mark.slow
@@ -40,20 +39,6 @@ def expected(tmp_path_factory):
     return digests(folder / "w")
 
 
-def digests(workdir):
-    """sha256 of every file."""
-    return {
-        str(path.relative_to(workdir)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("images", "records")
-        for path in sorted((workdir / folder).rglob("*"))
-        if path.is_file()
-    }
-
-
-def assert_nothing_left(workdir):
-    assert not [*workdir.rglob(".partial-*"), *workdir.rglob(".cluster-*")]
-
-
 def wait_for(condition, process):
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -70,7 +55,7 @@ def test_the_same_bytes_as_on_one_machine(run_main, tmp_path, cluster, expected)
     result = run_main(*SETTINGS, "--workdir=w", f"--cluster={nodes[0].address}")
     assert result.returncode == 0, result.stderr
     assert digests(tmp_path / "w") == expected
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
     again = run_main(*SETTINGS, "--workdir=w")
     assert again.stdout.count("nothing to do, ") == 2
 
@@ -88,7 +73,7 @@ def test_a_driver_that_was_killed_continues_and_a_second_one_is_refused(
     result = run_main(*arguments)
     assert result.returncode == 0, result.stderr
     assert digests(tmp_path / "w") == expected
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
 def test_a_piece_that_fails_ends_the_run_with_its_line(run_main, tmp_path, cluster):
@@ -103,7 +88,7 @@ def test_a_piece_that_fails_ends_the_run_with_its_line(run_main, tmp_path, clust
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: own/13.png: image cannot be decoded"), result.stderr
     assert "(on node " in lines[0]
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
 def test_a_node_with_another_pillow_is_refused(run_main, tmp_path, cluster):
@@ -141,7 +126,7 @@ def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, har
         nodes.remove(victim)
     assert process.returncode == 0, errors
     assert digests(tmp_path / "w") == expected
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
 def test_a_signal_ends_the_run_as_it_does_without_a_cluster(start_main, tmp_path, cluster):
@@ -150,7 +135,7 @@ def test_a_signal_ends_the_run_as_it_does_without_a_cluster(start_main, tmp_path
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in errors, errors
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
 @long
