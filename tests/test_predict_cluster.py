@@ -1,6 +1,7 @@
 """--stage=predict --cluster: what is on stdout is that of a run without a cluster, over one that is only made up."""
 
 import contextlib
+import pathlib
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ def clusters(monkeypatch):
         requirements.withdraw()
 
     monkeypatch.setattr(readings, "opened_reading_engine", opened_engine)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")  # as a node sets it, but not for other tests
     readings._reader.cache_clear()
     yield opened
     work._unmet.cache_clear()
@@ -116,3 +118,19 @@ def test_pieces_hold_full_batches_in_order():
     assert [len(piece.images) for piece in pieces] == [256, 256, 88]
     late = [(piece, ()) for piece in reversed(pieces)]
     assert [piece.number for piece, _ in readings._in_order(late)] == [0, 1, 2]
+
+
+def test_a_network_in_a_folder_that_cannot_be_written_to(monkeypatch, tmp_path):
+    from pipeline.config import RunConfig
+    from pipeline.stages.engines import opened_reading_engine
+    from records.errors import DigitwiseError
+
+    def refuse(self, *_):
+        raise OSError(30, "Read-only file system", str(self))
+
+    monkeypatch.setattr(pathlib.Path, "touch", refuse)
+    with (
+        pytest.raises(DigitwiseError, match=f"^--cluster=auto: {tmp_path} cannot be written to; a cluster needs that"),
+        opened_reading_engine(RunConfig(cluster="auto"), tmp_path, (), ()),
+    ):
+        pass

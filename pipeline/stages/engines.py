@@ -45,7 +45,7 @@ def opened_reading_engine(
     try:
         with cluster_engine(config.cluster, requirements, config.workers) as engine:
             yield engine
-    except PermissionError as error:
+    except OSError as error:
         if error.filename != str(requirements.proof_path):
             raise
         raise DigitwiseError(
