@@ -16,6 +16,7 @@ from pipeline.cluster.ray_cluster import LostWork, Node
 from pipeline.cluster.requirements import PACKAGES, Requirements, copy_code, remove_proofs
 from pipeline.cluster.training import Request, shared_equally, train_on_nodes
 from pipeline.cluster.work import Order, carry_out
+from pipeline.config import ForeignConfig
 from pipeline.conversion.convert import convert
 from pipeline.machine.devices import LostPeers
 from pipeline.values import SettingError, check_cluster
@@ -23,6 +24,7 @@ from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 from tests.conftest import ROOT
 from tests.made_up_cluster import Clock, MadeUpCluster, engine_on
+from tests.training_fixtures import make_records
 
 
 @pytest.fixture
@@ -370,3 +372,22 @@ def test_the_engine_of_the_guide_runs_shards_in_a_queue(tmp_path, workdir, make_
     convert(config, here)
     for path in here.records.iterdir():
         assert path.read_bytes() == (workdir.records / path.name).read_bytes()
+
+
+def test_foreign_records_become_the_same_records_on_nodes(tmp_path, workdir, make_config, requirements):
+    """Each node reads single records, so it finds them by their place in a file."""
+    make_records(tmp_path / "theirs", train=90)
+    (tmp_path / "theirs" / "manifest.json").unlink()
+    config = make_config(images_per_shard=20)
+    theirs = ForeignConfig(records=(str(tmp_path / "theirs"),), image_shape=(16, 32), image_type="uint8")
+    config = dataclasses.replace(config, foreign=theirs)
+    here = Workdir(tmp_path / "here")
+    here.create()
+    convert(config, here)
+    cluster = MadeUpCluster(1, 2)
+    convert(config, workdir, engine=engine_on(cluster, requirements))
+    shards = sorted(path.name for path in here.records.iterdir())
+    assert len(shards) > 7 and cluster.count > 7
+    assert shards == sorted(path.name for path in workdir.records.iterdir())
+    for name in shards:
+        assert (here.records / name).read_bytes() == (workdir.records / name).read_bytes()
