@@ -117,7 +117,7 @@ class Trial:
         code = command.wait()
         time.sleep(_AFTERWARDS)
         self.replace(victim)
-        return command, {"code": code, "noticed": command.said("lost node", since)}
+        return command, {"code": code, "noticed": command.said("cluster: lost ", since)}
 
     def driver_killed(self) -> tuple[Command, dict[str, Any]]:
         first = self.command()
