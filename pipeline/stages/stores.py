@@ -4,11 +4,9 @@ config = with_local_records(config, workdir)      # --records=s3://bucket/codes 
 upload_records(config, workdir)                   # --upload=s3://bucket/codes
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import pathlib
-import sys
 
 from pipeline.config import RunConfig
 from pipeline.machine.progress import progress
@@ -39,8 +37,7 @@ def _copied(store: Store, workdir: Workdir) -> pathlib.Path:
     if (folder / FILE_NAME).exists():
         return folder
     manifest = Manifest.parse(content, f"{store.address}/{FILE_NAME}", folder)
-    # Not to stdout, where predict has its readings.
-    with contextlib.redirect_stdout(sys.stderr), progress("copy", _count(manifest)) as advance:
+    with progress("copy", _count(manifest)) as advance:
         for shard in store.fetch(folder):
             advance(shard.count)
     return folder
