@@ -55,6 +55,14 @@ class Outputs:
     log_probabilities: npt.NDArray[np.float32]  # [batch, positions or columns, classes]
 
 
+@dataclasses.dataclass(frozen=True)
+class ReadBatch:
+    """A batch that the watch has not seen yet: `confidences` are what it looks at, those among all codes."""
+
+    readings: tuple[Reading, ...]
+    confidences: tuple[float, ...]
+
+
 class Network(Protocol):
     """A model that reads batches; calls may come from several threads at once."""
 
@@ -87,8 +95,7 @@ class Reader:
         self.network = _opened(model)
         self.metadata = self.network.metadata
         self.batch_size = batch_size
-        self._threshold = threshold
-        self._limits = _compiled(limits, self.metadata)
+        self._decoder = _Decoder(self.metadata, _compiled(limits, self.metadata), threshold)
         self._is_checked = False  # the network's outputs against its metadata
         self._watch = Watch(self.metadata.reference) if self.metadata.reference else None
 
@@ -111,6 +118,11 @@ class Reader:
 
     def read_named(self, sources: Iterable[tuple[str, "Source | ReaderError"]]) -> Iterator[Reading]:
         """The same with a name for each image; instead of an image that could not be had there is the reason."""
+        for batch in self.read_batches(sources):
+            yield from self.watched(batch)
+
+    def read_batches(self, sources: Iterable[tuple[str, "Source | ReaderError"]]) -> Iterator[ReadBatch]:
+        """The same before the watch: for batches that several processes read, of which one sees all with `watched`."""
         batch: list[Reading | Pixels] = []
         names: list[str] = []
         for name, source in sources:
@@ -123,10 +135,17 @@ class Reader:
                 # Kept at its place in the batch, so that readings come in the order of the images.
                 batch.append(Reading(name, error=str(error), accepted=False))
             if len(batch) == self.batch_size:
-                yield from self._finish(batch, names)
+                yield self._finish(batch, names)
                 batch, names = [], []
         if batch:
-            yield from self._finish(batch, names)
+            yield self._finish(batch, names)
+
+    def watched(self, batch: ReadBatch) -> list[Reading]:
+        """The readings, of which none is accepted if the watch tells now or has told. Batches must come in order."""
+        alarm = self._watch.add(batch.confidences) if self._watch else None
+        if alarm is None or not self._decoder.follows_promise:
+            return list(batch.readings)
+        return [dataclasses.replace(each, accepted=False) if each.accepted else each for each in batch.readings]
 
     def prepare(self, source: Source) -> Pixels:
         """The pixels that the model sees of an image: uint8 [height, width, channels]."""
@@ -134,24 +153,39 @@ class Reader:
 
     def read_prepared(self, images: Sequence[Pixels], names: Sequence[str]) -> list[Reading]:
         """One batch of what `prepare` gave."""
+        return self.watched(self._read(images, names))
+
+    def _read(self, images: Sequence[Pixels], names: Sequence[str]) -> ReadBatch:
+        if not images:
+            return ReadBatch((), ())
         outputs = self.network.run(np.stack(images))
         if not self._is_checked:
             # A file need not state all its shapes; one batch tells them, and all others are like it.
             _check_batch(self.metadata, outputs)
             self._is_checked = True
-        if self._watch:
-            # Before any of the batch is decided: an alarm that it sets off holds for its own images too.
-            self._watch.add(outputs.confidences.tolist())
-        return [self._reading(outputs, number, name) for number, name in enumerate(names)]
+        readings = tuple(self._decoder.reading(outputs, number, name) for number, name in enumerate(names))
+        return ReadBatch(readings, tuple(outputs.confidences.tolist()))
 
-    def _finish(self, batch: list[Reading | Pixels], names: list[str]) -> list[Reading]:
+    def _finish(self, batch: list[Reading | Pixels], names: list[str]) -> ReadBatch:
         images = [(pixels, name) for pixels, name in zip(batch, names, strict=True) if not isinstance(pixels, Reading)]
-        read = iter(
-            self.read_prepared([pixels for pixels, _ in images], [name for _, name in images]) if images else []
-        )
-        return [entry if isinstance(entry, Reading) else next(read) for entry in batch]
+        found = self._read([pixels for pixels, _ in images], [name for _, name in images])
+        read = iter(found.readings)
+        readings = tuple(entry if isinstance(entry, Reading) else next(read) for entry in batch)
+        return ReadBatch(readings, found.confidences)
 
-    def _reading(self, outputs: Outputs, number: int, name: str) -> Reading:
+
+class _Decoder:
+    """What the outputs of a network say, within the limits."""
+
+    def __init__(self, metadata: ModelMetadata, limits: "CompiledLimits | None", threshold: float | None) -> None:
+        self.metadata, self._limits, self._threshold = metadata, limits, threshold
+
+    @property
+    def follows_promise(self) -> bool:
+        """Whether the promise of the file decides what is accepted, which the watch can suspend."""
+        return self._threshold is None and self.metadata.promise is not None
+
+    def reading(self, outputs: Outputs, number: int, name: str) -> Reading:
         if self._limits is not None:
             return self._limited_reading(outputs.log_probabilities[number], name, self._limits)
         label_ids = outputs.label_ids[number]
@@ -188,7 +222,7 @@ class Reader:
         if self._threshold is not None:
             accepted = confidence >= self._threshold
         elif self.metadata.promise is not None:
-            accepted = probability >= self.metadata.promise.threshold and self.alarm is None
+            accepted = probability >= self.metadata.promise.threshold
             if self._limits is not None:
                 # Then it is also what would be read without limits, of which the promise speaks.
                 accepted = accepted and probability > _MAJORITY

@@ -97,8 +97,8 @@ GROUPS: tuple[Group, ...] = (
             "overwrite": "replace results made with different settings instead of stopping; results made with the same "
             "settings are kept",
             "workers": "number of worker processes; 0: one per core. Results do not depend on it",
-            "cluster": "where to draw, convert and train: local: on this machine; auto: on the Ray cluster that it "
-            "belongs to; ray://HOST:PORT or HOST:PORT: on that one",
+            "cluster": "where to draw, convert, train and predict: local: on this machine; auto: on the Ray cluster "
+            "that it belongs to; ray://HOST:PORT or HOST:PORT: on that one",
         },
     ),
     Group(
@@ -166,6 +166,7 @@ GROUPS: tuple[Group, ...] = (
             "sizes",
             "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where the "
             "alphabet has upper-case letters only, and lower case otherwise",
+            "upload": "copy the finished records to this address of an object store, such as s3://bucket/codes",
         },
     ),
     Group(
@@ -173,7 +174,8 @@ GROUPS: tuple[Group, ...] = (
         ForeignConfig,
         {
             "records": "files, folders or globs of TFRecords, comma separated, to use instead of images or of the "
-            "records in the workdir; how images and codes are stored in them is detected",
+            "records in the workdir; how images and codes are stored in them is detected. Records that were uploaded "
+            "are read from their address, such as s3://bucket/codes",
             "mapping": "mapping.json files that say how to read --records, as written by inspect and possibly edited: "
             "one for all entries, or one per entry",
             "image_key": "key of the image",

@@ -17,6 +17,7 @@ from pipeline.values import (
     MIN_FONT_SIZE,
     Color,
     SettingError,
+    check_address,
     check_alphabet,
     check_choice,
     check_cluster,
@@ -29,6 +30,7 @@ from pipeline.values import (
     check_range,
     check_size,
     check_visible,
+    check_workdir,
     format_color,
     format_degrees,
     format_range,
@@ -162,6 +164,7 @@ class RecordsConfig:
     compression: choices.Compression = "none"
     resize: bool = False
     fold_case: bool = False
+    upload: str = ""
 
     def __post_init__(self) -> None:
         check_choice("--source", self.source, choices.SOURCES)
@@ -184,6 +187,7 @@ class RecordsConfig:
             raise SettingError("--images and --source=synthetic cannot be used together: give only one of them")
         if self.label_pattern:
             check_pattern("--label_pattern", self.label_pattern)
+        check_address("--upload", self.upload)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -269,15 +273,13 @@ class RunConfig:
     serve: ServeConfig = ServeConfig()
 
     def __post_init__(self) -> None:
-        allowed = (*STAGES, "all")
         for stage in self.stages:
-            check_choice("--stage", stage, allowed)
+            check_choice("--stage", stage, (*STAGES, "all"))
         if not self.stages:
-            raise SettingError(f"--stage is empty: expected one or more of {', '.join(allowed)}")
+            raise SettingError(f"--stage is empty: expected one or more of {', '.join(STAGES)}, all")
         check_number("--workers", self.workers, 0, 1024)
         check_cluster("--cluster", self.cluster)
-        if not self.workdir:
-            raise SettingError("--workdir is empty: expected the folder for everything that a run writes")
+        check_workdir("--workdir", self.workdir)
         if self.foreign.records and (self.records.images or self.records.source == "synthetic"):
             raise SettingError("--records, --images and --source=synthetic cannot be used together: give one of them")
         if "predict" in self.stages and self.ordered_stages != ("predict",):

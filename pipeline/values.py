@@ -39,6 +39,22 @@ def check_number(flag: str, value: float, minimum: float, maximum: float) -> Non
         raise SettingError(f"{flag}={value}: expected a number from {minimum} to {maximum}")
 
 
+def check_workdir(flag: str, value: str) -> None:
+    if not value:
+        raise SettingError(f"{flag} is empty: expected the folder for everything that a run writes")
+    if "://" in value:
+        raise SettingError(
+            f"{flag}={value}: expected a folder; --upload copies records to such an address, and --records reads them "
+            "from there"
+        )
+
+
+def check_address(flag: str, value: str) -> None:
+    """Empty is none."""
+    if value and not re.fullmatch(r"[a-z][a-z0-9+.-]*://.+", value):
+        raise SettingError(f"{flag}={value}: expected an address of an object store, such as s3://bucket/codes")
+
+
 def check_cluster(flag: str, value: str) -> None:
     if value not in (LOCAL, "auto") and not re.fullmatch(r"(ray://)?[\w.\-\[\]:]+:\d{1,5}", value):
         raise SettingError(f"{flag}={value}: expected local, auto, ray://HOST:PORT or HOST:PORT")

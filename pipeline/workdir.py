@@ -47,6 +47,7 @@ class Workdir:
         self.folds_report = self.folds / "report.json"
         self.cleanings = self.root / "cleanings"
         self.cleanings_report = self.cleanings / "report.json"
+        self.stored_records = self.cache / "records"  # copies of those in object stores
         self.unpacked = self.root / ".unpacked"
         self.tested = self.root / "tested"
         self.seconds = self.root / "seconds.json"

@@ -11,73 +11,20 @@ import sys
 import pytest
 
 from pipeline.cluster import work
-from pipeline.cluster.engine import ClusterEngine
 from pipeline.cluster.nodes import Nodes
 from pipeline.cluster.ray_cluster import LostWork, Node
 from pipeline.cluster.requirements import PACKAGES, Requirements, copy_code, remove_proofs
 from pipeline.cluster.training import Request, shared_equally, train_on_nodes
 from pipeline.cluster.work import Order, carry_out
+from pipeline.config import ForeignConfig
 from pipeline.conversion.convert import convert
 from pipeline.machine.devices import LostPeers
 from pipeline.values import SettingError, check_cluster
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 from tests.conftest import ROOT
-
-
-class MadeUpCluster:
-    """Calls run when they are waited for, one at a time, the last one first; checks are answered at once."""
-
-    def __init__(self, *cpus):
-        self.all = [Node(str(number), f"node-{number}", f"10.0.0.{number}", count) for number, count in enumerate(cpus)]
-        self.is_reachable = True
-        self.lost = set()  # ids of nodes on which calls get lost
-        self.silent = set()  # ids of nodes from which nothing comes back
-        self.calls, self.placed, self.left = {}, {}, []
-        self.most = self.count = 0
-
-    def nodes(self):
-        return list(self.all)
-
-    def head_answers(self):
-        return self.is_reachable
-
-    def submit(self, function, argument, node):
-        self.count += 1
-        self.placed[self.count] = node.id
-        self.calls[self.count] = function, argument, node
-        self.most = max(self.most, sum(bool(argument.call) for _, argument, _ in self.calls.values()))
-        return self.count
-
-    submit_check = submit_alone = submit
-
-    def wait(self, tickets, seconds):
-        able = [ticket for ticket in tickets if self.calls[ticket][2].id not in self.silent]
-        return able if seconds == 0 else able[-1:]
-
-    def outcome(self, ticket):
-        function, argument, node = self.calls.pop(ticket)
-        if node.id in self.lost:
-            raise LostWork("lost")
-        return function(pickle.loads(pickle.dumps(argument)))
-
-    def wait_for_all(self, tickets, seconds):
-        self.left = [self.outcome(ticket) for ticket in tickets]
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        self.now += 0.5
-        return self.now
-
-
-def engine_on(cluster, requirements, workers=0):
-    nodes = Nodes(cluster, requirements, Clock())
-    nodes.check()
-    return ClusterEngine(cluster, requirements, nodes, workers)
+from tests.made_up_cluster import Clock, MadeUpCluster, engine_on
+from tests.training_fixtures import make_records
 
 
 @pytest.fixture
@@ -241,9 +188,7 @@ def test_what_a_node_may_lack(requirements, tmp_path):
     font.write_bytes(b"a")
     asked = Requirements.of(tmp_path, inputs=[str(tmp_path)], fonts=[str(font)], packages=["tensorflow"])
     assert "tensorflow" in dict(asked.versions)
-    assert asked.unmet() == [
-        f"it does not see the work folder {tmp_path}, which must be on a file system that all nodes share"
-    ]
+    assert asked.unmet() == [f"it does not see {tmp_path}, which must be on a file system that all nodes share"]
     asked.proof_path.touch()
     assert asked.unmet() == []
     font.write_bytes(b"b")
@@ -427,3 +372,22 @@ def test_the_engine_of_the_guide_runs_shards_in_a_queue(tmp_path, workdir, make_
     convert(config, here)
     for path in here.records.iterdir():
         assert path.read_bytes() == (workdir.records / path.name).read_bytes()
+
+
+def test_foreign_records_become_the_same_records_on_nodes(tmp_path, workdir, make_config, requirements):
+    """Each node reads single records, so it finds them by their place in a file."""
+    make_records(tmp_path / "theirs", train=90)
+    (tmp_path / "theirs" / "manifest.json").unlink()
+    config = make_config(images_per_shard=20)
+    theirs = ForeignConfig(records=(str(tmp_path / "theirs"),), image_shape=(16, 32), image_type="uint8")
+    config = dataclasses.replace(config, foreign=theirs)
+    here = Workdir(tmp_path / "here")
+    here.create()
+    convert(config, here)
+    cluster = MadeUpCluster(1, 2)
+    convert(config, workdir, engine=engine_on(cluster, requirements))
+    shards = sorted(path.name for path in here.records.iterdir())
+    assert len(shards) > 7 and cluster.count > 7
+    assert shards == sorted(path.name for path in workdir.records.iterdir())
+    for name in shards:
+        assert (here.records / name).read_bytes() == (workdir.records / name).read_bytes()

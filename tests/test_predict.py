@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as Picture
 
 from digitwise.errors import ReaderError
 from digitwise.images import InputShape
@@ -15,6 +15,8 @@ from digitwise.metadata import ModelMetadata, Promise
 from digitwise.reader import Outputs
 from digitwise.watch import Reference
 from pipeline.stages import predict as stage
+from pipeline.stages import readings
+from pipeline.stages.images import Image
 from tests.using_fixtures import draw_images, make_checkpoint
 
 HINT = r"--label_pattern=-([a-d]+)$"
@@ -47,7 +49,7 @@ class Told:
 def brightness(folder, *percents, code="ab"):
     folder.mkdir(parents=True, exist_ok=True)
     for number, percent in enumerate(percents):
-        Image.new("L", (6, 4), percent).save(folder / f"{number:04d}-{code}.png")
+        Picture.new("L", (6, 4), percent).save(folder / f"{number:04d}-{code}.png")
 
 
 def test_readings_of_a_checkpoint(call_main, trained, images):
@@ -202,7 +204,7 @@ def test_a_damaged_record_is_an_image_that_cannot_be_read():
     def damaged():
         raise stage.DigitwiseError("r: record 3 is damaged")
 
-    name, source = stage._loaded(stage.Image("r:3", damaged))
+    name, source = readings._loaded(Image("r:3", damaged))
     assert (name, str(source), type(source)) == ("r:3", "r: record 3 is damaged", ReaderError)
 
 

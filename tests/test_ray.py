@@ -1,10 +1,12 @@
-"""Drawing and converting on a small Ray cluster on this machine: the same bytes, whatever happens to the nodes.
+"""A small Ray cluster on this machine: the same bytes as without one, whatever happens to its nodes.
 
-DIGITWISE_LONG=1 python -m pytest tests/test_ray.py    with a frozen node and with a training, too
+DIGITWISE_LONG=1 python -m pytest tests/test_ray.py    with each fault by itself, with trainings, and in namespaces
+
+What the engine does in each case is in test_cluster.py, over a cluster that is only made up.
 """
 
-import hashlib
 import importlib.metadata
+import json
 import os
 import subprocess
 import sys
@@ -14,21 +16,32 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from tests.ray_fixtures import ray_cluster
+from tests.ray_fixtures import digests, left_over, namespaces, ray_cluster
+from tests.test_distribution import FEW_STEPS, losses, same_to_5_digits
 from tests.training_fixtures import make_records
+from tests.using_fixtures import draw_images, make_checkpoint
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
 
 long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
-IMAGES = 1_500
-SETTINGS = ("--stage=generate,records", f"--num_images={IMAGES}", "--images_per_shard=100")
+IMAGES = 3_000
+SETTINGS = ("--stage=generate,records", f"--num_images={IMAGES}", "--images_per_shard=200")
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def running():
     with ray_cluster(2) as (nodes, start):
         yield nodes, start
+
+
+@pytest.fixture
+def cluster(running):
+    """(nodes, start) with two nodes, whatever earlier tests did to them."""
+    nodes, start = running
+    while len(nodes) < 2:
+        start().wait()
+    return running
 
 
 @pytest.fixture(scope="module")
@@ -40,57 +53,71 @@ def expected(tmp_path_factory):
     return digests(folder / "w")
 
 
-def digests(workdir):
-    """sha256 of every file."""
-    return {
-        str(path.relative_to(workdir)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("images", "records")
-        for path in sorted((workdir / folder).rglob("*"))
-        if path.is_file()
-    }
-
-
-def assert_nothing_left(workdir):
-    assert not [*workdir.rglob(".partial-*"), *workdir.rglob(".cluster-*")]
-
-
 def wait_for(condition, process):
     while not condition():
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
 
 
-def begun(workdir):
+def begun(workdir, folders=1):
     """Whether some images are drawn, and more are to come."""
-    return len(list(workdir.glob("images/0*"))) >= 1
+    return len(list(workdir.glob("images/0*"))) >= folders
 
 
-def test_the_same_bytes_as_on_one_machine(run_main, tmp_path, cluster, expected):
+def test_the_driver_is_killed_and_then_a_node(run_main, start_main, tmp_path, cluster, expected):
+    """And a second driver is refused meanwhile."""
     nodes, _ = cluster
-    result = run_main(*SETTINGS, "--workdir=w", f"--cluster={nodes[0].address}")
+    arguments = (*SETTINGS, "--workdir=w", f"--cluster={nodes[0].address}")
+    first = start_main(*arguments)
+    wait_for(lambda: begun(tmp_path / "w"), first)
+    second = run_main(*arguments)
+    assert second.returncode == 1 and f"w is in use by process {first.pid} since" in second.stderr
+    first.kill()
+    first.wait()
+    again = start_main(*arguments)
+    wait_for(lambda: begun(tmp_path / "w", 3), again)
+    nodes.pop().kill()
+    _, errors = again.communicate(timeout=240)
+    assert again.returncode == 0, errors
+    assert digests(tmp_path / "w") == expected
+    assert not left_over(tmp_path / "w")
+
+
+def test_foreign_records_become_the_same_records(run_main, tmp_path, cluster):
+    make_records(tmp_path / "theirs", train=90)
+    (tmp_path / "theirs" / "manifest.json").unlink()
+    theirs = ("--records=theirs", "--image_shape=16x32", "--image_type=uint8", "--images_per_shard=20")
+    for workdir, where in (("here", "local"), ("there", cluster[0][0].address)):
+        result = run_main("--stage=records", *theirs, f"--workdir={workdir}", f"--cluster={where}")
+        assert result.returncode == 0, result.stderr
+    here = digests(tmp_path / "here", ["records"])
+    assert len(here) > 7 and digests(tmp_path / "there", ["records"]) == here
+
+
+def test_many_images_are_read_with_the_same_lines(run_main, tmp_path, cluster):
+    make_checkpoint(tmp_path / "trained")
+    draw_images(tmp_path / "images", 600)
+    (tmp_path / "images" / "300-cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    arguments = ("--stage=predict", "--workdir=trained", "--images=images", "--output_format=jsonl")
+    here, there = run_main(*arguments), run_main(*arguments, f"--cluster={cluster[0][0].address}")
+    assert here.returncode == there.returncode == 2, there.stderr
+    assert len(here.stdout.splitlines()) == 601
+    assert there.stdout == here.stdout
+    assert "predict: images/300-cut.png: " in there.stderr and "Traceback" not in there.stderr
+    assert not left_over(tmp_path / "trained")
+
+
+@long
+def test_the_same_bytes_as_on_one_machine(run_main, tmp_path, cluster, expected):
+    result = run_main(*SETTINGS, "--workdir=w", f"--cluster={cluster[0][0].address}")
     assert result.returncode == 0, result.stderr
     assert digests(tmp_path / "w") == expected
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
     again = run_main(*SETTINGS, "--workdir=w")
     assert again.stdout.count("nothing to do, ") == 2
 
 
-def test_a_driver_that_was_killed_continues_and_a_second_one_is_refused(
-    run_main, start_main, tmp_path, cluster, expected
-):
-    arguments = (*SETTINGS, "--workdir=w", f"--cluster={cluster[0][0].address}")
-    process = start_main(*arguments)
-    wait_for(lambda: begun(tmp_path / "w"), process)
-    second = run_main(*arguments)
-    assert second.returncode == 1 and f"w is in use by process {process.pid} since" in second.stderr
-    process.kill()
-    process.wait()
-    result = run_main(*arguments)
-    assert result.returncode == 0, result.stderr
-    assert digests(tmp_path / "w") == expected
-    assert_nothing_left(tmp_path / "w")
-
-
+@long
 def test_a_piece_that_fails_ends_the_run_with_its_line(run_main, tmp_path, cluster):
     (tmp_path / "own").mkdir()
     for number in range(40):
@@ -103,9 +130,10 @@ def test_a_piece_that_fails_ends_the_run_with_its_line(run_main, tmp_path, clust
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: own/13.png: image cannot be decoded"), result.stderr
     assert "(on node " in lines[0]
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
+@long
 def test_a_node_with_another_pillow_is_refused(run_main, tmp_path, cluster):
     nodes, start = cluster
     fake = tmp_path / "fake" / "pillow-0.9.dist-info"
@@ -120,12 +148,13 @@ def test_a_node_with_another_pillow_is_refused(run_main, tmp_path, cluster):
     assert result.returncode == 1
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
-    assert "may not take part, because its files could differ: it has pillow 0.9, this machine " in lines[0]
+    assert "may not take part, because its results could differ: it has pillow 0.9, this machine " in lines[0]
     assert importlib.metadata.version("pillow") in lines[0]
     assert not list((tmp_path / "w").glob("images/0*"))
 
 
-@pytest.mark.parametrize("harm", ["kill", pytest.param("freeze", marks=long)])
+@long
+@pytest.mark.parametrize("harm", ["kill", "freeze"])
 def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, harm):
     nodes, start = cluster
     victim = start().wait()
@@ -133,7 +162,7 @@ def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, har
     wait_for(lambda: begun(tmp_path / "w"), process)
     getattr(victim, harm)()
     try:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=240)
     finally:
         victim.thaw()  # wherever it was, what it was doing has been done
         time.sleep(1)
@@ -141,16 +170,17 @@ def test_a_lost_node_is_made_up_for(start_main, tmp_path, cluster, expected, har
         nodes.remove(victim)
     assert process.returncode == 0, errors
     assert digests(tmp_path / "w") == expected
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
+@long
 def test_a_signal_ends_the_run_as_it_does_without_a_cluster(start_main, tmp_path, cluster):
     process = start_main(*SETTINGS, "--workdir=w", f"--cluster={cluster[0][0].address}")
     wait_for(lambda: begun(tmp_path / "w"), process)
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143 and "Traceback" not in errors, errors
-    assert_nothing_left(tmp_path / "w")
+    assert not left_over(tmp_path / "w")
 
 
 @long
@@ -169,6 +199,36 @@ def test_a_training_goes_on_with_the_nodes_that_are_left(start_main, tmp_path, c
     assert lines[1].startswith("cluster: lost node ") and "continues from its last checkpoint" in lines[1]
     assert lines[2].startswith("train: on 1 node instead of 2, so its result will not be the same to the last bit: ")
     assert lines[3].startswith("train: continuing from step ")
+
+
+@long
+def test_a_training_on_two_nodes_has_the_losses_of_one_process(run_main, tmp_path, cluster):
+    settings = [f"--{name}={value}" for name, value in FEW_STEPS.items()]
+    settings += ["--precision=float32", "--channels=1", "--augmentation=0"]
+    for name, where in (("one", "--strategy=one"), ("two", f"--cluster={cluster[0][0].address}")):
+        make_records(tmp_path / name / "records")
+        result = run_main("--stage=train", *settings, where, f"--workdir={name}")
+        assert result.returncode == 0, result.stderr
+        assert ("train: on 2 nodes: " in result.stdout) == (name == "two")
+    assert same_to_5_digits(losses(tmp_path / "two"), losses(tmp_path / "one"))
+
+
+@long
+def test_each_fault_in_namespaces(capsys, tmp_path):
+    """A node killed, cut off, frozen; the driver killed; the head killed: each time the same bytes and nothing left."""
+    from benchmarks import cluster_faults
+
+    try:
+        with namespaces(1):
+            pass
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"this system allows no network namespaces ({error})")
+    cluster_faults.main(["--images=5000", f"--folder={tmp_path}"])
+    found = json.loads(capsys.readouterr().out)
+    for name in cluster_faults.TRIALS:
+        assert found[name]["code"] == 0 and found[name]["identical"] and found[name]["left"] == [], found[name]
+    assert found["head_killed"]["first_code"] == 1
+    assert "the head of the cluster is gone: start it" in found["head_killed"]["first_line"]
 
 
 def test_a_cluster_that_is_not_there(run_main, tmp_path):

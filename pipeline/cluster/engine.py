@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from pipeline.cluster.nodes import Nodes, raise_error
 from pipeline.cluster.ray_cluster import LostWork, Node, RayCluster, Ticket, connected
-from pipeline.cluster.requirements import Requirements, copy_code, remove_proofs, temporary_code
+from pipeline.cluster.requirements import Requirements, copy_code, temporary_code
 from pipeline.cluster.work import Order, Outcome, carry_out, result_of
 from records.errors import DigitwiseError
 
@@ -29,7 +29,6 @@ _ATTEMPTS = 4  # at a piece whose worker process died
 @contextlib.contextmanager
 def cluster_engine(address: str, requirements: Requirements, workers: int = 0) -> Iterator["ClusterEngine"]:
     """Connects, and refuses nodes that differ before any work is done; `workers` limits the pieces at one time."""
-    remove_proofs(requirements.folder)
     requirements.proof_path.touch()
     try:
         with temporary_code() as code:

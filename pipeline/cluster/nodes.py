@@ -121,7 +121,7 @@ class Nodes:
 
     def _refuse(self, node: Node, state: _State, outcome: Outcome) -> None:
         line = (
-            f"node {printable(node.name)} may not take part, because its files could differ: "
+            f"node {printable(node.name)} may not take part, because its results could differ: "
             f"{printable('; '.join(outcome.unmet), 1000)}. Make it like this machine, or take it out of the cluster"
         )
         if self._is_checking:

@@ -27,8 +27,8 @@ _NONE = "none"
 
 @dataclasses.dataclass(frozen=True)
 class Requirements:
-    """`proof` is a file in the work folder that only a node with the same folder sees, `start` the folder that relative
-    paths start from, `inputs` what the work reads; fonts are (path, sha256)."""
+    """`folder` is the work folder, or where a network is; `proof` is a file in it that only a node with the same folder
+    sees, `start` the folder that relative paths start from, `inputs` what the work reads; fonts are (path, sha256)."""
 
     start: str
     folder: str
@@ -72,7 +72,7 @@ class Requirements:
 
     def _other_folders(self) -> Iterator[str]:
         if not self.proof_path.exists():
-            yield f"it does not see the work folder {self.folder}, which must be on a file system that all nodes share"
+            yield f"it does not see {self.folder}, which must be on a file system that all nodes share"
         elif (free := shutil.disk_usage(self.folder).free) < _MIN_FREE:
             yield f"it has {free:,} bytes left in {self.folder}"
         yield from (f"it does not see {path}" for path in self.inputs if not os.path.exists(path))

@@ -30,12 +30,12 @@ from records.dataset import schema
 from records.dataset.manifest import FILE_NAME, PLAIN, Manifest
 from records.dataset.settings import RecordSettings
 from records.dataset.shards import is_shard_name
+from records.dataset.store import DESCRIPTIONS
 from records.dataset.writer import entry_path
 from records.errors import DigitwiseError, printable
 from records.split import SPLITS, SplitRule
 
 _SETTINGS = "settings.json"
-_TFDS_FILES = ("features.json", "dataset_info.json")
 
 
 def split_rule(records: RecordsConfig) -> SplitRule:
@@ -162,7 +162,7 @@ def _finish(manifest: Manifest, folder: pathlib.Path, workdir: Workdir) -> None:
     (folder / _SETTINGS).unlink()
     if manifest.compression == PLAIN:  # tensorflow-datasets reads plain files only
         for name, content in zip(
-            _TFDS_FILES, (schema.tfds_features(manifest), schema.tfds_info(manifest)), strict=True
+            DESCRIPTIONS, (schema.tfds_features(manifest), schema.tfds_info(manifest)), strict=True
         ):
             write_text(folder / name, json.dumps(content, indent=1) + "\n")
     manifest.save(folder)
@@ -192,7 +192,7 @@ def _check_removable(folder: pathlib.Path) -> None:
         raise DigitwiseError(
             f"{folder} is a symbolic link, which is not replaced: remove the link, or choose another --workdir"
         )
-    made = {FILE_NAME, *_TFDS_FILES}
+    made = {FILE_NAME, *DESCRIPTIONS}
     strangers = [path.name for path in folder.iterdir() if path.name not in made and not is_shard_name(path.name)]
     if strangers:
         raise DigitwiseError(

@@ -6,6 +6,7 @@ for image in images.rows: image.name, image.load(), image.code
 
 import dataclasses
 import functools
+import os
 import pathlib
 import re
 import sys
@@ -38,8 +39,11 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Images:
+    """`folders` are those that must be there to load the images."""
+
     total: int
     rows: Iterator[Image]
+    folders: tuple[str, ...] = ()
 
 
 def find_images(config: RunConfig, workdir: Workdir) -> Images:
@@ -49,7 +53,13 @@ def find_images(config: RunConfig, workdir: Workdir) -> Images:
     if not config.records.images:
         raise DigitwiseError("--stage=predict needs images to read: give --images or --records")
     images = list(_of_paths(_entries(config.records.images), config.records.label_pattern))
-    return Images(len(images), iter(images))
+    return Images(len(images), iter(images), _folders([image.name for image in images]))
+
+
+def _folders(paths: Sequence[str]) -> tuple[str, ...]:
+    """The folder that all of them are in, if it exists: a list may name files that do not."""
+    parents = {os.path.dirname(os.path.abspath(path)) for path in paths if "\0" not in path}
+    return tuple(filter(os.path.isdir, [os.path.commonpath(parents)])) if parents else ()
 
 
 def _entries(text: str) -> list[str]:
@@ -93,17 +103,18 @@ def _of_records(config: RunConfig, workdir: Workdir) -> Images:
         return Images(manifest.count(split), _own_rows(manifest, split))
     source = foreign_source(Probes(), config, workdir)
     rows = list(source.rows())
-    return Images(len(rows), (Image(key, functools.partial(source.load, key), code) for key, code in rows))
+    images = (Image(key, functools.partial(source.load, key), code) for key, code in rows)
+    return Images(len(rows), images, _folders([file.path for entry in source.entries for file in entry.files]))
 
 
 def _own_rows(manifest: Manifest, split: str) -> Iterator[Image]:
+    shape = (manifest.height, manifest.width, manifest.channels)
     for path in manifest.paths(split):
         for _, data in read_records(path):
             key, image, code = schema.decode(data)
-            yield Image(key, functools.partial(_stored, image, manifest), code)
+            # With what it takes and no more, as a cluster's nodes are sent the images of records.
+            yield Image(key, functools.partial(_stored, image, shape, manifest.encoding), code)
 
 
-def _stored(image: bytes, manifest: Manifest) -> Source:
-    if manifest.encoding != RAW:
-        return image
-    return np.frombuffer(image, np.uint8).reshape(manifest.height, manifest.width, manifest.channels)
+def _stored(image: bytes, shape: tuple[int, int, int], encoding: str) -> Source:
+    return np.frombuffer(image, np.uint8).reshape(shape) if encoding == RAW else image

@@ -7,7 +7,6 @@ It only reads: no workdir is made or locked.
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import sys
 import unicodedata
@@ -15,17 +14,16 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from digitwise.errors import ReaderError
-from digitwise.images import Source
-from digitwise.limits import Limits
-from digitwise.reader import Reader, Reading
+from digitwise.reader import BATCH_SIZE, Reader, Reading
 from pipeline.config import RunConfig
 from pipeline.machine.progress import progress
 from pipeline.model.metrics import Accuracy
-from pipeline.reading.limits import dropped, limits_of
+from pipeline.reading.limits import dropped
 from pipeline.reading.output import OUTPUTS
 from pipeline.report.phrases import interval, ratio, right_of
-from pipeline.stages.images import Image, Images, find_images
-from pipeline.stages.networks import open_network
+from pipeline.stages.images import find_images
+from pipeline.stages.networks import limits_asked_for, open_network
+from pipeline.stages.readings import Readings, opened_readings
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError, printable
 
@@ -89,7 +87,9 @@ def predict(config: RunConfig, workdir: Workdir) -> int:
             for line in dropped(limits, network.alphabet, network.min_length, network.max_length):
                 print(f"predict: warning: {line}")
             check_promise(reader, config.use.max_error)
-            return _read(reader, images, config.use.output_format, stdout)
+            with opened_readings(config, workdir, reader, images) as readings:
+                tally = _write(readings, images.total, config.use.output_format, stdout)
+            return _conclude(tally, reader)
         except ReaderError as error:
             raise DigitwiseError(str(error)) from None
         except BrokenPipeError:
@@ -110,36 +110,28 @@ def check_promise(reader: Reader, max_error: float | None) -> None:
     )
 
 
-def limits_asked_for(config: RunConfig) -> Limits:
-    use = config.use
-    return limits_of(use.allow, config.code.code_length, use.pattern, use.codes, use.check)
-
-
-def _read(reader: Reader, images: Images, output_format: str, stdout: TextIO) -> int:
+def _write(readings: Readings, total: int, output_format: str, stdout: TextIO) -> _Tally:
     write, tally = OUTPUTS[output_format](stdout), _Tally()
     # A table on a terminal shows by itself how far it is.
-    is_shown = images.total >= _MANY and not stdout.isatty()
-    # Twice, as readings come in batches: their images are read ahead of them.
-    rows, known = itertools.tee(images.rows)
-    with progress("predict", images.total) if is_shown else contextlib.nullcontext(lambda count: None) as advance:
-        for number, (reading, image) in enumerate(zip(reader.read_named(map(_loaded, rows)), known, strict=True), 1):
+    is_shown = total >= _MANY and not stdout.isatty()
+    shown = progress(f"predict{readings.place}", total) if is_shown else contextlib.nullcontext(lambda count: None)
+    with shown as advance:
+        for number, (image, reading) in enumerate(readings.rows, 1):
             write(reading)
             tally.add(reading, image.code)
             advance(1)
             # With each batch, so that a pipe gets readings while they come, and not one write for each line.
-            if number % reader.batch_size == 0:
+            if number % BATCH_SIZE == 0:
                 stdout.flush()
     stdout.flush()
+    return tally
+
+
+def _conclude(tally: _Tally, reader: Reader) -> int:
+    """Says what came of it; the result is the exit code."""
     for line in tally.lines():
         print(line)
     if reader.alarm:
         print(f"predict: warning: {reader.alarm}; nothing was accepted after that", file=sys.stderr)
         return SUSPENDED
     return UNREAD if tally.unread else 0
-
-
-def _loaded(image: Image) -> "tuple[str, Source | ReaderError]":
-    try:
-        return image.name, image.load()
-    except DigitwiseError as error:  # a damaged record
-        return image.name, ReaderError(str(error))

@@ -7,6 +7,7 @@ from pipeline.conversion.convert import convert, split_rule
 from pipeline.conversion.foreign import Probes
 from pipeline.machine.workers import Engine
 from pipeline.stages.inputs import draws_all
+from pipeline.stages.stores import upload_records
 from pipeline.workdir import Workdir
 
 
@@ -15,4 +16,5 @@ def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None, e
     # Without the train stage nobody says yet what the records are for, so all of them are written.
     held_out_only = draws_all(config) and "train" in config.ordered_stages
     rule = dataclasses.replace(split_rule(config.records), held_out_only=held_out_only)
-    return convert(config, workdir, rule, probes=probes, engine=engine)
+    has_converted = convert(config, workdir, rule, probes=probes, engine=engine)
+    return upload_records(config, workdir) or has_converted

@@ -14,6 +14,7 @@ from pipeline.machine.devices import is_chief
 from pipeline.machine.startup import own_environment
 from pipeline.machine.workers import Engine
 from pipeline.stages.engines import opened_engine
+from pipeline.stages.stores import check_upload, with_local_records
 from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
@@ -69,7 +70,7 @@ def run_stages(config: RunConfig) -> int:
     if config.ordered_stages == ("predict",):
         from pipeline.stages.predict import predict
 
-        return predict(config, workdir)
+        return predict(with_local_records(config, workdir), workdir)
     _check_inputs(config)
     chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
     probes = Probes()  # what --records holds is found out once, for all stages
@@ -78,6 +79,8 @@ def run_stages(config: RunConfig) -> int:
         workdir.locked() if takes_lock else contextlib.nullcontext(),
         opened_engine(config, workdir, bool(ON_ENGINE & set(config.ordered_stages))) as engine,
     ):
+        check_upload(config, workdir)
+        config = with_local_records(config, workdir)
         for stage in config.ordered_stages:
             if stage != "check":
                 _run_stage(stage, config, workdir, _Shared(probes, engine, chief))

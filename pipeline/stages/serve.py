@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
 from pipeline.model.checkpoint_files import steps_in
-from pipeline.stages.networks import open_network
-from pipeline.stages.predict import check_promise, limits_asked_for
+from pipeline.stages.networks import limits_asked_for, open_network
+from pipeline.stages.predict import check_promise
 from pipeline.workdir import Workdir
 from records.dataset.manifest import FILE_NAME, Manifest
 from records.errors import DigitwiseError

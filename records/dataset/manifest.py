@@ -109,12 +109,19 @@ class Manifest:
     def load(cls, folder: AnyPath) -> Self:
         path = pathlib.Path(folder) / FILE_NAME
         try:
-            content = json.loads(path.read_bytes())
+            data = path.read_bytes()
         # Also where the folder is a file: a user may name a single shard.
         except (FileNotFoundError, NotADirectoryError):
             raise DigitwiseError(
                 f"{path} is missing: {folder} holds no records of digitwise; --stage=records writes them"
             ) from None
+        return cls.parse(data, str(path), folder)
+
+    @classmethod
+    def parse(cls, data: bytes, path: str, folder: AnyPath) -> Self:
+        """The manifest of the records in `folder`; `path` is where it came from, for errors."""
+        try:
+            content = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise DamagedRecords(f"{path} is not readable JSON ({error}); write the records again") from None
         if not isinstance(content, dict) or content.get("format") != FORMAT:
