@@ -56,7 +56,8 @@ class Set:
 
 def run_main(*arguments: str) -> None:
     """What it prints goes to stderr, as only the result belongs on stdout."""
-    subprocess.run([sys.executable, str(_MAIN), *arguments], check=True, stdout=sys.stderr)
+    printed = subprocess.run([sys.executable, str(_MAIN), *arguments], check=True, stdout=subprocess.PIPE, text=True)
+    print(printed.stdout, file=sys.stderr)
 
 
 def trained_here(options: Sequence[str], records: pathlib.Path, fresh: str, minutes: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import importlib
 import json
 import operator
+import os
 
 import numpy as np
 import pytest
@@ -17,24 +18,17 @@ MODULES = sorted(
     if "def main(" in path.read_text() and path.stem not in ELSEWHERE
 )
 # They train, or start worker processes.
-SLOW = {
-    "training",
-    "told_apart",
-    "data",
-    "networks",
-    "compare",
-    "end_to_end",
-    "memory",
-    "peers",
-    "profile",
-    "shards",
-    "time_to_accuracy",
-}
+SLOW = {"training", "told_apart", "data", "networks", "compare", "peers", "shards"}
+# They run the whole program, some of them several times.
+LONG = {"end_to_end", "memory", "profile", "time_to_accuracy"}
+long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODULES]
-)
+def marks_of(name):
+    return [long] * (name in LONG) + [pytest.mark.slow] * (name in SLOW | LONG)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in MODULES])
 def test_every_benchmark_prints_one_line_of_json(name, capsys):
     importlib.import_module(f"benchmarks.{name}").main(["--toy"])
     assert json.loads(capsys.readouterr().out)["benchmark"] == name

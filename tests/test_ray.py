@@ -25,8 +25,7 @@ pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
 
 long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
-IMAGES = 3_000
-SETTINGS = ("--stage=generate,records", f"--num_images={IMAGES}", "--images_per_shard=200")
+SETTINGS = ("--stage=generate,records", "--num_images=2000", "--images_per_shard=200")
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +63,7 @@ def begun(workdir, folders=1):
     return len(list(workdir.glob("images/0*"))) >= folders
 
 
+@long
 def test_the_driver_is_killed_and_then_a_node(run_main, start_main, tmp_path, cluster, expected):
     """And a second driver is refused meanwhile."""
     nodes, _ = cluster
