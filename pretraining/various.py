@@ -258,7 +258,7 @@ def _worn(image: Image.Image, is_grey: bool, random: Generator) -> Image.Image:
     image = image.resize(size, Image.Resampling.BICUBIC if scale < 1 else Image.Resampling.BOX)
     if random.random() < 0.3:
         image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.2, 1.1)))
-    pixels = np.asarray(image, np.float32)
+    pixels = np.asarray(image, float)
     if random.random() < 0.5:
         deviation = random.uniform(1, 22)
         channels = 1 if is_grey or random.random() < 0.5 else 3
