@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline.config import RunConfig, TrainConfig
+from pipeline.model import included
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.pace import Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.state import Best, ValidationResult
+from pipeline.train_config import INCLUDED_WEIGHTS, NO_WEIGHTS
 from pipeline.training.interrupts import Interrupts, noted_interrupts
 from pipeline.training.pace import PaceRules
 from pipeline.training.plan import Length, Plan, augmentation_for, strength_for
@@ -257,6 +259,15 @@ class TestPlan:
         assert self.plan(manifest, epochs=0, validation_steps=7, patience=0).length.validation_every == 7
         state = dataclasses.replace(self.state(plan), pace=Pace(anneal_step=9, last_step=12), num_steps=12)
         assert self.plan(manifest, state, epochs=0, max_minutes=3.0).differing(state) == []
+
+    def test_what_was_learned_before_is_not_learned_as_long_again(self, manifest, monkeypatch):
+        monkeypatch.setattr("pipeline.training.plan._LEAST_PASSES", 10_000)  # so that the number of images decides
+        alone = self.plan(manifest, epochs=0, initialize_from=NO_WEIGHTS)
+        assert alone.pace_rules.least_steps == 32_000 / 8 and not alone.provenance.earlier
+        begun = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS)
+        assert begun.pace_rules.least_steps == 10_000 / 8
+        [earlier] = begun.provenance.earlier
+        assert earlier.fingerprint == included.fingerprint()
 
     def test_a_length_that_is_given_is_kept_to(self, manifest, tmp_path):
         plan = self.plan(manifest, epochs=2)

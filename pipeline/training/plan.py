@@ -37,6 +37,7 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 _PATIENCE, _AUTO_PATIENCE = 10, 1  # validations
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
+_LEAST_IMAGES_LEARNED = 10_000  # where the initial weights have learned codes before
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
 _IMAGES_BETWEEN = 4  # for each image that a validation reads
@@ -121,7 +122,8 @@ class Plan:
         if self.asked.schedule != AUTO:
             return None
         asked, length = self.asked, self.length
-        least = min(math.ceil(_LEAST_IMAGES / asked.batch_size), _LEAST_PASSES * length.per_epoch)
+        images = _LEAST_IMAGES_LEARNED if asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
+        least = min(math.ceil(images / asked.batch_size), _LEAST_PASSES * length.per_epoch)
         return PaceRules(
             asked.learning_rate, _WARM_STEPS, asked.patience or 0, length.num_steps, least, length.validation_every
         )
