@@ -36,4 +36,4 @@ def build(image_shape, num_outputs, num_positions=None, dropout=0.0, size="base"
 def install(setattr=setattr):
     """From now on --network=alexnet is this one, in this process; the included weights are none of its."""
     setattr(alexnet.alexnet, "build", build)
-    setattr(included, "NETWORK", "another network")
+    setattr(included, "MODULE", "another network")

@@ -16,7 +16,7 @@ import alexnet
 from pipeline.model.checkpoints import Checkpoints
 from records.split import TEST, TRAIN
 
-NETWORK = "alexnet"
+MODULE = "alexnet.alexnet"  # of the network that they are for
 FOLDER = pathlib.Path(alexnet.__file__).with_name("included")
 CODES = FOLDER / "codes.npy"  # sorted hashes
 

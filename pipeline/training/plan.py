@@ -8,6 +8,7 @@ import dataclasses
 import math
 from typing import Any, Self
 
+from alexnet.catalogue import CATALOGUE
 from pipeline import choices
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.drawing.stream import SyntheticImages
@@ -200,8 +201,8 @@ def weights_for(asked: TrainConfig, found: TrainingState | None, manifest: Manif
         return "" if asked.initialize_from == NO_WEIGHTS else asked.initialize_from
     if found:
         return str(found.provenance.settings.get("initialize_from", ""))
-    is_of_use = asked.network == included.NETWORK and asked.readout == "positions" and not num_synthetic
-    return INCLUDED_WEIGHTS if is_of_use and manifest.count("train") < FEW_EXAMPLES else ""
+    fits = CATALOGUE[asked.network].module == included.MODULE and asked.readout == "positions"
+    return INCLUDED_WEIGHTS if fits and not num_synthetic and manifest.count("train") < FEW_EXAMPLES else ""
 
 
 def begins_with(asked: TrainConfig) -> Checkpoints | None:
