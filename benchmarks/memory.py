@@ -19,7 +19,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_MAIN = pathlib.Path(__file__).parent.parent / "main.py"
+from benchmarks.program import command
+
 _SIZES, _TOY_SIZES = (1_000, 10_000, 200_000), (60, 90)
 _CODES = "--image_size=40x20 --font_sizes=14"
 # Training ends with its first validation: what counts here is how many images there are, not what is learned.
@@ -46,15 +47,15 @@ class Usage:
     cpu_seconds: float
 
 
-def usage_of(command: Sequence[str]) -> Usage:
+def usage_of(program: Sequence[str]) -> Usage:
     """Runs it; what it prints is read and thrown away, apart from errors."""
     began = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL) as process:
         # Not Popen.wait: only this call tells what one child used, with the processes that it waited for itself.
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with exit code {process.returncode}")
+        sys.exit(f"{' '.join(program)} ended with exit code {process.returncode}")
     return Usage(
         megabytes=round(used.ru_maxrss / 1024, 1),  # Linux counts in KiB
         seconds=round(time.perf_counter() - began, 1),
@@ -70,7 +71,7 @@ def measure(folder: pathlib.Path, num_images: int, stages: Mapping[str, str]) ->
         arguments = text.format(images=workdir / "images").split()
         if stage == "generate":
             arguments.append(f"--num_images={num_images}")
-        found[stage] = usage_of([sys.executable, str(_MAIN), f"--workdir={workdir}", *arguments])
+        found[stage] = usage_of(command(f"--workdir={workdir}", *arguments))
         print(f"{num_images:>9,} {stage:10}{found[stage]}", file=sys.stderr, flush=True)
     return found
 

@@ -18,7 +18,6 @@ import dataclasses
 import io
 import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.program import run_main
 from pipeline.machine.startup import import_tensorflow
 from pipeline.model.metrics import Accuracy
 from pipeline.workdir import Workdir
@@ -36,7 +36,6 @@ from records.dataset.manifest import Manifest
 from records.images.folder import LabeledFolder
 from records.tfrecord.framing import read_records
 
-_MAIN = pathlib.Path(__file__).parent.parent / "main.py"
 OURS: dict[str, tuple[str, ...]] = {
     "digitwise": (),
     "crnn": ("--network=crnn", "--readout=ctc", "--initialize_from=none"),
@@ -52,12 +51,6 @@ class Set:
 
     images: np.ndarray  # float32 [count, width, height, 1]
     codes: list[str]
-
-
-def run_main(*arguments: str) -> None:
-    """What it prints goes to stderr, as only the result belongs on stdout."""
-    printed = subprocess.run([sys.executable, str(_MAIN), *arguments], check=True, stdout=subprocess.PIPE, text=True)
-    print(printed.stdout, file=sys.stderr)
 
 
 def trained_here(options: Sequence[str], records: pathlib.Path, fresh: str, minutes: float) -> dict[str, Any]:

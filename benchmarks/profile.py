@@ -7,21 +7,20 @@ processes of generate and records do is the `rest` of these stages, and by the c
 stderr. What follows `--` goes to main.py.
 """
 
-import argparse
 import contextlib
 import functools
 import importlib
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_ROOT = pathlib.Path(__file__).parent.parent
+from benchmarks.program import MAIN, given_flags, run_program
+
 # Where a function is called by its bare name, it is replaced in the module that calls it.
 BEFORE_TENSORFLOW: dict[str, str] = {"pipeline.machine.startup:import_tensorflow": "import TensorFlow"}
 PARTS: dict[str, str] = {
@@ -45,10 +44,6 @@ PARTS: dict[str, str] = {
     "pipeline.report.files:page": "page",
 }
 _STEPS = PARTS["pipeline.training.loop:Loop._advance"]
-_TOY = (
-    "--num_images=60 --image_size=40x20 --code_length=1 --font_sizes=14 --network=percent4 --epochs=1 --batch_size=20 "
-    "--validation_fraction=0.2 --test_fraction=0.2 --workers=1"
-)
 
 
 class Clocks:
@@ -151,11 +146,9 @@ def measure(arguments: Sequence[str], folder: pathlib.Path) -> dict[str, Any]:
     result, began = folder / "clocks.json", time.monotonic()
     flags = ["--stage=all", f"--workdir={folder / 'work'}", *arguments]
     code = f"from benchmarks.profile import run_with_clocks; run_with_clocks({str(result)!r}, {began})"
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    ended = subprocess.run([sys.executable, "-c", code, *flags], stdout=sys.stderr, env=environment)
+    environment = {**os.environ, "PYTHONPATH": str(MAIN.parent)}
+    run_program([sys.executable, "-c", code, *flags], environment)
     seconds = time.monotonic() - began
-    if ended.returncode:
-        sys.exit(f"main.py {' '.join(flags)} ended with exit code {ended.returncode}")
     return {"benchmark": "profile", "arguments": list(arguments), "seconds": seconds, **json.loads(result.read_text())}
 
 
@@ -177,12 +170,9 @@ def _rounded(value: Any) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--toy", action="store_true")
-    parser.add_argument("arguments", nargs="*", help="for main.py, after --")
-    given = parser.parse_args(arguments)
+    flags = given_flags(__doc__, arguments)
     with tempfile.TemporaryDirectory() as folder:
-        result = measure([*(_TOY.split() if given.toy else ()), *given.arguments], pathlib.Path(folder))
+        result = measure(flags, pathlib.Path(folder))
     for line in table(result):
         print(line, file=sys.stderr)
     print(json.dumps(_rounded(result)))

@@ -21,16 +21,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from pipeline.config import available_cores
+from benchmarks.program import MAIN, command, run_program
+from benchmarks.training import NETWORKS
+from pipeline.config import TrainConfig, available_cores
 
-_HERE = pathlib.Path(__file__).resolve().parent.parent
+_HERE = MAIN.parent
 _OURS, _PREDECESSOR = "this checkout", "predecessor"
 _VALIDATION = re.compile(r"^step ([\d,]+) .*: validation .*sequence_accuracy ([\d.]+)")
-# As benchmarks.training and flags/neural_finance_original.flags have them.
-_PREDECESSOR_FLAGS = (
-    "--network=alexnet_v2 --batch_size=10 --epochs=10 --schedule=constant --learning_rate=1e-4 --weight_decay=0 "
-    "--averaging=0 --augmentation=0 --precision=float32 --patience=0 --validation_steps=500 --checkpoint_seconds=600"
-)
 _IMAGES = "--num_images=25000"
 _TOY_IMAGES = (
     "--num_images=60 --image_size=32x16 --code_length=1 --font_sizes=14 --validation_fraction=0.2 --test_fraction=0.2 "
@@ -62,16 +59,16 @@ def course_of(lines: Iterable[str], accuracy: float, clock: Callable[[], float])
     return Course(to_accuracy, steps, best, round(clock(), 1))
 
 
-def train(command: Sequence[str], accuracy: float, minutes: float) -> Course:
+def train(program: Sequence[str], accuracy: float, minutes: float) -> Course:
     began = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         ended = threading.Timer(60 * minutes, process.terminate)
         ended.daemon = True
         ended.start()
         course = course_of(process.stdout, accuracy, lambda: time.monotonic() - began)
     if process.returncode and ended.is_alive():
-        sys.exit(f"{' '.join(command)} ended with exit code {process.returncode}")
+        sys.exit(f"{' '.join(program)} ended with exit code {process.returncode}")
     ended.cancel()
     return course
 
@@ -83,10 +80,17 @@ def measure(
     courses = {}
     for name, checkout, flags in runs:
         with tempfile.TemporaryDirectory() as folder:
-            main = [sys.executable, str(checkout / "main.py"), f"--workdir={folder}/work"]
-            subprocess.run([*main, "--stage=generate,records", *images.split()], stdout=sys.stderr, check=True)
+            main = command(f"--workdir={folder}/work", main=checkout / "main.py")
+            run_program([*main, "--stage=generate,records", *images.split()])
             courses[name] = train([*main, "--stage=train", *flags.split()], accuracy, minutes)
     return courses
+
+
+def flags_of(asked: TrainConfig) -> str:
+    """The flags that stand for these settings."""
+    usual = dataclasses.asdict(TrainConfig())
+    given = dataclasses.asdict(asked).items()
+    return " ".join(f"--{name}={value}" for name, value in given if value != usual[name])
 
 
 def described(courses: dict[str, Course]) -> dict[str, Any]:
@@ -107,8 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accuracy", type=float, default=0.995)
     parser.add_argument("--minutes", type=float, default=120.0)
     given = parser.parse_args(arguments)
+    predecessor = dataclasses.replace(NETWORKS["alexnet_v2"], target_accuracy=None)
     others = [(str(checkout), checkout.resolve(), "") for checkout in given.checkout]
-    runs = [(_OURS, _HERE, ""), *others, (_PREDECESSOR, _HERE, _PREDECESSOR_FLAGS)]
+    runs = [(_OURS, _HERE, ""), *others, (_PREDECESSOR, _HERE, flags_of(predecessor))]
     if given.toy:
         runs = [(_OURS, _HERE, _TOY_FLAGS)]
     courses = measure(runs, _TOY_IMAGES if given.toy else _IMAGES, given.accuracy, given.minutes)

@@ -18,6 +18,7 @@ from pipeline.model.variables import reading_arrays
 from pipeline.workdir import Workdir
 from records.dataset import schema
 from records.dataset.manifest import Manifest
+from records.split import TRAIN, VALIDATION
 from records.tfrecord.framing import read_records
 
 
@@ -27,9 +28,9 @@ def main(arguments: list[str]) -> None:
     given = reading_arrays(best.arrays)
     folder = Checkpoints(included.FOLDER)
     folder.clear()
-    folder.save(best.step, {name: given[name] for name in given}, best.state)
+    folder.save(best.step, dict(given), best.state)
     manifest = Manifest.load(workdir.records)
-    shards = [path for split in ("train", "validation") for path in manifest.paths(split)]
+    shards = [path for split in (TRAIN, VALIDATION) for path in manifest.paths(split)]
     codes = {schema.decode(data)[2] for path in shards for _, data in read_records(path)}
     np.save(included.CODES, np.array(sorted(map(included.hash_of, codes)), np.uint64))
     print(f"{included.FOLDER}: step {best.step:,}, {len(codes):,} codes")

@@ -156,9 +156,8 @@ def _finish(manifest: Manifest, folder: pathlib.Path, workdir: Workdir) -> None:
     # clean.
     shutil.rmtree(folder / PLAN_FOLDER)
     shutil.rmtree(workdir.unpacked, ignore_errors=True)
-    for shards in manifest.splits.values():
-        for shard in shards:
-            entry_path(folder / shard.file).unlink(missing_ok=True)
+    for shard in manifest.shards:
+        entry_path(folder / shard.file).unlink(missing_ok=True)
     (folder / _SETTINGS).unlink()
     if manifest.compression == PLAIN:  # tensorflow-datasets reads plain files only
         for name, content in zip(

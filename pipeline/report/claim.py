@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pipeline.model import included, metrics
-from pipeline.model.included import LearnedCodes
 from pipeline.model.provenance import EarlierTraining, Provenance
 from pipeline.report.scans import TESTED, CodeRule, Exposure, SplitScan
 from pipeline.report.summary import Claim, Statement
@@ -39,7 +38,7 @@ def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) 
 
 
 def _codes_of(training: EarlierTraining) -> CodeRule | None:
-    return LearnedCodes.load() if training.fingerprint == included.fingerprint() else training.split
+    return included.LearnedCodes.load() if training.fingerprint == included.fingerprint() else training.split
 
 
 def claim(manifest: Manifest, split: str, exposure: Exposure, scans: dict[str, SplitScan], repeatable: bool) -> Claim:

@@ -38,7 +38,7 @@ def _copied(store: Store, workdir: Workdir) -> pathlib.Path:
         return folder
     manifest = Manifest.parse(content, f"{store.address}/{FILE_NAME}", folder)
     with progress("copy", _count(manifest)) as advance:
-        for shard in store.fetch(folder):
+        for shard in store.fetch(folder, content):
             advance(shard.count)
     return folder
 

@@ -22,7 +22,7 @@ def verify(folder: AnyPath, processes: int) -> bool:
         return False
     problems = file_problems(manifest)
     damaged = {problem.file for problem in problems}
-    shards = [shard for shards in manifest.splits.values() for shard in shards if shard.file not in damaged]
+    shards = [shard for shard in manifest.shards if shard.file not in damaged]
     total = sum(shard.count for shard in shards)
     with progress("verify", total, unit="records") as advance:
         for shard, problem in run_pieces(functools.partial(shard_problem, manifest), shards, processes):

@@ -79,6 +79,11 @@ class Manifest:
         lengths = lengths_of(self.classes.values()) or dict.fromkeys((self.min_length, self.max_length), 1)
         return Sizes.alike((self.width, self.height), lengths)
 
+    @property
+    def shards(self) -> list[Shard]:
+        """Those of all splits."""
+        return [shard for shards in self.splits.values() for shard in shards]
+
     def count(self, split: str) -> int:
         return sum(shard.count for shard in self.splits.get(split, ()))
 

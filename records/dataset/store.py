@@ -52,23 +52,25 @@ class Store:
                 return None
             return content
 
-    def fetch(self, folder: AnyPath) -> Iterator[Shard]:
+    def fetch(self, folder: AnyPath, content: bytes | None = None) -> Iterator[Shard]:
         """Copies all shards into `folder`, the manifest last, and yields each as it is there; what an earlier call has
-        copied is kept. Every byte is checked against the manifest."""
-        content, folder = self.manifest(), pathlib.Path(folder)
+        copied is kept. Every byte is checked against the manifest, whose `content` need not be fetched again."""
+        content, folder = content or self.manifest(), pathlib.Path(folder)
         if content is None:
             raise DigitwiseError(f"{self.address}: there are no records of digitwise, which have a {FILE_NAME}")
         manifest = Manifest.parse(content, self._name(FILE_NAME), folder)
-        shards = [shard for shards in manifest.splits.values() for shard in shards]
-        for shard in shards:
+        for shard in manifest.shards:
             if pathlib.PurePath(shard.file).name != shard.file or not is_shard_name(shard.file):
                 raise DamagedRecords(f"{self._name(FILE_NAME)} has a shard {printable(shard.file)}, which is no name")
         folder.mkdir(parents=True, exist_ok=True)
-        missing = [shard for shard in shards if _sha256(folder / shard.file) != shard.sha256]
+        there: list[Shard] = []
+        missing: list[Shard] = []
+        for shard in manifest.shards:
+            (there if _sha256(folder / shard.file) == shard.sha256 else missing).append(shard)
         needed, free = sum(shard.bytes for shard in missing), shutil.disk_usage(folder).free
         if needed > free:
             raise DigitwiseError(f"{self.address} takes {needed:,} bytes more in {folder}, which has {free:,} left")
-        yield from (shard for shard in shards if shard not in missing)
+        yield from there
         yield from _together(lambda shard: self._fetch_shard(shard, folder), missing)
         with atomic_file(folder / FILE_NAME) as file:
             file.write(content)
@@ -79,16 +81,15 @@ class Store:
         folder = pathlib.Path(folder)
         self.check_writable(folder, overwrite)
         manifest = Manifest.load(folder)
-        shards = [shard for shards in manifest.splits.values() for shard in shards]
         with self._named():
             # The manifest goes first: half of these records and half of others must not look like complete ones.
             if self.manifest() is not None:
                 self._files.rm_file(self._path(FILE_NAME))
-            names = {shard.file for shard in shards}
+            names = {shard.file for shard in manifest.shards}
             for path in self._listed():
                 if is_shard_name(path) and path not in names:
                     self._files.rm_file(self._path(path))
-        yield from _together(lambda shard: self._upload_shard(shard, folder), shards)
+        yield from _together(lambda shard: self._upload_shard(shard, folder), manifest.shards)
         for name in (*DESCRIPTIONS, FILE_NAME):
             if (folder / name).exists():
                 with self._named():
@@ -96,12 +97,12 @@ class Store:
 
     def holds(self, folder: AnyPath) -> bool:
         """Whether the records in `folder` are there, complete."""
-        path = pathlib.Path(folder) / FILE_NAME
-        return path.exists() and self.manifest() == path.read_bytes()
+        return _is_of(self.manifest(), folder)
 
     def check_writable(self, folder: AnyPath, overwrite: bool) -> None:
         """Raises where an upload would replace other records and may not."""
-        if self.manifest() is not None and not overwrite and not self.holds(folder):
+        content = self.manifest()  # with overwrite too: a store that cannot be reached is told before any work
+        if content is not None and not overwrite and not _is_of(content, folder):
             raise DigitwiseError(
                 f"{self.address} holds other records than {folder}: give --overwrite to replace them, or another one"
             )
@@ -160,6 +161,11 @@ class Store:
             raise DigitwiseError(f"{where}: {printable(reason, 500)}") from error
 
 
+def _is_of(content: bytes | None, folder: AnyPath) -> bool:
+    path = pathlib.Path(folder) / FILE_NAME
+    return path.exists() and path.read_bytes() == content
+
+
 def _opened(address: str) -> tuple[Any, str]:
     """(file system, path) of an address."""
     found = _ADDRESS.fullmatch(address)
@@ -186,11 +192,8 @@ def _together(work: Callable[[Shard], Shard], shards: Sequence[Shard]) -> Iterat
 
 
 def _remote_sha256(files: Any, path: str) -> str:
-    digest = hashlib.sha256()
     with files.open(path, "rb", block_size=_BLOCK) as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(path: pathlib.Path) -> str:

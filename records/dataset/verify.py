@@ -97,7 +97,7 @@ def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
 def file_problems(manifest: Manifest) -> list[Problem]:
     """What the names and sizes of the files alone tell: shards that are missing, empty, or not of this set."""
     problems = []
-    listed = {shard.file: shard for shards in manifest.splits.values() for shard in shards}
+    listed = {shard.file: shard for shard in manifest.shards}
     for shard in listed.values():
         path = manifest.folder / shard.file
         if not path.exists():
