@@ -126,9 +126,9 @@ def read_piece(piece: Piece) -> list[tuple[str, str, float]]:
 
     codes, images = [], []
     for number in range(piece.first, piece.last):
-        code, image = piece.drawing.render(ImageSampler(piece.seed, number), wanted)
+        code, pixels = piece.drawing.render(ImageSampler(piece.seed, number), wanted)
         codes.append(code)
-        images.append(SHIFTS[piece.shift](image, np.random.default_rng(number)))
+        images.append(SHIFTS[piece.shift](Image.fromarray(pixels), np.random.default_rng(number)))
     readings = _reader(piece.model).read(images)
     return [(code, reading.code or "", reading.probability) for code, reading in zip(codes, readings, strict=True)]
 

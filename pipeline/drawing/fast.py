@@ -1,7 +1,7 @@
 """The renderer `fast`: the same pictures as the captcha package, rendered by numba if it is installed, else by Pillow.
 
     way = way_of(code, config, fonts, package, start)
-    image = way.render(sampler, text, tries=1)
+    pixels = way.render(sampler, text, tries=1)
 
 Both ways give the same pixels, so a set of images may be started with one and continued with the other.
 """
@@ -31,8 +31,8 @@ class SeededSampler(Sampler, Protocol):
 class Way(Protocol):
     """How pictures are rendered."""
 
-    def render(self, sampler: SeededSampler, text: str, tries: int, /) -> Image.Image:
-        """The picture of `text`, the last of `tries` codes from `sampler`, in RGB."""
+    def render(self, sampler: SeededSampler, text: str, tries: int, /) -> np.ndarray:
+        """The picture of `text`, the last of `tries` codes from `sampler`: [height, width, 3]."""
 
 
 Start = tuple[str, SeededSampler]  # a code, and the sampler of all that comes after it
@@ -81,9 +81,9 @@ class CompiledWay:
         self._look = _look(code, config)
         self._glyphs = _glyphs(code.characters, characters)
 
-    def render(self, sampler: SeededSampler, text: str, tries: int) -> Image.Image:
+    def render(self, sampler: SeededSampler, text: str, tries: int) -> np.ndarray:
         digests = np.frombuffer(sampler.digest, np.uint8)[None]
-        return Image.fromarray(self.render_batch(digests, np.array([tries]))[0])
+        return self.render_batch(digests, np.array([tries]))[0]
 
     def render_batch(self, digests: np.ndarray, tries: np.ndarray) -> np.ndarray:
         """[n, height, width, 3] from digests [n, 16]."""
@@ -96,7 +96,7 @@ class CompiledWay:
 def _render_alike(way: Way, package: Way, start: Callable[[int], Start]) -> bool:
     for index in range(_COMPARED_IMAGES):
         one, other = (each.render(sampler, text, 1) for each in (way, package) for text, sampler in [start(index)])
-        if one.tobytes() != other.tobytes():
+        if not np.array_equal(one, other):
             return False
     return True
 

@@ -5,6 +5,7 @@ Random numbers are sampled in the package's order, and every rounding to 8 bits 
 
 from typing import Protocol
 
+import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from pipeline.config import CodeConfig, DrawingConfig
@@ -38,8 +39,8 @@ class PlainWay:
         self._foreground = config.foreground
         self._background = config.background
 
-    def render(self, sampler: Sampler, text: str, tries: int = 1) -> Image.Image:
-        """The picture of a code, in RGB, from the random numbers that come after those of the code itself."""
+    def render(self, sampler: Sampler, text: str, tries: int = 1) -> np.ndarray:
+        """The pixels of a code, [height, width, 3], from the random numbers that come after those of the code."""
         # The ranges are those of the package's random_color.
         background = self._background or tuple(238 + sampler.randbelow(18) for _ in range(3))
         alpha = 220 + sampler.randbelow(36)
@@ -56,7 +57,7 @@ class PlainWay:
             draw.line((x, y, x - 1, y - 1), fill=color, width=3)
         for _ in range(self._config.noise_curves):
             self._draw_curve(sampler, draw, color)
-        return image.filter(ImageFilter.SMOOTH)
+        return np.asarray(image.filter(ImageFilter.SMOOTH))
 
     def _with_text(self, sampler: Sampler, text: str, color: Color, background: Color) -> Image.Image:
         images: list[tuple[tuple[int, int], Image.Image | None]] = []

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import importlib.metadata
 import os
-import pathlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self, TypeVar
@@ -99,14 +98,16 @@ class Drawing:
 
     def image(self, index: int) -> Image.Image:
         """The image of number `index`, in RGB."""
-        return self.render(ImageSampler(self.config.seed, index))[1]
+        return Image.fromarray(self.render(ImageSampler(self.config.seed, index))[1])
 
-    def encoded(self, image: Image.Image) -> bytes:
-        """The bytes of the image's file."""
-        return encode(image) if self.config.renderer == "captcha" else png.encode(np.asarray(image))
+    def file(self, index: int) -> tuple[str, bytes]:
+        """(code, bytes of the file) of image `index`."""
+        text, pixels = self.render(ImageSampler(self.config.seed, index))
+        is_package = self.config.renderer == "captcha"
+        return text, encode(Image.fromarray(pixels)) if is_package else png.encode(pixels)
 
-    def render(self, sampler: ImageSampler, wanted: Callable[[str], bool] | None = None) -> tuple[str, Image.Image]:
-        """(text, image in RGB) from `sampler`: the first code that is `wanted`, or simply the first."""
+    def render(self, sampler: ImageSampler, wanted: Callable[[str], bool] | None = None) -> tuple[str, np.ndarray]:
+        """(text, pixels [height, width, 3]) from `sampler`: the first code that is `wanted`, or simply the first."""
         text, tries = self._text(sampler), 1
         while wanted and not wanted(text):
             text, tries = self._text(sampler), tries + 1
@@ -209,12 +210,12 @@ class SyntheticSource:
             yield image_key(index, text, self.named_by_code), text
 
     def load(self, key: str) -> bytes:
-        return self.drawing.encoded(self.drawing.image(key_index(key)))
+        return self.drawing.file(key_index(key))[1]
 
     def file(self, index: int) -> tuple[str, bytes]:
         """(key, bytes) of the file of image `index`."""
-        text, image = self.drawing.render(ImageSampler(self.drawing.config.seed, index))
-        return image_key(index, text, self.named_by_code), self.drawing.encoded(image)
+        text, data = self.drawing.file(index)
+        return image_key(index, text, self.named_by_code), data
 
     def name(self, key: str) -> str:
         return f"synthetic image {key_index(key)}"
@@ -238,7 +239,7 @@ def image_key(index: int, text: str, named_by_code: bool) -> str:
 
 
 def key_index(key: str) -> int:
-    return int(pathlib.PurePosixPath(key).stem.rsplit("_", 1)[-1])
+    return int(key.rpartition("/")[2].rpartition("_")[2].removesuffix(".png"))
 
 
 def folder_name(number: int) -> str:
@@ -291,10 +292,10 @@ class PackageWay:
         self._captcha = Captcha(drawing)
         self._colors = {"bg_color": drawing.config.background, "fg_color": drawing.config.foreground}
 
-    def render(self, sampler: SeededSampler, text: str, _tries: int = 1) -> Image.Image:
+    def render(self, sampler: SeededSampler, text: str, _tries: int = 1) -> np.ndarray:
         with _sampling_from(sampler):
             image = self._captcha.generate_image(text, **self._colors)
-        return in_mode(image, 3)
+        return np.asarray(in_mode(image, 3))
 
 
 @functools.lru_cache(maxsize=4)

@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Self
 
 import numpy as np
+from PIL import Image
 
 from alexnet.labels import PADDING
 from pipeline.config import CodeConfig, RunConfig
@@ -88,8 +89,9 @@ class SyntheticImages:
         # Other random numbers than those of the stored images: otherwise image i of the training would be image i of
         # the test.
         sampler = ImageSampler(f"{self.drawing.config.seed} while training", index)
-        text, image = self.drawing.render(sampler, self.is_for_training)
-        pixels = np.asarray(in_mode(image, self.channels)).reshape(image.height, image.width, self.channels)
+        text, rendered = self.drawing.render(sampler, self.is_for_training)
+        image = in_mode(Image.fromarray(rendered), self.channels)
+        pixels = np.asarray(image).reshape(image.height, image.width, self.channels)
         ids = Alphabet(self.alphabet).ids(self.code(text))
         return pixels, np.array(ids + [PADDING] * (self.max_length - len(ids)), np.int32)
 

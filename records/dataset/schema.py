@@ -30,9 +30,7 @@ def decode(data: bytes) -> tuple[str, bytes, str]:
         value = features.get(name)
         if value is None:
             raise ValueError(f"it has no {name!r}, only {', '.join(sorted(features)) or 'nothing'}")
-        if len(value) != 1 or not isinstance(value[0], bytes):
-            raise ValueError(f"{name!r} is not one string of bytes")
-        values.append(value[0])
+        values.append(value)
     return values[0].decode("utf-8"), values[1], values[2].decode("utf-8")
 
 

@@ -4,13 +4,12 @@ Example{1: Features{1: map<string, Feature>}}, Feature{1: BytesList | 2: FloatLi
 values in field 1. Features are written in the order given, so equal input gives equal bytes in every process (the
 protobuf library's default order differs from process to process).
 
-`decode` reads what this project wrote. `read` takes the records of strangers: numbers come as arrays, and every list is
-bounded before it is unpacked. SequenceExample{1: context Features, 2: FeatureLists}, where FeatureLists has in field 1
-a map<string, FeatureList{1: Feature}>.
+`decode` reads what this project writes. `read` takes the records of strangers: numbers come as arrays, and every list
+is bounded before it is unpacked. SequenceExample{1: context Features, 2: FeatureLists}, where FeatureLists has in field
+1 a map<string, FeatureList{1: Feature}>.
 """
 
 import dataclasses
-import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,22 +44,26 @@ def encode(features: dict[str, bytes]) -> bytes:
     return _field(1, b"".join(entries))
 
 
-def decode(data: bytes) -> dict[str, list[Any]]:
-    """{key: list of bytes, floats or ints} of a serialized Example; ValueError where it is none."""
-    features: dict[str, list[Any]] = {}
-    for number, block in _fields(memoryview(data)):
-        # `decode` skips fields that it does not know, as protobuf does; `read` below refuses them.
-        if number != 1:
-            continue
-        for entry_number, entry in _fields(_message(block)):
-            if entry_number == 1:
-                key, feature = b"", memoryview(b"")
-                for field_number, value in _fields(_message(entry)):
-                    if field_number == 1:
-                        key = bytes(_message(value))
-                    elif field_number == 2:
-                        feature = _message(value)
-                features[key.decode("utf-8")] = _feature(feature)
+def decode(data: bytes) -> dict[str, bytes]:
+    """{key: bytes} of an Example that has one string of bytes for each key; ValueError of anything else."""
+    features: dict[str, bytes] = {}
+    try:
+        position, end = _payload(data, 1, 0)
+        if end != len(data):
+            raise ValueError("something follows after its features")
+        while position < end:
+            position, entry_end = _payload(data, 1, position)
+            position, key_end = _payload(data, 1, position)
+            key = data[position:key_end].decode("utf-8")
+            position, feature_end = _payload(data, 2, key_end)
+            position, list_end = _payload(data, 1, position)
+            position, value_end = _payload(data, 1, position)
+            if not value_end == list_end == feature_end == entry_end <= end:
+                raise ValueError(f"{key!r} is not one string of bytes")
+            features[key] = data[position:value_end]
+            position = value_end
+    except IndexError:
+        raise ValueError("it is cut") from None
     return features
 
 
@@ -245,69 +248,36 @@ def _joined(parts: list[Value | None]) -> Value | None:
 
 
 def _field(number: int, payload: bytes) -> bytes:
-    # The tag is one byte because all field numbers here are below 16.
-    return bytes((number << 3 | _BYTES,)) + _varint(len(payload)) + payload
+    return _ONE_BYTE[_tag(number)] + _varint(len(payload)) + payload
+
+
+def _payload(data: bytes, number: int, position: int) -> tuple[int, int]:
+    """(start, end) of what the field `number` holds that begins at `position`; the end is within the data."""
+    if data[position] != _tag(number):
+        raise ValueError(f"at byte {position} it has another field than an Example of strings")
+    length, start = _read_varint(data, position + 1)
+    if start + length > len(data):
+        raise ValueError("a field claims more bytes than there are")
+    return start, start + length
+
+
+def _tag(number: int) -> int:
+    # One byte, because all field numbers here are below 16.
+    return number << 3 | _BYTES
 
 
 def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _feature(data: memoryview) -> list[Any]:
-    values: list[Any] = []
-    # The kinds are a oneof: of several the last one counts, as in protobuf.
-    for kind, block in _fields(data):
-        values = [_value(kind, item) for item in _items(kind, _message(block))]
-    return values
-
-
-def _items(kind: int, data: memoryview) -> Iterator[int | memoryview]:
-    """The entries of a list, packed or not, as the wire has them."""
-    for number, item in _fields(data):
-        if number != 1:
-            continue
-        # One packed float and one that is not packed are the same four bytes.
-        if kind == 2 and isinstance(item, memoryview) and len(item) != 4:
-            if len(item) % 4:
-                raise ValueError("a list of floats is cut")
-            for start in range(0, len(item), 4):
-                yield item[start : start + 4]
-        elif kind == 3 and isinstance(item, memoryview):
-            position = 0
-            while position < len(item):
-                value, position = _read_varint(item, position)
-                yield value
-        else:
-            yield item
-
-
-def _value(kind: int, item: int | memoryview) -> bytes | float | int:
-    if kind == 1:
-        return bytes(_message(item))
-    if kind == 2:
-        (number,) = struct.unpack("<f", _message(item))
-        return float(number)
-    if kind == 3:
-        if isinstance(item, memoryview):
-            raise ValueError("an integer list holds something else")
-        return item - 2**64 if item >= 2**63 else item
-    raise ValueError(f"a feature has the unknown kind {kind}")
+    if value <= 0x7F:
+        return _ONE_BYTE[value]
+    if value <= 0x3FFF:  # most images
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    return bytes((value & 0x7F | 0x80,)) + _varint(value >> 7)
 
 
 def _message(value: int | memoryview) -> memoryview:
     if not isinstance(value, memoryview):
         raise ValueError("a number stands where a message was expected")
     return value
-
-
-def _fields(data: memoryview) -> list[tuple[int, int | memoryview]]:
-    """[(field number, int or memoryview)] of a message."""
-    return list(walk(data))
 
 
 def walk(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -334,7 +304,7 @@ def walk(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         position += length
 
 
-def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
+def _read_varint(data: bytes | memoryview, position: int) -> tuple[int, int]:
     try:
         value = data[position]
         if value < 0x80:
