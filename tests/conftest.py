@@ -26,6 +26,7 @@ from pipeline.machine.startup import fast_kernels
 from pipeline.workdir import Workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
+long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
 flags.FLAGS.mark_as_parsed()
 fast_kernels()  # before any test imports TensorFlow
 # Matplotlib lists the fonts of the machine once, not once for each workdir of a test.

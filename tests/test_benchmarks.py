@@ -3,13 +3,12 @@
 import importlib
 import json
 import operator
-import os
 
 import numpy as np
 import pytest
 
 from pipeline.model.spec import ModelSpec
-from tests.conftest import ROOT
+from tests.conftest import ROOT, long
 
 ELSEWHERE = {"promise_on_images", "cluster_faults"}  # the first has its test in test_export.py, the other takes minutes
 MODULES = sorted(
@@ -21,7 +20,6 @@ MODULES = sorted(
 SLOW = {"training", "told_apart", "data", "networks", "compare", "peers", "shards"}
 # They run the whole program, some of them several times.
 LONG = {"end_to_end", "memory", "profile", "time_to_accuracy"}
-long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
 
 
 def marks_of(name):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pipeline.model.checkpoints import Checkpoints
+from tests.conftest import long
 from tests.training_fixtures import (
     FINDS_ITS_LENGTH,
     ROOT,
@@ -157,7 +158,7 @@ def undisturbed_workers(shared_folder):
     return shared_folder("undisturbed-workers", run)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=long)])
 def test_a_killed_worker_ends_the_other_and_a_restart_gives_the_same_bits(tmp_path, victim, undisturbed_workers):
     stopped = new_workdir(tmp_path / "stopped")
     processes = start_workers(stopped, **OFTEN_SAVED)

@@ -7,7 +7,6 @@ What the engine does in each case is in test_cluster.py, over a cluster that is 
 
 import importlib.metadata
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import time
 import pytest
 from PIL import Image
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, long
 from tests.ray_fixtures import digests, left_over, namespaces, ray_cluster
 from tests.test_distribution import FEW_STEPS, losses, same_to_5_digits
 from tests.training_fixtures import make_records
@@ -24,7 +23,6 @@ from tests.using_fixtures import draw_images, make_checkpoint
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray", reason="ray is not installed: pip install -e '.[cluster]'")
 
-long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
 SETTINGS = ("--stage=generate,records", "--num_images=2000", "--images_per_shard=200")
 
 
@@ -94,6 +92,7 @@ def test_foreign_records_become_the_same_records(run_main, tmp_path, cluster):
     assert len(here) > 7 and digests(tmp_path / "there", ["records"]) == here
 
 
+@long
 def test_many_images_are_read_with_the_same_lines(run_main, tmp_path, cluster):
     make_checkpoint(tmp_path / "trained")
     draw_images(tmp_path / "images", 600)

@@ -40,8 +40,8 @@ from tests.training_fixtures import (
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
 
-KILL_ROUNDS = int(os.environ.get("DIGITWISE_KILL_ROUNDS", "2"))
-KILLED_SAVES = int(os.environ.get("DIGITWISE_KILLED_SAVES", "2"))
+KILL_ROUNDS = int(os.environ.get("DIGITWISE_KILL_ROUNDS", "1"))
+KILLED_SAVES = int(os.environ.get("DIGITWISE_KILLED_SAVES", "1"))
 
 
 @pytest.fixture
