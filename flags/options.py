@@ -153,6 +153,8 @@ GROUPS: tuple[Group, ...] = (
             "images": "folder of your own labelled images, named <code>.png or <code>_anything.png, or listed in a "
             "labels.csv with the columns file,text",
             "label_pattern": "regular expression whose first group is the code in a file name (without its extension)",
+            "unlabelled": "folder of more images of the same kind, without labels: what a network that learned from "
+            "--images alone reads in them with certainty joins the train split",
             "name": "prefix of the shard files: <name>-<split>.tfrecord-00000-of-00008",
             "validation_fraction": "fraction of the codes for the validation split, by a hash of the code",
             "test_fraction": "fraction of the codes for the test split, by a hash of the code (folds sets its own)",

@@ -155,6 +155,7 @@ class RecordsConfig:
     source: choices.Source = "images"
     images: str = ""
     label_pattern: str = ""
+    unlabelled: str = ""
     name: str = "codes"
     validation_fraction: float = 0.04  # 1,000 of 25,000 images: it is read again and again
     test_fraction: float = 0.1  # 2,500 of them: it is read once, and gives the figure
@@ -185,6 +186,8 @@ class RecordsConfig:
             )
         if self.source == "synthetic" and self.images:
             raise SettingError("--images and --source=synthetic cannot be used together: give only one of them")
+        if self.unlabelled and not self.images:
+            raise SettingError("--unlabelled adds to labelled images: give --images too")
         if self.label_pattern:
             check_pattern("--label_pattern", self.label_pattern)
         check_address("--upload", self.upload)
@@ -285,6 +288,8 @@ class RunConfig:
         if "predict" in self.stages and self.ordered_stages != ("predict",):
             raise SettingError("--stage=predict runs on its own: its readings are all that is on stdout")
         self._check_multi_worker()
+        if "folds" in self.stages and self.records.unlabelled:
+            raise SettingError("--stage=folds trains on labelled images alone: leave out --unlabelled")
         validation, folds = self.records.validation_fraction, self.trials.folds
         if "folds" in self.stages and validation + 1 / folds >= 1:
             raise SettingError(f"--folds={folds} and --validation_fraction={validation} leave nothing to train on")

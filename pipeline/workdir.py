@@ -47,6 +47,9 @@ class Workdir:
         self.folds_report = self.folds / "report.json"
         self.cleanings = self.root / "cleanings"
         self.cleanings_report = self.cleanings / "report.json"
+        # Of --unlabelled: the training on the labelled images alone, and what it reads in the others.
+        self.first = self.root / "first"
+        self.readings = self.first / "readings.csv"
         self.stored_records = self.cache / "records"  # copies of those in object stores
         self.unpacked = self.root / ".unpacked"
         self.tested = self.root / "tested"

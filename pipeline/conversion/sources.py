@@ -14,8 +14,10 @@ from pipeline.drawing.files import read_settings
 from pipeline.drawing.renderer import Drawing, SyntheticSource
 from pipeline.workdir import Workdir
 from records.alphabet import Alphabet
+from records.dataset.settings import UNLABELLED
 from records.errors import DigitwiseError
 from records.images.folder import LabeledFolder
+from records.images.joined import JoinedFolder
 from records.source import Source
 
 
@@ -86,7 +88,14 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
         return CodeSource.synthetic(source, source.identity())
     if records.images:
         folder = LabeledFolder(records.images, records.label_pattern)
-        return dataclasses.replace(CodeSource.held(folder, "folder", config.code), left_out=tuple(folder.left_out()))
+        found = CodeSource.held(folder, "folder", config.code)
+        if records.unlabelled:
+            if not workdir.readings.exists():
+                raise DigitwiseError(f"nothing in --unlabelled={records.unlabelled} is read yet: run --stage=records")
+            joined = JoinedFolder(folder, records.unlabelled, str(workdir.readings))
+            identity = found.identity | {UNLABELLED: joined.others_identity()}
+            found = dataclasses.replace(found, source=joined, identity=identity)
+        return dataclasses.replace(found, left_out=tuple(folder.left_out()))
     stored = read_settings(workdir.images)
     if not stored:
         raise DigitwiseError(

@@ -16,6 +16,7 @@ from pipeline.report.scans import TESTED, CodeRule, Exposure, SplitScan
 from pipeline.report.summary import Claim, Statement
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
+from records.dataset.settings import num_read
 from records.errors import DigitwiseError
 from records.split import TRAIN, VALIDATION
 
@@ -49,6 +50,7 @@ def claim(manifest: Manifest, split: str, exposure: Exposure, scans: dict[str, S
             *separation_statements(scans),
             *generation_statements(scans, exposure),
             *earlier_statements(scans, exposure),
+            *label_statements(exposure),
             classes_statement(manifest, split, exposure),
             dropout_statement(repeatable),
         )
@@ -119,6 +121,18 @@ def earlier_statements(scans: dict[str, SplitScan], exposure: Exposure) -> list[
     return [
         Statement(name, True, f"{began}, which learned none of the codes of the {len(tested.codes):,} tested images.")
     ]
+
+
+def label_statements(exposure: Exposure) -> list[Statement]:
+    """Whether a network labelled a part of the training images."""
+    count = num_read(exposure.manifest.settings) if exposure.manifest else 0
+    if not exposure.manifest or not count:
+        return []
+    text = (
+        f"{count:,} of the {exposure.manifest.count(TRAIN):,} training images were labelled by a network that learned "
+        "from the others, and no image of another split was."
+    )
+    return [Statement("labels", True, text)]
 
 
 def classes_statement(manifest: Manifest, split: str, exposure: Exposure) -> Statement:

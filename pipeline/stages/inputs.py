@@ -12,6 +12,7 @@ from pipeline.conversion.foreign import Probes
 from pipeline.conversion.sources import find_source
 from pipeline.model.checkpoints import Checkpoints
 from pipeline.model.spec import ModelSpec
+from pipeline.stages.unlabelled import read_unlabelled
 from pipeline.workdir import Workdir, plain
 from records.dataset.manifest import FILE_NAME, Manifest
 from records.errors import DigitwiseError
@@ -32,6 +33,8 @@ def records_to_train(config: RunConfig, workdir: Workdir, probes: Probes | None 
     probes = probes or Probes()
     is_lacking = config.records.source == "synthetic" and not (workdir.records / FILE_NAME).exists()
     if (_names_source(config) or is_lacking) and _may_convert(config, workdir, probes):
+        if config.records.unlabelled:
+            read_unlabelled(config, workdir)
         rule = dataclasses.replace(split_rule(config.records), held_out_only=draws_all(config))
         convert(config, workdir, rule, probes=probes)
     return workdir.records

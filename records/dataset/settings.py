@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from records.split import SplitRule
 
+UNLABELLED = "unlabelled"  # the kind of images whose codes a network read
 _FIELDS = ("name", "images_per_shard", "image_format", "colors", "compression", "resize", "fold_case")
 
 
@@ -47,3 +48,8 @@ class RecordSettings:
             fold_case=content.get("fold_case", False),
             **given,
         )
+
+
+def num_read(settings: dict[str, Any]) -> int:
+    """Of how many images of a manifest with these settings a network read the codes; all are in the train split."""
+    return int(settings.get("source", {}).get(UNLABELLED, {}).get("count", 0))

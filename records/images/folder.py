@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -27,7 +27,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")  # of Windows: os.path.join would drop the fol
 # A folder with the first and any of the others is a --workdir: its plots and sheets are nobody's samples.
 _LOCK = ".lock"
 _OUTPUTS = frozenset(
-    "images records checkpoints logs report export inspect folds cleanings tested "
+    "images records checkpoints logs report export inspect folds cleanings first tested "
     "seconds.json .records-unfinished".split()
 )
 _IMAGE, _OTHER, _OUTPUT = "image", "other", "output"
@@ -66,14 +66,7 @@ class LabeledFolder:
 
     def identity(self) -> dict[str, int | str]:
         """{count, sha256 of every name, text, size and time}: what tells this folder from a changed one."""
-        digest = hashlib.sha256()
-        count = 0
-        for key, text in self.rows():
-            status = os.stat(os.path.join(self.root, key))
-            # Size and time stand for the content: reading every image again would take as long as writing the records.
-            digest.update(f"{key}\0{text}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-            count += 1
-        return {"count": count, "sha256": digest.hexdigest()}
+        return identity_of(self.root, self.rows())
 
     def left_out(self) -> list[str]:
         """A line for each kind of file below the folder that is not read, with a few names."""
@@ -126,6 +119,25 @@ class LabeledFolder:
         if not seen:
             raise DigitwiseError(f"{path} lists no image")
         _check_unique(path, seen)
+
+
+def identity_of(root: str, rows: Iterable[tuple[str, str]]) -> dict[str, int | str]:
+    """{count, sha256 of every name, text, size and time} of files below `root` and what they show."""
+    digest = hashlib.sha256()
+    count = 0
+    for key, text in rows:
+        status = os.stat(os.path.join(root, key))
+        # Size and time stand for the content: reading every image again would take as long as writing the records.
+        digest.update(f"{key}\0{text}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        count += 1
+    return {"count": count, "sha256": digest.hexdigest()}
+
+
+def image_keys(root: str) -> Iterator[str]:
+    """The path below `root` of each image, whatever it shows; those whose names no table can hold are left out."""
+    for kind, key in _walk(root):
+        if kind == _IMAGE and _is_text(key) and _is_key(key):
+            yield key
 
 
 def _walk(root: str) -> Iterator[tuple[str, str]]:
@@ -181,10 +193,14 @@ def _check_unique(path: str, seen: "array.array[int]") -> None:
 
 def check_key(key: str, where: str) -> None:
     """Of a file in a labels.csv."""
-    parts = key.replace("\\", "/").split("/")
-    # The table may come from elsewhere, and must not make the program read files outside of the folder.
-    if not key or key.startswith(("/", "\\")) or ".." in parts or _DRIVE.match(key):
+    if not _is_key(key):
         raise DigitwiseError(f"{where}: {quoted(key)} is not a file name below the folder")
+
+
+def _is_key(key: str) -> bool:
+    # A table may come from elsewhere, and must not make the program read files outside of the folder.
+    outside = not key or key.startswith(("/", "\\")) or ".." in key.replace("\\", "/").split("/")
+    return not outside and not _DRIVE.match(key)
 
 
 def normalized(key: str) -> str:
