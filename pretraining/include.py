@@ -1,6 +1,6 @@
 """Makes the included weights of a training: python -m pretraining.include WORKDIR
 
-    python -m pretraining.various images --count=43000 --seed=7 --fonts=/more/fonts
+    python -m pretraining.various images --count=64000 --seed=7 --fonts=/more/fonts
     python main.py --workdir=learned --stage=records --images=images
     python main.py --workdir=learned --stage=train --flagfile=pretraining/train.flags
     python -m pretraining.include learned

@@ -2,9 +2,10 @@
 
     python -m pretraining.various FOLDER --count=40000 --seed=7 --fonts=/more/fonts
 
-Each code has a digit and a letter. Image i is a function of the seed, i and the fonts of this machine; the styles are
-meant to be more varied than those of any images that the weights will be used for. It draws with Pillow alone, and
-shares nothing with the synthetic images of the program, nor with the images that it is measured on.
+Each code has a digit, a lower-case and an upper-case letter, so none is a code of digits alone, nor of one case. Image
+i is a function of the seed, i and the fonts of this machine; the styles are meant to be more varied than those of any
+images that the weights will be used for. It draws with Pillow alone, and shares nothing with the synthetic images of
+the program, nor with the images that it is measured on.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from benchmarks.font_files import all_font_files
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-LENGTHS = (6, 7)  # of codes: so long that hardly any is among the codes that others have
+LENGTHS = (3, 4, 5, 6, 7)  # of codes
 HEIGHT = 48
 WIDEST = 256  # pixels: wider ones would make each step of the training slower
 _FINER = 2  # drawn larger and made smaller, for smooth edges
@@ -76,7 +77,7 @@ def _code(random: Generator) -> str:
     length = int(random.choice(LENGTHS))
     while True:
         code = "".join(random.choice(characters, length, p=weights / weights.sum()))
-        if any(map(str.isdigit, code)) and any(map(str.isalpha, code)):
+        if any(map(str.isdigit, code)) and any(map(str.islower, code)) and any(map(str.isupper, code)):
             return code
 
 

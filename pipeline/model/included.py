@@ -23,7 +23,7 @@ CODES = FOLDER / "codes.npy"  # sorted hashes
 
 @dataclasses.dataclass(frozen=True)
 class LearnedCodes:
-    """Which codes were learned, upper and lower case being the same; stands where a training has a split rule."""
+    """Which codes were learned; stands where a training has a split rule."""
 
     hashes: frozenset[int]
 
@@ -45,4 +45,4 @@ def fingerprint() -> str:
 def hash_of(code: str) -> int:
     """64 bits: among a million codes, one that was not learned is taken for one that was in fewer than one of 10^8
     trials."""
-    return int.from_bytes(hashlib.blake2b(code.casefold().encode("utf-8"), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(code.encode("utf-8"), digest_size=8).digest(), "big")
