@@ -17,6 +17,7 @@ from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.dataset.settings import RecordSettings
 from records.errors import DigitwiseError
+from records.images import png
 from records.split import SplitRule
 from records.tfrecord.framing import read_records
 from tests.training_fixtures import make_state
@@ -463,3 +464,17 @@ def test_nothing_is_left_behind_that_nobody_can_continue(workdir, tmp_path, make
     with pytest.raises(DigitwiseError, match="cannot be read"):
         convert(make_config(images=str(folder)), workdir)
     assert not workdir.unfinished_records.exists()
+
+
+def test_only_images_that_the_program_did_not_just_encode_are_unpacked(workdir, make_config, monkeypatch, tmp_path):
+    def check(data):
+        raise ValueError("unpacked")
+
+    monkeypatch.setattr(png, "check", check)
+    convert(make_config(20, source="synthetic"), workdir)
+    assert Manifest.load(workdir.records).count("train") == 10
+    files = type(workdir)(tmp_path / "files")
+    files.create()
+    generate(make_config(20), files)
+    with pytest.raises(DigitwiseError, match="image cannot be decoded .unpacked"):
+        convert(make_config(20), files)

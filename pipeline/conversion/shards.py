@@ -11,7 +11,7 @@ from pipeline.conversion.forms import ImageForm
 from pipeline.conversion.plans import RowFiles, plan_path
 from pipeline.conversion.sources import CodeSource
 from pipeline.conversion.survey import Survey
-from pipeline.drawing.renderer import versions
+from pipeline.drawing.renderer import SyntheticSource, versions
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine, run_writing_pieces
 from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
@@ -37,7 +37,8 @@ def write_shards(
     form = images.stored
     min_length, max_length = found.lengths or (min(surveyed.lengths), max(surveyed.lengths))
     promise = Promise(surveyed.alphabet, min_length, max_length, form.shape, form.encoding)
-    pattern = ShardSpec("", found.source, "", "", form, promise, COMPRESSIONS[records.compression])
+    is_rendered = isinstance(found.source, SyntheticSource)
+    pattern = ShardSpec("", found.source, "", "", form, promise, COMPRESSIONS[records.compression], is_rendered)
     specs = _shard_specs(pattern, records, surveyed, folder)
     shards = _written(specs, surveyed.total, folder, engine)
     width, height = images.sizes.largest

@@ -45,14 +45,20 @@ class Problem:
         return self.text
 
 
-def verify_shard(path: AnyPath, promise: Promise, expected: Shard | None = None) -> Shard:
-    """The Shard that `path` is, after reading every byte of it; DamagedRecords names file, offset, record and fault."""
+def verify_shard(
+    path: AnyPath, promise: Promise, expected: Shard | None = None, is_encoded_here: bool = False
+) -> Shard:
+    """The Shard that `path` is, after reading every byte of it; DamagedRecords names file, offset, record and fault.
+
+    Images that this program encoded just before (`is_encoded_here`) are what they were when they went into their
+    records, as the checksums of the records show.
+    """
     path = pathlib.Path(path)
     alphabet = Alphabet(promise.alphabet)
     count = end = 0
     for offset, data in read_records(path):
         try:
-            _check_record(data, promise, alphabet)
+            _check_record(data, promise, alphabet, is_encoded_here)
         except DamagedRecords as error:
             raise DamagedRecords(f"{path}: record {count} at byte {offset}: {error}") from None
         count += 1
@@ -76,7 +82,7 @@ def verify_shard(path: AnyPath, promise: Promise, expected: Shard | None = None)
     return Shard(path.name, count, os.path.getsize(path), digest)
 
 
-def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
+def _check_record(data: bytes, promise: Promise, alphabet: Alphabet, is_encoded_here: bool) -> None:
     try:
         _, image, text = schema.decode(data)
     except ValueError as error:
@@ -91,7 +97,7 @@ def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
         raise DamagedRecords(
             f"its text {quoted(text)} has {len(text)} characters, expected {promise.min_length} to {promise.max_length}"
         )
-    check_stored(image, promise.image_shape, promise.encoding)
+    check_stored(image, promise.image_shape, promise.encoding, is_encoded_here)
 
 
 def file_problems(manifest: Manifest) -> list[Problem]:

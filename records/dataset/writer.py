@@ -33,6 +33,7 @@ class ShardSpec:
     form: StoredForm
     promise: Promise
     compression: str = PLAIN
+    is_encoded_here: bool = False  # the source renders its images and encodes them itself
 
 
 def write_shard(spec: ShardSpec) -> Shard:
@@ -93,7 +94,7 @@ def _framed(rows: list[tuple[str, str]], spec: ShardSpec) -> Iterator[bytes]:
 def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> Shard:
     """Verifies what was written; an image that does not decode is blamed on its file."""
     try:
-        return verify_shard(path, spec.promise)
+        return verify_shard(path, spec.promise, is_encoded_here=spec.is_encoded_here)
     except DamagedRecords:
         _blame_image(path, rows, spec)
         raise
