@@ -129,7 +129,8 @@ def test_a_piece_that_fails_ends_the_run_with_its_line(run_main, tmp_path, clust
     lines = result.stderr.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: own/13.png: image cannot be decoded"), result.stderr
     assert "(on node " in lines[0]
-    assert not left_over(tmp_path / "w")
+    # Shards that other nodes finished meanwhile may wait there for the next run, but no part of one.
+    assert [path.name for path in left_over(tmp_path / "w")] in ([], [".records-unfinished"])
 
 
 @long
