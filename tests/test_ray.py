@@ -17,7 +17,7 @@ from PIL import Image
 from tests.conftest import ROOT, long
 from tests.ray_fixtures import digests, left_over, namespaces, ray_cluster
 from tests.test_distribution import FEW_STEPS, losses, same_to_5_digits
-from tests.training_fixtures import make_records
+from tests.training_fixtures import assert_same_bits, final_arrays, make_records
 from tests.using_fixtures import draw_images, make_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -199,6 +199,24 @@ def test_a_training_goes_on_with_the_nodes_that_are_left(start_main, tmp_path, c
     assert lines[1].startswith("cluster: lost node ") and "continues from its last checkpoint" in lines[1]
     assert lines[2].startswith("train: on 1 node instead of 2, so its result will not be the same to the last bit: ")
     assert lines[3].startswith("train: continuing from step ")
+
+
+@long
+def test_a_training_whose_lost_node_comes_back_ends_with_the_same_bits(start_main, tmp_path, cluster):
+    nodes, start = cluster
+    settings = ("--epochs=30", "--batch_size=8", "--precision=float32", "--augmentation=0", "--checkpoint_seconds=0")
+    for name in ("whole", "disturbed"):
+        make_records(tmp_path / name / "records")
+        flags = ("--stage=train", *settings, "--peer_seconds=120", f"--workdir={name}")
+        process = start_main(*flags, f"--cluster={nodes[0].address}")
+        if name == "disturbed":
+            wait_for(lambda: list((tmp_path / "disturbed").glob("checkpoints/step-*.json")), process)
+            nodes.pop().kill()
+            start().wait()
+        output, errors = process.communicate(timeout=400)
+        assert process.returncode == 0, errors
+        assert output.count("train: on 2 nodes: ") == (2 if name == "disturbed" else 1), output
+    assert_same_bits(final_arrays(tmp_path / "disturbed"), final_arrays(tmp_path / "whole"))
 
 
 @long
