@@ -9,14 +9,12 @@ import json
 import pathlib
 import platform
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.program import command, given_flags
+from benchmarks.program import command, given_flags, lines_of
 from pipeline.config import available_cores
 from pipeline.workdir import Workdir
 
@@ -26,16 +24,10 @@ _FIRST_STEPS = ("train: step ", "step ")  # a very short training goes straight 
 def measure(arguments: Sequence[str], folder: pathlib.Path) -> dict[str, Any]:
     """The figures of one run; what it prints goes to stderr."""
     workdir = Workdir(folder)
-    whole_way = command("--stage=all", f"--workdir={folder}", *arguments)
     began, to_first_steps = time.perf_counter(), None
-    with subprocess.Popen(whole_way, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        for line in process.stdout:
-            sys.stderr.write(line)
-            if line.startswith(_FIRST_STEPS) and to_first_steps is None:
-                to_first_steps = round(time.perf_counter() - began, 1)
-    if process.returncode:
-        sys.exit(f"{' '.join(whole_way)} ended with exit code {process.returncode}")
+    for line in lines_of(command("--stage=all", f"--workdir={folder}", *arguments)):
+        if line.startswith(_FIRST_STEPS) and to_first_steps is None:
+            to_first_steps = round(time.perf_counter() - began, 1)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     report = json.loads((workdir.report / "report.json").read_text())
     return {

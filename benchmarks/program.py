@@ -8,7 +8,7 @@ import argparse
 import pathlib
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 MAIN = pathlib.Path(__file__).resolve().parent.parent / "main.py"
 # The whole way, as small as it goes.
@@ -22,14 +22,21 @@ def command(*flags: str, main: pathlib.Path = MAIN) -> list[str]:
     return [sys.executable, str(main), *flags]
 
 
-def run_program(program: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-    """What it prints goes to stderr, as only the result belongs on stdout; SystemExit where it ends with an error."""
+def lines_of(program: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """What it prints, while it runs. That goes to stderr too, as only the result of a benchmark belongs on stdout;
+    SystemExit where it ends with an error."""
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout
         for line in process.stdout:
             sys.stderr.write(line)
+            yield line
     if process.returncode:
         sys.exit(f"{' '.join(program)} ended with exit code {process.returncode}")
+
+
+def run_program(program: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    for _ in lines_of(program, environment):
+        pass
 
 
 def run_main(*flags: str) -> None:

@@ -116,7 +116,7 @@ def test_joined_folders(tmp_path):
     draw(tmp_path / "others", 3, seed=1, named=False)
     (tmp_path / "readings.csv").write_text("file,text\n2.png,ab\n")
     labelled = LabeledFolder(str(tmp_path / "labelled"))
-    joined = JoinedFolder(labelled, str(tmp_path / "others"), str(tmp_path / "readings.csv"))
+    joined = JoinedFolder(labelled, LabeledFolder(str(tmp_path / "others")), str(tmp_path / "readings.csv"))
     assert list(joined.rows()) == [*labelled.rows(), ("/2.png", "ab")]
     assert joined.load("/2.png") == (tmp_path / "others" / "2.png").read_bytes()
     assert joined.name("/2.png") == str(tmp_path / "others" / "2.png")

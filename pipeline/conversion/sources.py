@@ -92,7 +92,7 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
         if records.unlabelled:
             if not workdir.readings.exists():
                 raise DigitwiseError(f"nothing in --unlabelled={records.unlabelled} is read yet: run --stage=records")
-            joined = JoinedFolder(folder, records.unlabelled, str(workdir.readings))
+            joined = JoinedFolder(folder, LabeledFolder(records.unlabelled), str(workdir.readings))
             identity = found.identity | {UNLABELLED: joined.others_identity()}
             found = dataclasses.replace(found, source=joined, identity=identity)
         return dataclasses.replace(found, left_out=tuple(folder.left_out()))

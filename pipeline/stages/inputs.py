@@ -33,8 +33,7 @@ def records_to_train(config: RunConfig, workdir: Workdir, probes: Probes | None 
     probes = probes or Probes()
     is_lacking = config.records.source == "synthetic" and not (workdir.records / FILE_NAME).exists()
     if (_names_source(config) or is_lacking) and _may_convert(config, workdir, probes):
-        if config.records.unlabelled:
-            read_unlabelled(config, workdir)
+        read_unlabelled(config, workdir)
         rule = dataclasses.replace(split_rule(config.records), held_out_only=draws_all(config))
         convert(config, workdir, rule, probes=probes)
     return workdir.records

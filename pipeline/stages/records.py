@@ -17,7 +17,6 @@ def records(config: RunConfig, workdir: Workdir, probes: Probes | None = None, e
     # Without the train stage nobody says yet what the records are for, so all of them are written.
     held_out_only = draws_all(config) and "train" in config.ordered_stages
     rule = dataclasses.replace(split_rule(config.records), held_out_only=held_out_only)
-    if config.records.unlabelled:
-        read_unlabelled(config, workdir)
+    read_unlabelled(config, workdir)
     has_converted = convert(config, workdir, rule, probes=probes, engine=engine)
     return upload_records(config, workdir) or has_converted

@@ -36,8 +36,11 @@ Fates = collections.Counter[Fate]
 
 
 def read_unlabelled(config: RunConfig, workdir: Workdir) -> None:
-    """Trains in workdir.first, and lists in workdir.readings what that network reads with certainty."""
+    """Trains in workdir.first, and lists in workdir.readings what that network reads with certainty; nothing where the
+    settings name no such images."""
     folder = config.records.unlabelled
+    if not folder:
+        return
     if not os.path.isdir(folder):
         raise DigitwiseError(f"--unlabelled={folder} is not a folder")
     first = Workdir(workdir.first)
@@ -50,9 +53,8 @@ def read_unlabelled(config: RunConfig, workdir: Workdir) -> None:
         records=dataclasses.replace(config.records, unlabelled="", upload=""),
     )
     print(f"unlabelled: first a training on the labelled images alone, in {first.root}", flush=True)
-    # A process for each: TensorFlow never gives back the memory of a training that has ended.
-    run_alone(_train, alone)
-    table, fates = run_alone(_read, alone, folder)
+    # In a process of its own: TensorFlow never gives back the memory of a training that has ended.
+    table, fates = run_alone(_train_and_read, alone, folder)
     if not fates:
         raise DigitwiseError(f"--unlabelled={folder}: it has no image in it")
     print(f"unlabelled: {_told(fates, folder)}", flush=True)
@@ -63,21 +65,22 @@ def read_unlabelled(config: RunConfig, workdir: Workdir) -> None:
     write_text(workdir.readings, table)
 
 
-def _train(config: RunConfig) -> None:
+def _train_and_read(config: RunConfig, folder: str) -> tuple[str, Fates]:
     import_tensorflow()
     from pipeline.training.train import train
 
     workdir = Workdir(config.workdir)
     convert(config, workdir)
     train(config, workdir, workdir.records)
+    return _read(config, Reader(open_network("", workdir)), folder)
 
 
-def _read(config: RunConfig, folder: str) -> tuple[str, Fates]:
+def _read(config: RunConfig, reader: Reader, folder: str) -> tuple[str, Fates]:
     """(table of what is certain, what became of the images)."""
     known = _digests_of(LabeledFolder(config.records.images, config.records.label_pattern))
     rule = split_rule(config.records)
+    others = LabeledFolder(folder)
     keys = list(image_keys(folder))
-    reader = Reader(open_network("", Workdir(config.workdir)))
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(LABELS_HEADER)
@@ -85,7 +88,7 @@ def _read(config: RunConfig, folder: str) -> tuple[str, Fates]:
     with progress("unlabelled", len(keys)) as advance:
         for key, reading in zip(keys, reader.read_each(os.path.join(folder, key) for key in keys), strict=True):
             fate = _fate(reading, rule)
-            if fate == "certain" and _digest(LabeledFolder(folder).load(key)) in known:
+            if fate == "certain" and _digest(others.load(key)) in known:
                 fate = "labelled"
             if fate == "certain":
                 table.writerow((key, reading.code))

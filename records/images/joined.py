@@ -1,6 +1,6 @@
 """Labelled images, joined by others whose codes something else has read.
 
-    JoinedFolder(LabeledFolder("labelled"), "others", "readings.csv")
+    JoinedFolder(LabeledFolder("labelled"), LabeledFolder("others"), "readings.csv")
 
 The key of one of the others begins with a slash, which that of no labelled image does.
 """
@@ -18,7 +18,7 @@ class JoinedFolder:
     """`readings` is a table of files below `others` and what they show. Of these, only the listed ones are here."""
 
     labelled: LabeledFolder
-    others: str
+    others: LabeledFolder
     readings: str
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -38,11 +38,10 @@ class JoinedFolder:
         return self.labelled.identity()
 
     def others_identity(self) -> dict[str, int | str]:
-        return identity_of(self.others, self._read())
+        return identity_of(self.others.root, self._read())
 
     def _read(self) -> Iterator[tuple[str, str]]:
         return ((key, text) for _, key, text in table_rows(self.readings))
 
     def _place(self, key: str) -> tuple[LabeledFolder, str]:
-        is_other = key.startswith(_OTHER)
-        return (LabeledFolder(self.others), key.removeprefix(_OTHER)) if is_other else (self.labelled, key)
+        return (self.others, key.removeprefix(_OTHER)) if key.startswith(_OTHER) else (self.labelled, key)
