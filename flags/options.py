@@ -210,7 +210,7 @@ GROUPS: tuple[Group, ...] = (
             "augmentation": "strength of random changes to training images (shift, rotation, brightness, noise, blur): "
             "0: none, 1: normal, up to 3. Default: 1 below 10,000 training images, otherwise 0",
             "dropout": "fraction of features dropped in training. Default: depends on the network",
-            "batch_size": "images per step over all devices together",
+            "batch_size": "images per step over all devices together; of fewer images, some are in it more than once",
             "epochs": "passes over the train split; 0: as many as the schedule finds to help",
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",

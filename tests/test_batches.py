@@ -1,5 +1,6 @@
 """The order of batches, and that each example counts once."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -106,10 +107,19 @@ def test_seeds_of_epochs():
     assert len({epoch_seed(seed, epoch) for seed in range(10) for epoch in range(10)}) == 100
 
 
-def test_a_batch_larger_than_the_split_is_refused(manifest):
-    assert steps_per_epoch(manifest, 26) == 1
-    with pytest.raises(DigitwiseError, match=r"--batch_size=27 is more than the 26 training examples .*use 26 or less"):
-        steps_per_epoch(manifest, 27)
+def test_a_batch_larger_than_the_split_has_every_image_in_it(manifest):
+    assert [steps_per_epoch(manifest, size) for size in (13, 26, 27, 60)] == [2, 1, 1, 1]
+    batches = as_lists(Feed(manifest, 1, 60, num_epochs=2, seed=0).batches())
+    first, second = ([str(image) for image in images] for images, _ in batches)
+    assert len(first) == len(second) == 60
+    assert sorted(collections.Counter(first).values()) == [2] * 18 + [3] * 8
+    assert first != second
+
+
+def test_without_training_examples_there_is_nothing_to_train(manifest):
+    empty = dataclasses.replace(manifest, splits={**manifest.splits, "train": []})
+    with pytest.raises(DigitwiseError, match="no examples to train on"):
+        steps_per_epoch(empty, 4)
 
 
 def test_evaluation_fills_the_last_batch_up(manifest):

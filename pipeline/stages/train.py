@@ -13,6 +13,7 @@ from pipeline.machine.devices import Cluster
 from pipeline.machine.startup import import_tensorflow, own_environment
 from pipeline.machine.workers import Engine
 from pipeline.stages.inputs import records_to_train
+from pipeline.training.plan import synthetic_per_batch
 from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
@@ -74,7 +75,6 @@ def check_training(config: RunConfig) -> None:
     import_tensorflow()
     from pipeline.machine.devices import make_strategy
     from pipeline.training.checks import check_replicas
-    from pipeline.training.plan import synthetic_per_batch
 
     strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices)
     check_replicas(asked, synthetic_per_batch(config), strategy)
@@ -82,6 +82,9 @@ def check_training(config: RunConfig) -> None:
 
 def check_splits(config: RunConfig, manifest: Manifest) -> None:
     """What a training cannot make up for is said before it begins."""
+    count, needed = manifest.count("train"), config.train.batch_size - synthetic_per_batch(config)
+    if 0 < count < needed:
+        print(f"train: {count} images are fewer than the {needed} of a batch: some are in it more than once")
     split = config.test.split
     if "test" in config.ordered_stages and split in manifest.splits and not manifest.count(split):
         raise DigitwiseError(

@@ -147,6 +147,9 @@ class Feed:
         tf.compat.v1.set_random_seed(None)
         mixed = (numbers_mixed if self.decoded else read_mixed)(self.manifest, "train", seed)
         dataset = mixed.shuffle(_shuffled(self.manifest), seed=seed, reshuffle_each_iteration=False)
+        count = self.manifest.count("train")
+        if count < batch_size:
+            dataset = dataset.repeat(math.ceil(batch_size / count))
         return dataset.batch(batch_size, drop_remainder=True)
 
     def _synthetic(self, synthetic: SyntheticShare, start_step: int, part: Part) -> tf.data.Dataset:

@@ -65,7 +65,11 @@ class Length:
             looks = math.ceil(_IMAGES_BETWEEN * read / (asked.batch_size * LOOK_STEPS))
             epochs = math.ceil(_MOST_IMAGES / (per_epoch * asked.batch_size))
             return cls(epochs, per_epoch, asked.validation_steps or looks * LOOK_STEPS, _GROWTH)
-        epochs = asked.epochs or usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
+        epochs = asked.epochs or (
+            _epochs_learned(per_epoch, asked.batch_size)
+            if asked.initialize_from == INCLUDED_WEIGHTS
+            else usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
+        )
         every = asked.validation_steps or max(per_epoch, epochs * per_epoch // _VALIDATIONS)
         return cls(epochs, per_epoch, every)
 
@@ -124,7 +128,7 @@ class Plan:
             return None
         asked, length = self.asked, self.length
         images = _LEAST_IMAGES_LEARNED if asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
-        least = min(math.ceil(images / asked.batch_size), _LEAST_PASSES * length.per_epoch)
+        least = _least_steps(images, length.per_epoch, asked.batch_size)
         return PaceRules(
             asked.learning_rate, _WARM_STEPS, asked.patience or 0, length.num_steps, least, length.validation_every
         )
@@ -149,14 +153,12 @@ def synthetic_per_batch(config: RunConfig) -> int:
 
 
 def steps_per_epoch(manifest: Manifest, batch_size: int) -> int:
-    """Whole batches only: an epoch leaves out a few examples, other ones each time."""
+    """Whole batches only: an epoch leaves out a few examples, other ones each time. Where there are fewer than a batch,
+    some are in it more than once."""
     count = manifest.count("train")
-    if count < batch_size:
-        raise DigitwiseError(
-            f"--batch_size={batch_size} is more than the {count} training examples in {manifest.folder}: "
-            f"use {max(1, count)} or less, or more images"
-        )
-    return count // batch_size
+    if not count:
+        raise DigitwiseError(f"{manifest.folder} has no examples to train on: its train split is empty")
+    return max(1, count // batch_size)
 
 
 def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
@@ -164,6 +166,16 @@ def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
     where they are `varied` each time."""
     images = _USUAL_IMAGES * (_VARIED_TIMES if varied else 1)
     return max(_MIN_EPOCHS, math.ceil(images / (per_epoch * batch_size)))
+
+
+def _epochs_learned(per_epoch: int, batch_size: int) -> int:
+    """As long as a training with the included weights that finds its own length is at least."""
+    return math.ceil(2 * _least_steps(_LEAST_IMAGES_LEARNED, per_epoch, batch_size) / per_epoch)
+
+
+def _least_steps(images: int, per_epoch: int, batch_size: int) -> int:
+    """At full rate: so many images seen, or all of them so often."""
+    return min(math.ceil(images / batch_size), _LEAST_PASSES * per_epoch)
 
 
 def schedule_for(asked: TrainConfig, manifest: Manifest) -> choices.Schedule:
