@@ -10,6 +10,7 @@ import types
 import pytest
 
 from pipeline.config import STAGES as STAGE_NAMES
+from pipeline.config import TrainConfig
 from pipeline.stages import run as stages
 from pipeline.stages.run import STAGES, run_stages
 from pipeline.stages.train import check_splits
@@ -115,8 +116,11 @@ def test_empty_splits_are_reported_before_training(tmp_path, make_config, capsys
         check_splits(make_config(stages=("train", "test")), empty)
     check_splits(make_config(stages=("train",)), empty)
     assert "warning: the validation split of" in capsys.readouterr().out
-    check_splits(make_config(stages=("train", "test")), make_records(tmp_path / "full"))
+    full = make_records(tmp_path / "full")
+    check_splits(make_config(stages=("train", "test"), train=TrainConfig(batch_size=full.count("train"))), full)
     assert capsys.readouterr().out == ""
+    check_splits(make_config(stages=("train", "test")), full)
+    assert "images are fewer than the 64 of a batch: some are in it more than once" in capsys.readouterr().out
 
 
 def raising(error):

@@ -18,6 +18,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Self
 
+from records.digest import sha256_of
+
 PACKAGES: tuple[str, ...] = ("records", "alexnet", "digitwise", "pipeline")
 _PROOF_PREFIX = ".cluster-"
 _DISTRIBUTIONS = ("pillow", "numpy", "captcha")
@@ -150,7 +152,6 @@ def _code_hash() -> str:
 
 def _file_hash(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return _NONE

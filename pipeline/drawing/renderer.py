@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.config import CodeConfig, DrawingConfig
 from pipeline.drawing.fast import SeededSampler, Way, way_of
+from records.digest import sha256_of
 from records.errors import DigitwiseError
 from records.images import png
 from records.images.files import encode, in_mode
@@ -86,7 +87,7 @@ class Drawing:
     @property
     def font_hashes(self) -> list[tuple[str, str]]:
         """[(file name, sha256)] in order: two fonts may share a name, and a font given twice is used twice as often."""
-        return [(os.path.basename(font), file_hash(font)) for font in self.fonts]
+        return [(os.path.basename(font), sha256_of(font)) for font in self.fonts]
 
     @property
     def code(self) -> CodeConfig:
@@ -263,11 +264,6 @@ def check_font(path: str, alphabet: str) -> None:
     if missing:
         shown = "".join(missing[:20])
         raise DigitwiseError(f"--fonts={path}: the font has no glyph for {len(missing)} of the alphabet: {shown}")
-
-
-def file_hash(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,6 @@ network = SavedModelNetwork("export/saved_model/1")
 Reader(network).read(["a.png"])
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -22,6 +21,7 @@ from digitwise.metadata import ModelMetadata, parse_json
 from digitwise.model_file import INPUT, LOOKED, Ends, check_ends, runnable
 from digitwise.reader import Outputs
 from pipeline.export.graph import ReadingGraph
+from records.digest import sha256_of
 from records.errors import DigitwiseError
 
 READ = "read"  # the signature from pixels to numbers
@@ -102,7 +102,7 @@ class LiteRtNetwork:
 
 def metadata_of_file(metadata: ModelMetadata, path: pathlib.Path) -> str:
     """For a file of its own beside the model's: bound to that by its sha256."""
-    return json.dumps({**json.loads(metadata.to_json()), FILE_SHA256: _sha256(path)}, ensure_ascii=False)
+    return json.dumps({**json.loads(metadata.to_json()), FILE_SHA256: sha256_of(path)}, ensure_ascii=False)
 
 
 def read_metadata(path: pathlib.Path, of_file: pathlib.Path | None = None) -> ModelMetadata:
@@ -111,7 +111,7 @@ def read_metadata(path: pathlib.Path, of_file: pathlib.Path | None = None) -> Mo
         values = parse_json(path.read_text(encoding="utf-8"))
         # Exports of earlier versions have no sum.
         sha256 = values.pop(FILE_SHA256, None) if isinstance(values, dict) else None
-        if of_file is not None and sha256 is not None and sha256 != _sha256(of_file):
+        if of_file is not None and sha256 is not None and sha256 != sha256_of(of_file):
             raise ModelError(
                 f"{of_file} is not the file that {path.name} was written for: it is damaged, or they are of different "
                 "exports; export it again"
@@ -121,11 +121,6 @@ def read_metadata(path: pathlib.Path, of_file: pathlib.Path | None = None) -> Mo
         raise DigitwiseError(f"{error.filename} cannot be read ({error.strerror}); an exported model has it") from None
     except UnicodeDecodeError:
         raise DigitwiseError(f"{path} is not UTF-8 text; export the model again") from None
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stated(shape: tf.TensorShape) -> list[int | None]:

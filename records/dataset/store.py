@@ -19,6 +19,7 @@ from typing import Any
 from records.atomic import AnyPath, atomic_file
 from records.dataset.manifest import FILE_NAME, Manifest, Shard
 from records.dataset.shards import is_shard_name
+from records.digest import sha256_of
 from records.errors import DamagedRecords, DigitwiseError, printable
 
 # What tensorflow-datasets reads.
@@ -198,7 +199,6 @@ def _remote_sha256(files: Any, path: str) -> str:
 
 def _sha256(path: pathlib.Path) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except FileNotFoundError:
         return ""

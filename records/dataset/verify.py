@@ -5,7 +5,6 @@ shard = verify_shard(path, Promise.of(manifest))
 """
 
 import dataclasses
-import hashlib
 import os
 import pathlib
 
@@ -14,6 +13,7 @@ from records.atomic import AnyPath
 from records.dataset import schema
 from records.dataset.manifest import Manifest, Shard
 from records.dataset.shards import is_shard_name
+from records.digest import sha256_of
 from records.errors import DamagedRecords, quoted
 from records.images.files import ImageShape, check_stored
 from records.tfrecord.framing import OVERHEAD, read_records
@@ -45,20 +45,14 @@ class Problem:
         return self.text
 
 
-def verify_shard(
-    path: AnyPath, promise: Promise, expected: Shard | None = None, is_encoded_here: bool = False
-) -> Shard:
-    """The Shard that `path` is, after reading every byte of it; DamagedRecords names file, offset, record and fault.
-
-    Images that this program encoded just before (`is_encoded_here`) are what they were when they went into their
-    records, as the checksums of the records show.
-    """
+def verify_shard(path: AnyPath, promise: Promise, expected: Shard | None = None) -> Shard:
+    """The Shard that `path` is, after reading every byte of it; DamagedRecords names file, offset, record and fault."""
     path = pathlib.Path(path)
     alphabet = Alphabet(promise.alphabet)
     count = end = 0
     for offset, data in read_records(path):
         try:
-            _check_record(data, promise, alphabet, is_encoded_here)
+            _check_record(data, promise, alphabet)
         except DamagedRecords as error:
             raise DamagedRecords(f"{path}: record {count} at byte {offset}: {error}") from None
         count += 1
@@ -72,8 +66,7 @@ def verify_shard(
         )
     # Read a second time, now from the page cache: the digest is of the bytes on disk, which of a compressed shard are
     # others than those of its records.
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if expected and digest != expected.sha256:
         raise DamagedRecords(
             f"{path}: record 0 at byte 0: every record is whole, but these are not the records that were "
@@ -82,7 +75,7 @@ def verify_shard(
     return Shard(path.name, count, os.path.getsize(path), digest)
 
 
-def _check_record(data: bytes, promise: Promise, alphabet: Alphabet, is_encoded_here: bool) -> None:
+def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
     try:
         _, image, text = schema.decode(data)
     except ValueError as error:
@@ -97,7 +90,7 @@ def _check_record(data: bytes, promise: Promise, alphabet: Alphabet, is_encoded_
         raise DamagedRecords(
             f"its text {quoted(text)} has {len(text)} characters, expected {promise.min_length} to {promise.max_length}"
         )
-    check_stored(image, promise.image_shape, promise.encoding, is_encoded_here)
+    check_stored(image, promise.image_shape, promise.encoding)
 
 
 def file_problems(manifest: Manifest) -> list[Problem]:

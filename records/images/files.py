@@ -191,9 +191,8 @@ def fits_shape(shape: tuple[int, int, int], promised: ImageShape) -> bool:
     return is_promised and 0 < height * width <= MAX_PIXELS
 
 
-def check_stored(data: bytes, shape: ImageShape, encoding: str, is_encoded_here: bool = False) -> None:
-    """Raises DamagedRecords unless `data` decodes to the shape promised. The pixels of a plain PNG are unpacked to see
-    that, unless this program encoded it and something else has shown that its bytes are unchanged."""
+def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
+    """Raises DamagedRecords unless `data` decodes to the shape promised."""
     height, width, channels = shape
     if encoding == RAW:
         if height is None or width is None or len(data) != height * width * channels:
@@ -202,8 +201,7 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str, is_encoded_here:
     try:
         plain = png.plain_shape(data)
         if plain and fits_shape(plain, shape):
-            if not is_encoded_here:
-                png.check(data)
+            png.check(data)
             return
         # What stored_bytes writes, and what TensorFlow's decode_png reads.
         image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
