@@ -94,7 +94,7 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
                 raise DigitwiseError(f"nothing in --unlabelled={records.unlabelled} is read yet: run --stage=records")
             joined = JoinedFolder(folder, LabeledFolder(records.unlabelled), str(workdir.readings))
             identity = found.identity | {UNLABELLED: joined.others_identity()}
-            found = dataclasses.replace(found, source=joined, identity=identity)
+            return dataclasses.replace(found, source=joined, identity=identity)  # left_out was told before
         return dataclasses.replace(found, left_out=tuple(folder.left_out()))
     stored = read_settings(workdir.images)
     if not stored:
