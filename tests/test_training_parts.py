@@ -272,7 +272,9 @@ class TestPlan:
     def test_a_length_that_is_given_is_kept_to(self, manifest, tmp_path):
         plan = self.plan(manifest, epochs=2)
         assert (plan.asked.schedule, plan.asked.patience, plan.pace_rules) == ("one_cycle", 10, None)
-        assert self.plan(manifest, epochs=0, schedule="one_cycle").length.epochs == 1344
+        assert self.plan(manifest, epochs=0, schedule="one_cycle").length.epochs == 200, "with the included weights"
+        from_nothing = self.plan(manifest, epochs=0, schedule="one_cycle", initialize_from=NO_WEIGHTS)
+        assert from_nothing.length.epochs == 1344
         alone = make_records(tmp_path, validation=0)
         assert self.plan(alone, epochs=0).asked.schedule == "one_cycle", "nothing to find it by"
 

@@ -6,7 +6,7 @@ for batch in predict_batches(strategy, recognizer, evaluation_batches(manifest, 
 
 import itertools
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -83,14 +83,31 @@ def predict_batches(
     likelihoods: bool = False,
 ) -> Iterator[ReadBatch]:
     """What is read of each example of `evaluation_batches`, whatever the number of replicas and workers."""
-    predict = recognizer.share_predictor(strategy)
+    for batch in distributed_batches(strategy, batches):
+        yield predict_batch(strategy, recognizer, batch, images, likelihoods)
+
+
+def distributed_batches(strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> Iterator[Any]:
+    """Those of `evaluation_batches`, each as the strategy distributes it."""
     iterator = distributed(strategy, lambda part: shares_of_batches(batches, part))
     # The number of batches is known, so no worker is ever alone in asking for one more.
     for _ in itertools.repeat(None, int(batches.cardinality())):
-        mask, *results = (values.numpy() for values in predict(next(iterator), images, likelihoods))
-        results = [values[mask] for values in results]
-        likelihood = results.pop() if likelihoods else None
-        yield ReadBatch(*results)._replace(likelihood=likelihood)
+        yield next(iterator)
+
+
+def predict_batch(
+    strategy: tf.distribute.Strategy,
+    recognizer: Recognizer,
+    batch: Any,
+    images: bool = False,
+    likelihoods: bool = False,
+) -> ReadBatch:
+    """What is read of one of `distributed_batches`."""
+    predict = recognizer.share_predictor(strategy)
+    mask, *results = (values.numpy() for values in predict(batch, images, likelihoods))
+    results = [values[mask] for values in results]
+    likelihood = results.pop() if likelihoods else None
+    return ReadBatch(*results)._replace(likelihood=likelihood)
 
 
 def _filled_up(values: tf.Tensor, size: int) -> tf.Tensor:

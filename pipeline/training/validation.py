@@ -4,15 +4,16 @@ validation = Validator(learner, manifest).run()
 validation.result.sequence_accuracy, validation.sample.images
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from alexnet.labels import PADDING
 from pipeline.model import metrics
-from pipeline.model.reading import ReadBatch, evaluation_batches, predict_batches
+from pipeline.model.reading import ReadBatch, distributed_batches, evaluation_batches, predict_batch
 from pipeline.model.state import ValidationResult
 from pipeline.training.learner import Learner
 from pipeline.training.schedule import MOST_VALIDATED
@@ -20,6 +21,7 @@ from records.dataset.manifest import Manifest
 
 _BATCH_SIZE = 64  # larger ones are read more slowly
 _SAMPLE_IMAGES = 16
+_KEPT_BYTES = 1 << 28  # of pixels; more images than that are decoded again for each validation
 _LEAST_LIKELIHOOD = 1e-37  # so that the loss of a code that is thought impossible stays finite
 
 
@@ -48,6 +50,8 @@ class Validator:
         self._batches = evaluation_batches(
             manifest, "validation", _BATCH_SIZE, spec.image_shape[2], spec.fitted, MOST_VALIDATED
         )
+        self._may_keep = min(manifest.count("validation"), MOST_VALIDATED) * math.prod(spec.image_shape) <= _KEPT_BYTES
+        self._kept: list[Any] = []  # the batches, once they were decoded
 
     def run(self) -> Validation:
         with self._learner.reading() as calibrated:
@@ -66,12 +70,15 @@ class Validator:
 
     def _read(self) -> list[ReadBatch]:
         """The images of the first batch only are kept."""
-        kept: list[ReadBatch] = []
         learner = self._learner
-        read = predict_batches(learner.strategy, learner.recognizer, self._batches, images=True, likelihoods=True)
-        for batch in read:
-            kept.append(batch._replace(images=None) if kept else batch)
-        return kept
+        batches: Iterable[Any] = self._kept or distributed_batches(learner.strategy, self._batches)
+        if self._may_keep:
+            batches = self._kept = list(batches)
+        read: list[ReadBatch] = []
+        for batch in batches:
+            result = predict_batch(learner.strategy, learner.recognizer, batch, images=True, likelihoods=True)
+            read.append(result._replace(images=None) if read else result)
+        return read
 
 
 def measured(label_ids: np.ndarray, decoded_ids: np.ndarray, likelihood: np.ndarray) -> ValidationResult:
