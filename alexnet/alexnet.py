@@ -14,7 +14,6 @@ from alexnet.parts import check_size
 from alexnet.standardization import Standardization
 
 SMALLEST = 16  # pixels each way, as the height is halved four times
-NARROW = 20  # pixels from one character to the next; below that there is a column for every 4 pixels, else for every 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,11 +41,9 @@ def build(
     images = keras.Input(image_shape, name="images")
     x = Standardization(name="standardize")(images)
     if num_positions is None:
-        features = _columns(x, size, pixels=4)  # each character and each blank between takes a column of its own
+        features = _columns(x, size)  # each character and each blank between takes a column of its own
     else:
-        pixels = 8 if image_shape[1] / num_positions >= NARROW else 4
-        columns = _columns(x, size, pixels)
-        features = CountingAttention(num_positions, name="positions")(columns)
+        features = CountingAttention(num_positions, name="positions")(_columns(x, size))
     features = keras.layers.Dropout(dropout, name="dropout")(features)
     # One classifier for all positions: a digit seen at one of them is learned for all.
     # In float32: a softmax in bfloat16 would be coarse.
@@ -54,21 +51,22 @@ def build(
     return keras.Model(images, logits, name=name)
 
 
-def _columns(x: keras.KerasTensor, size: Size, pixels: int) -> keras.KerasTensor:
-    """The image as a sequence from left to right: [batch, columns, size.column], a column for every 4 or 8 pixels."""
+def _columns(x: keras.KerasTensor, size: Size) -> keras.KerasTensor:
+    """The image as a sequence from left to right: [batch, columns, size.column], a column for every 4 pixels."""
     # A stride of 2 at once: at full size the first convolution would take most of the time.
     x = _convolution(x, size.filters[0], 5, strides=2, name="conv1")
     x = _pool(x, (2, 2), name="pool1")
     x = _convolution(x, size.filters[1], 3, name="conv2")
-    # The height is halved here in any case, the width only where characters are wide enough to spare it.
-    x = _pool(x, (2, pixels // 4), name="pool2")
+    # From here on only the height is halved: characters overlap from left to right, so that is where detail tells.
+    x = _pool(x, (2, 1), name="pool2")
     x = _convolution(x, size.filters[2], 3, name="conv3")
+    # Earlier than in AlexNet: it halves what the next two convolutions cost, and columns twice as fine cost it again.
+    x = _pool(x, (2, 1), name="pool3")
     # Added to their input, so that the deepest layers need not learn to pass on what they get.
     for number in (4, 5):
         x = keras.layers.Add(name=f"sum{number}")(
             [x, _convolution(x, size.filters[number - 1], 3, name=f"conv{number}")]
         )
-    x = _pool(x, (2, 1), name="pool5")
     _, height, width, _ = x.shape
     # As high as what is left: one vector a column, whatever the height of the image.
     x = _convolution(x, size.column, (height, 1), padding="valid", name="columns")

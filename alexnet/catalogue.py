@@ -17,7 +17,8 @@ READOUTS: tuple[str, ...] = (POSITIONS, CTC)
 class NetworkEntry:
     """`module` holds the function `build`; `smallest` is in pixels each way.
 
-    A network of `any_size` works at the size that suits the characters; the others take images as they are.
+    A network of `any_size` works at the size that suits the characters; the others take images as they are. The
+    `revision` counts how often its layers have changed: weights of another one may fit in shape and read nonsense.
     """
 
     module: str
@@ -25,6 +26,7 @@ class NetworkEntry:
     has_columns: bool = False  # it can give one for each column of the image, which ctc takes
     smallest: int = 1
     any_size: bool = False
+    revision: int = 1
 
     @property
     def readouts(self) -> tuple[str, ...]:
@@ -33,8 +35,8 @@ class NetworkEntry:
 
 
 CATALOGUE: dict[str, NetworkEntry] = {
-    "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16, any_size=True),
-    "alexnet_large": NetworkEntry("alexnet.alexnet_large", has_columns=True, smallest=16, any_size=True),
+    "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16, any_size=True, revision=2),
+    "alexnet_large": NetworkEntry("alexnet.alexnet_large", has_columns=True, smallest=16, any_size=True, revision=2),
     "alexnet_v2": NetworkEntry("alexnet.alexnet_v2"),  # it resizes every image
     "three_conv": NetworkEntry("alexnet.three_conv", smallest=8),
     "nptu": NetworkEntry("alexnet.nptu", smallest=16),

@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-PITCH = 32  # pixels from one character to the next: four columns of alexnet
+PITCH = 32  # pixels from one character to the next: eight columns of alexnet
 PITCHES = (28, 36)  # images whose own is between these stay as they are: resampling blurs
 HEIGHTS = (32, 128)  # below, strokes merge; above, the first layers see parts of strokes
 MULTIPLE = 8  # of the width, which the networks halve three times

@@ -30,7 +30,7 @@ _EPSILON, _MOMENTUM = 1e-3, 0.1  # of alexnet.normalization, as PyTorch counts t
 
 
 class TorchAlexnet(nn.Module):
-    """For grey images of even size and codes of characters so wide that a column stands for 8 pixels."""
+    """For grey images of even size."""
 
     def __init__(self, height: int, num_positions: int, num_outputs: int) -> None:
         super().__init__()
@@ -50,11 +50,10 @@ class TorchAlexnet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = functional.pad(_standardized(images), (1, 2, 1, 2))  # where TensorFlow pads for a stride of 2
         x = functional.max_pool2d(self.conv1(x), 2)
-        x = functional.max_pool2d(self.conv2(x), 2, ceil_mode=True)
-        x = self.conv3(x)
+        x = functional.max_pool2d(self.conv2(x), (2, 1), ceil_mode=True)
+        x = functional.max_pool2d(self.conv3(x), (2, 1), ceil_mode=True)
         x = x + self.conv4(x)
         x = x + self.conv5(x)
-        x = functional.max_pool2d(x, (2, 1), ceil_mode=True)
         columns = self.columns(x).squeeze(2).transpose(1, 2)
         return self.logits(torch.einsum("bcp,bcs->bps", self._shares(columns), columns))
 

@@ -64,13 +64,6 @@ def test_an_empty_image_stays_empty():
     np.testing.assert_allclose(Standardization()(np.full((1, 4, 4, 1), 77.0))[..., 0], np.zeros((1, 4, 4)), atol=1e-4)
 
 
-def test_narrow_characters_get_finer_columns():
-    def columns(width):
-        return NETWORKS["alexnet"]((32, width, 1), 10, 4).get_layer("sequence").output.shape[1]
-
-    assert (columns(80), columns(72)) == (10, 18)
-
-
 def test_positions_of_alexnet_survive_a_file(tmp_path):
     network = NETWORKS["alexnet"]((32, 80, 1), 10, 4)
     network.save(tmp_path / "network.keras")

@@ -242,9 +242,9 @@ def test_where_the_network_looked_is_part_of_the_file(tmp_path):
     formats.write_onnx(graph, tmp_path / "model.onnx")
     batch = np.random.default_rng(0).integers(0, 256, (2, 32, 80, 1), np.uint8)
     looked = GraphNetwork(graph).looks(batch)
-    assert looked.shape == (2, 3, 10)
+    assert looked.shape == (2, 3, 20)
     np.testing.assert_allclose(looked.sum(axis=-1), np.ones((2, 3)), rtol=1e-5)
-    np.testing.assert_allclose(looked.argmax(axis=-1), [[1, 5, 8]] * 2, atol=1)  # untrained: its part of the width
+    np.testing.assert_allclose(looked.argmax(axis=-1), [[3, 10, 16]] * 2, atol=1)  # untrained: its part of the width
     np.testing.assert_allclose(OnnxNetwork(tmp_path / "model.onnx").looks(batch), looked, atol=1e-5)
     assert GraphNetwork(graph_of()).looks(np.stack(images(2))) is None
 

@@ -12,7 +12,7 @@ def _follow(validations, rules=RULES, pace=None):
     """Pace after each (step, wrong, loss, share of the time)."""
     paces, pace = [], pace or Pace()
     for step, wrong, loss, time_share in validations:
-        pace = after_validation(rules, pace, step, wrong, loss, time_share)
+        pace = after_validation(rules, pace, step, wrong, loss, 1000, time_share)
         paces.append(pace)
     return paces
 
@@ -74,6 +74,12 @@ def test_small_gains_add_up():
     assert [(pace.stale, pace.least_loss) for pace in paces] == [(0, 1.0), (1, 1.0), (0, 0.89), (1, 0.89)]
 
 
+def test_one_code_more_is_no_gain_and_two_are():
+    before = Pace(least_wrong=0.007, least_loss=0.1)
+    assert after_validation(RULES, before, 100, 0.006, 0.1, 1000, 0).stale == 1
+    assert after_validation(RULES, before, 100, 0.005, 0.1, 1000, 0).stale == 0
+
+
 def test_validations_before_the_least_steps_are_not_counted():
     rules = dataclasses.replace(RULES, least_steps=300)
     paces = _follow([(100, 0.5, 1.0, 0), (200, 0.5, 1.0, 0), (300, 0.5, 1.0, 0), (400, 0.5, 1.0, 0)], rules)
@@ -85,9 +91,9 @@ def test_validations_before_the_least_steps_are_not_counted():
 def test_a_plateau_at_the_beginning_does_not_end_it():
     pace = Pace()
     for step in range(100, 1000, 100):
-        pace = after_validation(RULES, pace, step, 1.0, 2.3, 0, is_guessing=True)
+        pace = after_validation(RULES, pace, step, 1.0, 2.3, 1000, 0, is_guessing=True)
     assert (pace.stale, pace.anneal_step) == (0, None)
-    pace = after_validation(RULES, pace, 1000, 1.0, 2.3, 0, is_guessing=True)
+    pace = after_validation(RULES, pace, 1000, 1.0, 2.3, 1000, 0, is_guessing=True)
     assert (pace.anneal_step, pace.last_step) == (1000, 2000), "the steps end it"
 
 

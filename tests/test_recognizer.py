@@ -126,6 +126,16 @@ def test_every_precision_in_the_settings_is_known():
     assert ("auto", *POLICIES) == choices.PRECISIONS
 
 
+def test_a_network_whose_layers_have_changed_since_is_not_read(tmp_path):
+    content = make_state(1).spec.to_json()
+    assert (content["version"], content["revision"]) == (3, 2)
+    del content["revision"]
+    older = ModelSpec.from_json({**content, "version": 2})
+    assert older.revision == 1
+    with pytest.raises(DigitwiseError, match="alexnet as another version of digitwise builds it: train again"):
+        Recognizer(older)
+
+
 @pytest.mark.parametrize("name", ["three_conv", "percent4", "nptu", "vgg", "alexnet_v2"])
 def test_a_network_that_no_memory_holds_is_not_built(tmp_path, monkeypatch, name):
     state = make_state(1, network=name, image_shape=(4096, 4096, 3))

@@ -78,7 +78,8 @@ SPEC = ModelSpec("alexnet", "positions", ALPHABET, LENGTH, LENGTH, (HEIGHT, WIDT
 def make_state(best_step=None, fingerprint="", **given):
     """A TrainingState of which only this much matters; what is `given` are fields of the spec or of the state."""
     spec_fields = {field.name for field in dataclasses.fields(ModelSpec)}
-    spec = dataclasses.replace(SPEC, **{name: given.pop(name) for name in list(given) if name in spec_fields})
+    changes = {"revision": 0} | {name: given.pop(name) for name in list(given) if name in spec_fields}
+    spec = dataclasses.replace(SPEC, **changes)
     records = TrainedRecords("stripes", fingerprint, 48, 16, SplitRule(0.25, 0.25))
     state = TrainingState(
         spec=spec,

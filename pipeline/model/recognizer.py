@@ -151,6 +151,7 @@ def _fitting(spec: ModelSpec) -> Callable[[np.ndarray], tf.Tensor] | None:
 
 
 def _build_network(spec: ModelSpec, readout: Readout) -> keras.Model:
+    spec.check_revision()
     dropout = {} if spec.dropout is None else {"dropout": spec.dropout}
     try:
         with _policy(POLICIES[spec.precision]):

@@ -19,7 +19,7 @@ from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
 from records.jsonfile import check_version, read_value
 
-VERSION: int = 2  # 1 had no `resizing`
+VERSION: int = 3  # 1 had no `resizing`, 2 no `revision`
 _WHAT = "the model's spec"
 _MOST_CHARACTERS = 1000  # of a code; a stranger's spec must not ask for a network that no memory holds
 
@@ -29,7 +29,7 @@ class ModelSpec:
     """`precision` is the one in use, never `auto`; `dropout` is None where the network's own is used.
 
     `resizing` says how images come in at `image_shape`: `none`, they have it already; `fit`, those of any size are
-    enlarged or reduced in proportion, and padded.
+    enlarged or reduced in proportion, and padded. `revision` is that of the network's layers, by default today's.
     """
 
     network: str
@@ -42,9 +42,12 @@ class ModelSpec:
     precision: str
     cleaning: str = "none"
     resizing: str = AS_IS
+    revision: int = 0
 
     def __post_init__(self) -> None:
         self._check_names()
+        if not self.revision:
+            object.__setattr__(self, "revision", catalogue.CATALOGUE[self.network].revision)
         Alphabet(self.alphabet)  # raises where characters are missing, repeated or cannot be shown
         if not 1 <= self.min_length <= self.max_length <= _MOST_CHARACTERS:
             raise DigitwiseError(f"{_WHAT} has codes of {self.min_length} to {self.max_length} characters")
@@ -85,6 +88,14 @@ class ModelSpec:
         """(height, width) at which images of any size come in; None where they must have that of `image_shape`."""
         return self.image_shape[:2] if self.resizing == FIT else None
 
+    def check_revision(self) -> None:
+        """Raises where the network's layers have changed since: the weights would be read in another way."""
+        if self.revision != catalogue.CATALOGUE[self.network].revision:
+            raise DigitwiseError(
+                f"the checkpoint is of {self.network} as another version of digitwise builds it: train again "
+                "(--overwrite), begin with its weights (--initialize_from), or use its export"
+            )
+
     def text(self, label_ids: Iterable[int]) -> str:
         """The code that `label_ids` stand for."""
         return Alphabet(self.alphabet).text(int(i) for i in label_ids)
@@ -113,6 +124,7 @@ class ModelSpec:
     @classmethod
     def from_json(cls, content: Any) -> Self:
         """Of this version or an earlier one: checkpoints from before there was any cleaning do not name it."""
-        check_version(content, VERSION, "spec")
+        if check_version(content, VERSION, "spec") < 3:
+            content = {**content, "revision": 1}
         spec: Self = read_value(cls, content, "spec")
         return spec

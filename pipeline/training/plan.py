@@ -144,7 +144,12 @@ class Plan:
         # The number of synthetic images in an epoch is no setting of its own, so it shows in the number of steps only.
         # Where a training finds its length, that is no setting either.
         steps = ({"steps": found.num_steps}, {"steps": found.num_steps if found.pace else self.length.num_steps})
-        return differing_settings(found.provenance.compared, self.provenance.compared) or differing_settings(*steps)
+        revisions = ({"network_revision": found.spec.revision}, {"network_revision": self.spec.revision})
+        return (
+            differing_settings(found.provenance.compared, self.provenance.compared)
+            or differing_settings(*revisions)
+            or differing_settings(*steps)
+        )
 
 
 def synthetic_per_batch(config: RunConfig) -> int:

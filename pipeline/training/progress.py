@@ -38,7 +38,7 @@ def paced(
     before = state.pace or Pace()
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
-    pace = pace_after_validation(rules, before, step, wrong, loss, time_share, guesses)
+    pace = pace_after_validation(rules, before, step, wrong, loss, result.count, time_share, guesses)
     return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
 
 
