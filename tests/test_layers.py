@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 RECORDS_LAYERS = (
     ("errors",),
     ("atomic", "alphabet", "jsonfile", "split", "source"),
-    ("tfrecord", "images"),
+    ("digest", "tfrecord", "images"),
     ("dataset", "foreign"),
     ("probe",),
 )

@@ -3,16 +3,21 @@ import dataclasses
 import pytest
 
 from pipeline.model.pace import Pace
+from pipeline.model.state import ValidationResult
 from pipeline.training.pace import PaceRules, after_validation, is_stale, learning_rate
 
 RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=2000)
+
+
+def _result(wrong, loss):
+    return ValidationResult(1.0 - wrong, 1.0 - wrong, 1000, loss)
 
 
 def _follow(validations, rules=RULES, pace=None):
     """Pace after each (step, wrong, loss, share of the time)."""
     paces, pace = [], pace or Pace()
     for step, wrong, loss, time_share in validations:
-        pace = after_validation(rules, pace, step, wrong, loss, 1000, time_share)
+        pace = after_validation(rules, pace, step, _result(wrong, loss), time_share)
         paces.append(pace)
     return paces
 
@@ -76,8 +81,8 @@ def test_small_gains_add_up():
 
 def test_one_code_more_is_no_gain_and_two_are():
     before = Pace(least_wrong=0.007, least_loss=0.1)
-    assert after_validation(RULES, before, 100, 0.006, 0.1, 1000, 0).stale == 1
-    assert after_validation(RULES, before, 100, 0.005, 0.1, 1000, 0).stale == 0
+    assert after_validation(RULES, before, 100, _result(0.006, 0.1), 0).stale == 1
+    assert after_validation(RULES, before, 100, _result(0.005, 0.1), 0).stale == 0
 
 
 def test_validations_before_the_least_steps_are_not_counted():
@@ -91,9 +96,9 @@ def test_validations_before_the_least_steps_are_not_counted():
 def test_a_plateau_at_the_beginning_does_not_end_it():
     pace = Pace()
     for step in range(100, 1000, 100):
-        pace = after_validation(RULES, pace, step, 1.0, 2.3, 1000, 0, is_guessing=True)
+        pace = after_validation(RULES, pace, step, _result(1.0, 2.3), 0, is_guessing=True)
     assert (pace.stale, pace.anneal_step) == (0, None)
-    pace = after_validation(RULES, pace, 1000, 1.0, 2.3, 1000, 0, is_guessing=True)
+    pace = after_validation(RULES, pace, 1000, _result(1.0, 2.3), 0, is_guessing=True)
     assert (pace.anneal_step, pace.last_step) == (1000, 2000), "the steps end it"
 
 

@@ -44,7 +44,7 @@ def test_a_state_comes_back_from_json(state):
 
 def test_a_state_of_version_1_is_read():
     state = TrainingState.from_json(json.loads(VERSION_1.read_text())["state"])
-    assert state.spec == dataclasses.replace(SPEC, dropout=0.5)
+    assert state.spec == dataclasses.replace(SPEC, dropout=0.5, revision=1)
     records = TrainedRecords("stripes", state.provenance.records.fingerprint, 48, 16, SplitRule(0.25, 0.25))
     assert state.provenance.records == records and records.fingerprint.startswith("01ed6dc2")
     assert state.provenance.settings["learning_rate"] == 0.003 and state.provenance.augmentation == 0.0
@@ -96,7 +96,7 @@ def test_a_spec_that_cannot_be_built_is_refused(changes, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"version": 3}, "^spec has version 3, this program reads up to 2$"),
+        ({"version": 4}, "^spec has version 4, this program reads up to 3$"),
         ({"network": 3}, "^spec.network is 3, expected text$"),
         ({"max_length": True}, "^spec.max_length is true, expected a whole number$"),
         ({"max_length": 2.5}, "^spec.max_length is 2.5, expected a whole number$"),

@@ -353,7 +353,6 @@ def content_of(work):
     [
         ({"devices": "GPU:0"}, "there is no GPU:0"),
         ({"initialize_from": "OTHER"}, "nothing in it fits this network"),
-        ({"batch_size": 100}, "--batch_size=100 is more than"),
     ],
 )
 def test_nothing_is_removed_before_everything_was_checked(finished, tmp_path, options, message):

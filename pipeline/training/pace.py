@@ -3,7 +3,7 @@
     rules = PaceRules(peak=3e-3, warm_steps=100, patience=4, most_steps=6000)
     pace = Pace()
     rate = learning_rate(rules, pace, step)                    # at each step
-    pace = after_validation(rules, pace, step, wrong=0.021, loss=0.08, count=944, time_share=0.4)
+    pace = after_validation(rules, pace, step, result, time_share=0.4)
     pace.last_step                                             # None until the end is in sight
 
 Both are functions of their arguments alone: `Pace` is all that a checkpoint has to keep for a training to continue the
@@ -14,6 +14,7 @@ import dataclasses
 import math
 
 from pipeline.model.pace import Pace
+from pipeline.model.state import ValidationResult
 from pipeline.training.rates import FIRST, between
 
 ANNEAL_SHARE = 1.0  # of the steps at full rate: how many more steps the way down takes
@@ -38,23 +39,17 @@ class PaceRules:
 
 
 def after_validation(
-    rules: PaceRules,
-    pace: Pace,
-    step: int,
-    wrong: float,
-    loss: float,
-    count: int,
-    time_share: float,
-    is_guessing: bool = False,
+    rules: PaceRules, pace: Pace, step: int, result: ValidationResult, time_share: float, is_guessing: bool = False
 ) -> Pace:
-    """`wrong` is the share of `count` codes read wrong and `loss` the mean loss, both with averaged weights: these read
-    as the weights will when the rate has come down. `time_share` is how much of the time allowed is used up. As long as
-    nothing but guessing has been learned, only the time and the steps count."""
+    """`result` is what was read with averaged weights: these read as the weights will when the rate has come down.
+    `time_share` is how much of the time allowed is used up. As long as nothing but guessing has been learned, only the
+    time and the steps count."""
     if pace.anneal_step is not None:
         return pace
+    wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     can_gain = wrong > 0 or loss > SMALL_LOSS
     # A single code more may be chance.
-    gained = pace.least_wrong - wrong > 1.5 / count or (can_gain and loss < pace.least_loss * (1 - GAIN))
+    gained = pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
     is_early = is_guessing or step < rules.least_steps
     if gained:  # small gains add up to one
         pace = dataclasses.replace(

@@ -36,9 +36,8 @@ def paced(
     """For a training that finds its own length: what a validation says of that. The decision is part of the state, so
     a training that is continued keeps to it, whatever time it takes then."""
     before = state.pace or Pace()
-    wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
-    pace = pace_after_validation(rules, before, step, wrong, loss, result.count, time_share, guesses)
+    pace = pace_after_validation(rules, before, step, result, time_share, guesses)
     return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
 
 
