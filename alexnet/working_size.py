@@ -10,7 +10,7 @@ from collections.abc import Sequence
 PITCH = 32  # pixels from one character to the next: eight columns of alexnet
 PITCHES = (28, 36)  # images whose own is between these stay as they are: resampling blurs
 HEIGHTS = (32, 128)  # below, strokes merge; above, the first layers see parts of strokes
-MULTIPLE = 8  # of the width, which the networks halve three times
+MULTIPLE = 8  # of the width, which the networks halve twice or more
 MAX_WIDTH = 1024  # 32 characters at the usual pitch; longer codes are squeezed
 _NARROW = 0.1  # the share of images whose characters may lie closer than what decides
 

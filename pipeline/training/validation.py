@@ -4,7 +4,6 @@ validation = Validator(learner, manifest).run()
 validation.result.sequence_accuracy, validation.sample.images
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,13 +14,13 @@ from alexnet.labels import PADDING
 from pipeline.model import metrics
 from pipeline.model.reading import ReadBatch, distributed_batches, evaluation_batches, predict_batch
 from pipeline.model.state import ValidationResult
+from pipeline.training.feed import fits_in_memory
 from pipeline.training.learner import Learner
 from pipeline.training.schedule import MOST_VALIDATED
 from records.dataset.manifest import Manifest
 
 _BATCH_SIZE = 64  # larger ones are read more slowly
 _SAMPLE_IMAGES = 16
-_KEPT_BYTES = 1 << 28  # of pixels; more images than that are decoded again for each validation
 _LEAST_LIKELIHOOD = 1e-37  # so that the loss of a code that is thought impossible stays finite
 
 
@@ -50,7 +49,7 @@ class Validator:
         self._batches = evaluation_batches(
             manifest, "validation", _BATCH_SIZE, spec.image_shape[2], spec.fitted, MOST_VALIDATED
         )
-        self._may_keep = min(manifest.count("validation"), MOST_VALIDATED) * math.prod(spec.image_shape) <= _KEPT_BYTES
+        self._may_keep = fits_in_memory(manifest, "validation", spec.image_shape[2], fitted=spec.fitted)
         self._kept: list[Any] = []  # the batches, once they were decoded
 
     def run(self) -> Validation:
