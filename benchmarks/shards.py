@@ -2,9 +2,9 @@
 
 The records stage with --source=synthetic, 50,000 images, with one worker process and with two. One line of JSON: for
 each, seconds by the clock and of all cores, images/s by the clock, and the share of the processor time that is neither
-rendering nor encoding (split by the clocks of samples that are rendered and encoded before and after each run, in this
-process); and how many times as fast two are as one by the clock, which takes two idle cores to tell, and how many times
-the processor time of one they need, which does not.
+rendering nor encoding (split by the processor time of a sample that is rendered and encoded before and after each run,
+by as many processes at once); and how many times as fast two are as one by the clock, which takes two idle cores to
+tell, and how many times the processor time of one they need, which does not.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import pathlib
 import platform
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ from benchmarks.drawing import render_files, seconds_of
 from pipeline.config import CodeConfig, DrawingConfig, GenerateConfig, RecordsConfig, RunConfig, available_cores
 from pipeline.conversion.convert import convert
 from pipeline.drawing.renderer import Drawing, SyntheticSource
+from pipeline.machine.workers import worker_pool
 from pipeline.workdir import Workdir
 
 _NUM_IMAGES, _TOY_IMAGES = 50_000, 60
@@ -48,22 +50,32 @@ def write(folder: pathlib.Path, num_images: int, workers: int) -> tuple[float, f
     return time.perf_counter() - clock, cpu_seconds() - cores
 
 
+def drawing_seconds(count: int, processes: int) -> float:
+    """Processor time that it takes to render and encode an image while as many processes do."""
+    with worker_pool(processes) as pool:
+        return statistics.mean(pool.map(_drawing_seconds, [count] * processes))
+
+
+def _drawing_seconds(count: int) -> float:
+    sample = SyntheticSource(Drawing.of(CodeConfig(), DrawingConfig()), count)
+    render_files(sample, 1)  # compiles
+    return seconds_of(render_files, sample, count) / count
+
+
 def measure(folder: pathlib.Path, num_images: int) -> dict[str, Any]:
     count = max(1, num_images // _SAMPLES)
-    sample = SyntheticSource(Drawing.of(CodeConfig(), DrawingConfig()), count)
-    render_files(sample, count)  # compiles
     result: dict[str, Any] = {"benchmark": "shards", "images": num_images, "cores": available_cores()}
-    before = seconds_of(render_files, sample, count) / count
+    drawing_seconds(1, 1)  # leaves the compiled code for all that follow
     for workers in (1, 2):
+        before = drawing_seconds(count, workers)
         seconds, cores = write(folder / f"{workers}", num_images, workers)
-        after = seconds_of(render_files, sample, count) / count
+        after = drawing_seconds(count, workers)
         result[f"workers_{workers}"] = {
             "seconds": round(seconds, 1),
             "cpu_seconds": round(cores, 1),
             "images_per_second": round(num_images / seconds),
             "outside_drawing": round(1 - num_images * (before + after) / 2 / cores, 3),
         }
-        before = after
     one, two = result["workers_1"], result["workers_2"]
     return result | {
         "times_as_fast": round(one["seconds"] / two["seconds"], 2),

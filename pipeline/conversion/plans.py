@@ -33,7 +33,11 @@ class RowFiles:
 
     def add(self, name: str, key: str, text: str) -> None:
         # JSON, as codes and names may have any characters, line ends among them.
-        self._rows[name].append(json.dumps((key, text)) + "\n")
+        self.add_line(name, json.dumps((key, text)) + "\n")
+
+    def add_line(self, name: str, line: str) -> None:
+        """A row as it stands in another file."""
+        self._rows[name].append(line)
         self._held += 1
         if self._held >= _ROWS_HELD:
             self._flush()

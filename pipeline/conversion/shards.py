@@ -17,7 +17,7 @@ from pipeline.machine.workers import Engine, run_writing_pieces
 from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
 from records.dataset.shards import shard_count, shard_name
 from records.dataset.verify import Promise
-from records.dataset.writer import ShardSpec, read_plan, standing_shard, write_shard
+from records.dataset.writer import ShardSpec, standing_shard, write_shard
 from records.errors import DamagedRecords
 from records.split import SPLITS
 
@@ -68,8 +68,10 @@ def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, f
         for split in SPLITS:
             count = shard_count(surveyed.counts[split], records.images_per_shard)
             names = [shard_name(records.name, split, index, count) for index in range(count)]
-            for number, (key, text) in enumerate(read_plan(plan_path(folder, split)) if count else ()):
-                files.add(names[number % count], key, text)
+            if count:
+                with open(plan_path(folder, split), encoding="utf-8") as lines:
+                    for number, line in enumerate(lines):
+                        files.add_line(names[number % count], line)
             for name in names:
                 plan, target = str(plan_path(folder, name)), str(folder / name)
                 specs.append(dataclasses.replace(pattern, split=split, plan=plan, target=target))
