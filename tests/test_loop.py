@@ -148,7 +148,7 @@ def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
         ("validate", 10), ("validate", 20), ("validate", 30), ("length", 60), ("annealing", 60), ("validate", 40),
         ("validate", 50), ("validate", 60),
     ]  # fmt: skip
-    assert (state.num_steps, state.pace) == (60, Pace(0.5, 0.0, 2, 30, 60))
+    assert (state.num_steps, state.pace) == (60, Pace(0.5, 0.0, 2, 30, 60, least_learned=1.0))
     assert state.finished == "the learning rate came down from step 30 to 60"
 
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.model.pace import Pace
+from pipeline.model.pace import Batches, Pace
 from pipeline.model.state import ValidationResult
 from pipeline.training.pace import PaceRules, after_validation, is_stale, learning_rate
 
@@ -100,6 +100,38 @@ def test_a_plateau_at_the_beginning_does_not_end_it():
     assert (pace.stale, pace.anneal_step) == (0, None)
     pace = after_validation(RULES, pace, 1000, _result(1.0, 2.3), 0, is_guessing=True)
     assert (pace.anneal_step, pace.last_step) == (1000, 2000), "the steps end it"
+
+
+def _learn(*batches, steps=100):
+    """Pace after validations that all gain nothing; `batches` are (loss, accuracy) of the steps before each."""
+    pace = Pace(least_wrong=0.1, least_loss=0.5)
+    for number, (loss, accuracy) in enumerate(batches, 1):
+        pace = dataclasses.replace(pace, batches=Batches().plus([loss] * steps, [accuracy] * steps))
+        pace = after_validation(RULES, pace, number * steps, _result(0.1, 0.5), 0)
+    return pace
+
+
+def test_where_it_underfits_and_learns_validations_without_gain_are_not_counted():
+    assert _learn((0.5, 0.85), (0.45, 0.87), (0.44, 0.88), (0.42, 0.89)).stale == 0
+    assert _learn((0.5, 0.85), (0.495, 0.85)).stale == 1, "it learns hardly anything more"
+    assert _learn((0.5, 0.85), (0.45, 0.96), (0.4, 0.97)).anneal_step == 300, "it does not underfit"
+    assert _learn((0.5, 0.85), (0.6, 0.8), (0.55, 0.82)).anneal_step == 300, "less than before is not more than ever"
+
+
+def test_what_batches_came_to_is_counted_from_validation_to_validation():
+    pace = _learn((0.5, 0.85), (0.25, 0.87), steps=4)
+    assert (pace.batches, pace.least_learned) == (Batches(), 0.25)
+    late = dataclasses.replace(RULES, most_steps=20)
+    before = Pace(batches=Batches().plus([0.5] * 10, [0.8] * 10))
+    assert after_validation(late, before, 10, _result(0.1, 0.5), 0).anneal_step == 10, "the steps end it all the same"
+
+
+def test_sums_over_batches_are_the_same_wherever_they_are_cut():
+    losses, accuracies = [0.1 * 3**-i for i in range(10)], [1 / (i + 3) for i in range(10)]
+    whole = Batches().plus(losses, accuracies)
+    assert whole.steps == 10
+    for cut in range(11):
+        assert Batches().plus(losses[:cut], accuracies[:cut]).plus(losses[cut:], accuracies[cut:]) == whole
 
 
 def test_without_patience_only_the_limits_end_it():

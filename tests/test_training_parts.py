@@ -1,6 +1,7 @@
 """The parts of a training, each alone: no network is trained here."""
 
 import dataclasses
+import json
 import signal
 import threading
 
@@ -10,17 +11,18 @@ import pytest
 from pipeline.config import RunConfig, TrainConfig
 from pipeline.model import included
 from pipeline.model.checkpoints import Checkpoints
-from pipeline.model.pace import Pace
+from pipeline.model.pace import Batches, Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.state import Best, ValidationResult
 from pipeline.train_config import INCLUDED_WEIGHTS, NO_WEIGHTS
 from pipeline.training.interrupts import Interrupts, noted_interrupts
 from pipeline.training.pace import PaceRules
 from pipeline.training.plan import Length, Plan, augmentation_for, strength_for
-from pipeline.training.progress import after_validation, is_guessing, paced, reason_to_end
+from pipeline.training.progress import after_steps, after_validation, is_guessing, paced, reason_to_end
 from pipeline.training.saver import NotFinite, Saver
 from pipeline.training.schedule import Schedule
 from pipeline.training.validation import measured
+from records.jsonfile import read_value
 from tests.training_fixtures import make_records, make_state, settings_for_tests
 
 
@@ -125,6 +127,14 @@ class TestPaced:
     def test_the_loss_counts_too(self):
         losses = [(step, dataclasses.replace(result(0.5), loss=1 / step)) for step in (100, 200, 300, 400)]
         assert self.run(*losses).pace == Pace(0.5, 1 / 400)
+
+    def test_batches_are_followed_until_the_length_is_known(self):
+        state = after_steps(make_state(num_steps=1000), [0.5, 0.25], [0.5, 1.0])
+        assert state.pace.batches == Batches(2, 0.75, 1.5)
+        assert read_value(Pace, json.loads(json.dumps(state.pace.to_json()))) == state.pace
+        state = self.run((100, result(0.5)), (200, result(0.5)), (300, result(0.5)), state=state)
+        assert (state.pace.anneal_step, state.pace.least_learned) == (300, 0.375)
+        assert after_steps(state, [0.5], [0.5]) is state
 
     def test_guessing_gains_nothing_and_ends_nothing(self):
         assert self.run(*[(step, result(0.0, 0.25)) for step in range(100, 700, 100)]).pace.stale == 0

@@ -6,7 +6,24 @@ read_value(Pace, pace.to_json()) == pace
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Self
+
+
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """What the training batches since the last validation came to, as sums over their steps."""
+
+    steps: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0  # of positions
+
+    def plus(self, losses: Iterable[float], accuracies: Iterable[float]) -> Self:
+        """One step after the other, so that the sums are the same wherever a training was stopped between."""
+        steps, loss, accuracy = self.steps, self.loss, self.accuracy
+        for one_loss, one_accuracy in zip(losses, accuracies, strict=True):
+            steps, loss, accuracy = steps + 1, loss + float(one_loss), accuracy + float(one_accuracy)
+        return dataclasses.replace(self, steps=steps, loss=loss, accuracy=accuracy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +35,8 @@ class Pace:
     stale: int = 0  # validations since the last gain
     anneal_step: int | None = None
     last_step: int | None = None
+    batches: Batches = Batches()
+    least_learned: float = math.inf  # of the losses of training batches, each the mean from a validation to the next
 
     def is_stale(self, patience: int) -> bool:
         """Whether as many validations as that gained nothing; with a patience of 0 they never are enough."""

@@ -20,7 +20,7 @@ from pipeline.training.interrupts import Interrupts
 from pipeline.training.learner import Learner
 from pipeline.training.peers import check_same_step, longest
 from pipeline.training.plan import Plan
-from pipeline.training.progress import after_validation, paced, reason_to_end
+from pipeline.training.progress import after_steps, after_validation, paced, reason_to_end
 from pipeline.training.reporter import SilentReporter
 from pipeline.training.saver import NotFinite, Saver
 from pipeline.training.steps import Call
@@ -98,6 +98,8 @@ class Loop:
         bad = [f"{first + i + 1} ({loss})" for i, loss in enumerate(tally.losses) if not np.isfinite(loss)]
         if bad:
             raise self._diverged(f"the loss is not finite at step {', '.join(bad)}")
+        if self._plan.pace_rules:
+            self._state = after_steps(self._state, tally.losses, tally.accuracies)
         self._reporter.looked(self._step, tally, self._speed)
         return bool(tally.stops.any() or (self._alone and self._interrupts.asked))
 

@@ -13,7 +13,7 @@ way it would have.
 import dataclasses
 import math
 
-from pipeline.model.pace import Pace
+from pipeline.model.pace import Batches, Pace
 from pipeline.model.state import ValidationResult
 from pipeline.training.rates import FIRST, between
 
@@ -22,6 +22,10 @@ TIME_AT_FULL_RATE = 1 / (1 + ANNEAL_SHARE)  # of all the time that there is
 # Once the next validation would come later than this, the way down begins: it would be cut short.
 LATEST_TIME = 0.85
 GAIN = 0.1  # a loss that falls by less than this share of itself is no gain
+# Training batches of which more than one character in twenty is misread, and whose loss still falls, by more than this
+# share of itself: there is more to learn, whether or not a few hundred validation codes show it.
+LEARNED_ACCURACY = 0.95
+LEARNING_GAIN = 0.02
 # Where all codes of the validation split are right and the loss is below this, hardly one in hundreds would be wrong.
 SMALL_LOSS = 1e-3
 
@@ -42,15 +46,18 @@ def after_validation(
     rules: PaceRules, pace: Pace, step: int, result: ValidationResult, time_share: float, is_guessing: bool = False
 ) -> Pace:
     """`result` is what was read with averaged weights: these read as the weights will when the rate has come down.
-    `time_share` is how much of the time allowed is used up. As long as nothing but guessing has been learned, only the
-    time and the steps count."""
+    `time_share` is how much of the time allowed is used up. As long as nothing but guessing has been learned, or the
+    training batches show that it underfits and learns, only the time and the steps count."""
     if pace.anneal_step is not None:
         return pace
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     can_gain = wrong > 0 or loss > SMALL_LOSS
     # A single code more may be chance.
     gained = pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
-    is_early = is_guessing or step < rules.least_steps
+    learned = pace.batches.loss / max(1, pace.batches.steps)
+    is_early = is_guessing or step < rules.least_steps or _underfits(pace, learned)
+    if pace.batches.steps:
+        pace = dataclasses.replace(pace, batches=Batches(), least_learned=min(learned, pace.least_learned))
     if gained:  # small gains add up to one
         pace = dataclasses.replace(
             pace, least_wrong=min(wrong, pace.least_wrong), least_loss=min(loss, pace.least_loss)
@@ -68,6 +75,12 @@ def after_validation(
     if time_share > 0:
         steps = max(1, min(steps, round(step * (1 - time_share) / time_share)))
     return dataclasses.replace(pace, anneal_step=step, last_step=step + steps)
+
+
+def _underfits(pace: Pace, learned: float) -> bool:
+    """Whether many characters of the training batches are misread still, and fewer than before."""
+    misreads = pace.batches.accuracy < LEARNED_ACCURACY * pace.batches.steps
+    return misreads and learned < pace.least_learned * (1 - LEARNING_GAIN)
 
 
 def is_stale(rules: PaceRules, pace: Pace) -> bool:

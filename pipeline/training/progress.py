@@ -1,11 +1,13 @@
 """What a validation changes in the state of a training, and when that ends: no TensorFlow, no files.
 
+state = after_steps(state, losses, accuracies)      # of the batches
 state = after_validation(state, step, result)
 state = paced(state, step, result, rules, time_share=0.4)
 state = dataclasses.replace(state, finished=reason_to_end(state, step, asked, epochs))
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 from pipeline.config import TrainConfig
 from pipeline.model.pace import Pace
@@ -14,6 +16,14 @@ from pipeline.training.pace import PaceRules
 from pipeline.training.pace import after_validation as pace_after_validation
 
 _LEARNED_SHARE = 0.1  # of what guessing leaves to be read
+
+
+def after_steps(state: TrainingState, losses: Iterable[float], accuracies: Iterable[float]) -> TrainingState:
+    """For a training that finds its own length: what its batches came to, until that length is known."""
+    pace = state.pace or Pace()
+    if pace.anneal_step is not None:
+        return state
+    return dataclasses.replace(state, pace=dataclasses.replace(pace, batches=pace.batches.plus(losses, accuracies)))
 
 
 def after_validation(state: TrainingState, step: int, result: ValidationResult | None) -> TrainingState:
