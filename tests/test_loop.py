@@ -148,7 +148,7 @@ def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
         ("validate", 10), ("validate", 20), ("validate", 30), ("length", 60), ("annealing", 60), ("validate", 40),
         ("validate", 50), ("validate", 60),
     ]  # fmt: skip
-    assert (state.num_steps, state.pace) == (60, Pace(0.5, 0.0, 2, 30, 60, least_learned=1.0))
+    assert (state.num_steps, state.pace) == (60, Pace(0.5, 0.0, 2, 30, 60, "patience", least_learned=1.0))
     assert state.finished == "the learning rate came down from step 30 to 60"
 
 
@@ -159,6 +159,16 @@ def test_it_continues_on_the_way_down(open_plan):
         ("length", 42), ("validate", 40), ("validate", 42)
     ]  # fmt: skip
     assert state.num_steps == 42
+
+
+def test_the_limit_of_steps_is_kept_and_said(open_plan):
+    open_plan = dataclasses.replace(open_plan, length=dataclasses.replace(open_plan.length, epochs=3))
+    most = open_plan.length.num_steps
+    stand_ins = StandIns(dataclasses.replace(open_plan, asked=dataclasses.replace(open_plan.asked, patience=0)))
+    state = run(stand_ins, num_steps=most)
+    assert (most, state.num_steps, state.pace.anneal_step, state.pace.reason) == (18, 18, 10, "steps")
+    assert ("annealing", 18) in stand_ins.events
+    assert state.finished == "the learning rate came down from step 10 to 18, as no training sees more images"
 
 
 @pytest.mark.parametrize("seconds, last_step", [(24.0, None), (48.0, 12)])
@@ -271,11 +281,16 @@ def test_other_workers_say_one_line(plan, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "stale, why", [(2, "no improvement for --patience=2"), (1, "--max_minutes is near")], ids=["stale", "late"]
+    "reason, why",
+    [
+        ("patience", "no improvement for --patience=2"),
+        ("time", "--max_minutes is near"),
+        ("steps", "half of the images that a training may see at most"),
+    ],
 )
-def test_the_chief_says_why_the_rate_comes_down_and_until_when(open_plan, tmp_path, capsys, stale, why):
+def test_the_chief_says_why_the_rate_comes_down_and_until_when(open_plan, tmp_path, capsys, reason, why):
     with make_reporter(open_plan, tmp_path, step=0, chief=True) as reporter:
-        reporter.annealing(make_state(pace=Pace(0.5, 0.0, stale, 1030, 1442), num_steps=1442))
+        reporter.annealing(make_state(pace=Pace(0.5, 0.0, 2, 1030, 1442, reason), num_steps=1442))
     expected = f"{why}: from step 1,030 the learning rate comes down, and training ends at step 1,442\n"
     assert capsys.readouterr().out == expected
 

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.model.pace import Batches, Pace
 from pipeline.model.state import ValidationResult
-from pipeline.training.pace import PaceRules, after_validation, is_stale, learning_rate
+from pipeline.training.pace import PaceRules, after_validation, learning_rate
 
 RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=2000)
 
@@ -53,6 +53,22 @@ def test_down_before_the_next_validation_would_be_too_late():
 
 def test_down_in_time_for_the_limit_of_steps():
     assert [p.last_step for p in _follow([(950, 0.5, 1.0, 0), (1000, 0.4, 0.9, 0)])] == [None, 2000]
+
+
+def test_never_longer_than_the_limit_of_steps():
+    late = dataclasses.replace(RULES, most_steps=100)
+    (pace,) = _follow([(100, 0.5, 1.0, 0)], late)
+    assert (pace.anneal_step, pace.last_step, pace.reason) == (100, 100, "steps")
+    assert learning_rate(late, pace, 100) == pytest.approx(1)
+    (pace,) = _follow([(100, 0.5, 1.0, 0.5)], dataclasses.replace(RULES, most_steps=150))
+    assert (pace.last_step, pace.reason) == (150, "time")
+
+
+def test_why_it_comes_down_is_kept():
+    stale = [(100, 0.5, 1.0, 0), (200, 0.5, 1.0, 0), (300, 0.5, 1.0, 0)]
+    assert [pace.reason for pace in _follow(stale)] == ["", "", "patience"]
+    assert [pace.reason for pace in _follow([(100, 0.5, 1.0, 0.8)])] == ["time"]
+    assert [pace.reason for pace in _follow([(1000, 0.5, 1.0, 0)])] == ["steps"]
 
 
 def test_the_rate_by_hand():
@@ -138,4 +154,4 @@ def test_without_patience_only_the_limits_end_it():
     rules = dataclasses.replace(RULES, patience=0)
     *_, pace = _follow([(step, 0.5, 1.0, 0) for step in range(100, 1000, 100)], rules)
     assert (pace.stale, pace.anneal_step) == (8, None)
-    assert not is_stale(rules, pace) and is_stale(RULES, pace)
+    assert not pace.is_stale(0) and pace.is_stale(2)

@@ -116,17 +116,24 @@ class TestPaced:
         state = self.run((100, result(0.5)), (200, result(0.5)))
         assert (state.num_steps, state.pace.stale, state.pace.last_step) == (1000, 1, None)
         state = self.run((300, result(0.5)), state=state)
-        assert (state.num_steps, state.pace) == (600, Pace(0.5, 0.0, 2, 300, 600))
+        assert (state.num_steps, state.pace) == (600, Pace(0.5, 0.0, 2, 300, 600, "patience"))
         assert reason_to_end(state, 590, TrainConfig(), epochs=9) is None
         came_down = "the learning rate came down from step 300 to 600"
         assert reason_to_end(state, 600, TrainConfig(patience=2), epochs=9) == came_down
-        by_time = f"{came_down}, as --max_minutes was near"
-        assert reason_to_end(state, 600, TrainConfig(patience=3), epochs=9) == by_time
-        assert reason_to_end(state, 600, TrainConfig(patience=3, max_minutes=0), epochs=9) == came_down
+        for reason, text in (("time", ", as --max_minutes was near"), ("steps", ", as no training sees more images")):
+            limited = dataclasses.replace(state, pace=dataclasses.replace(state.pace, reason=reason))
+            assert reason_to_end(limited, 600, TrainConfig(), epochs=9) == came_down + text
 
     def test_the_loss_counts_too(self):
         losses = [(step, dataclasses.replace(result(0.5), loss=1 / step)) for step in (100, 200, 300, 400)]
         assert self.run(*losses).pace == Pace(0.5, 1 / 400)
+
+    def test_one_character_is_not_guessed_where_lengths_vary(self):
+        state = make_state(num_steps=1000)
+        one = dataclasses.replace(state.spec, alphabet="a", min_length=1, max_length=3)
+        state = dataclasses.replace(state, spec=one)
+        assert self.run(*[(step, result(0.5, 0.9)) for step in (100, 200, 300)], state=state).pace.stale == 2
+        assert self.run(*[(step, result(0.0, 0.5)) for step in (100, 200, 300)], state=state).pace.stale == 0
 
     def test_batches_are_followed_until_the_length_is_known(self):
         state = after_steps(make_state(num_steps=1000), [0.5, 0.25], [0.5, 1.0])

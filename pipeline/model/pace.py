@@ -7,7 +7,10 @@ read_value(Pace, pace.to_json()) == pace
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Literal, Self
+
+# Why the rate comes down: validations gained nothing, or the time or the steps are nearly used up.
+Reason = Literal["patience", "time", "steps"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Pace:
     stale: int = 0  # validations since the last gain
     anneal_step: int | None = None
     last_step: int | None = None
+    reason: str = ""  # a Reason, once the rate comes down
     batches: Batches = Batches()
     least_learned: float = math.inf  # of the losses of training batches, each the mean from a validation to the next
 

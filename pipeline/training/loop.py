@@ -119,13 +119,14 @@ class Loop:
 
     def _find_pace(self, result: ValidationResult) -> None:
         """How long the training is to be, where that is left to it."""
-        rules, before = self._plan.pace_rules, self._state.num_steps
+        rules, before = self._plan.pace_rules, self._state.pace
         if rules is None:
             return
         allowed = 60 * self._plan.asked.max_minutes
         seconds = longest(self._learner.strategy, self._saver.seconds)
         self._state = paced(self._state, self._step, result, rules, seconds / allowed if allowed else 0.0)
-        if self._state.num_steps != before:
+        assert self._state.pace
+        if self._state.pace.last_step and not (before and before.last_step):
             self._keep_to_pace()
             self._reporter.annealing(self._state)
 

@@ -13,7 +13,7 @@ way it would have.
 import dataclasses
 import math
 
-from pipeline.model.pace import Batches, Pace
+from pipeline.model.pace import Batches, Pace, Reason
 from pipeline.model.state import ValidationResult
 from pipeline.training.rates import FIRST, between
 
@@ -63,18 +63,25 @@ def after_validation(
             pace, least_wrong=min(wrong, pace.least_wrong), least_loss=min(loss, pace.least_loss)
         )
     pace = dataclasses.replace(pace, stale=0 if gained or is_early else pace.stale + 1)
-    next_share = time_share * (step + rules.validation_every) / step
-    is_late = (
-        max(time_share / TIME_AT_FULL_RATE, next_share / LATEST_TIME) >= 1
-        or step * (1 + ANNEAL_SHARE) >= rules.most_steps
-    )
-    if not is_stale(rules, pace) and not is_late:
+    reason = _reason_to_come_down(rules, pace, step, time_share)
+    if reason is None:
         return pace
     # Never longer than the steps that are left, nor than the time is likely to.
-    steps = min(math.ceil(step * ANNEAL_SHARE), max(1, rules.most_steps - step))
+    steps = math.ceil(step * ANNEAL_SHARE)
     if time_share > 0:
         steps = max(1, min(steps, round(step * (1 - time_share) / time_share)))
-    return dataclasses.replace(pace, anneal_step=step, last_step=step + steps)
+    return dataclasses.replace(
+        pace, anneal_step=step, last_step=min(step + steps, max(step, rules.most_steps)), reason=reason
+    )
+
+
+def _reason_to_come_down(rules: PaceRules, pace: Pace, step: int, time_share: float) -> Reason | None:
+    if pace.is_stale(rules.patience):
+        return "patience"
+    next_share = time_share * (step + rules.validation_every) / step
+    if max(time_share / TIME_AT_FULL_RATE, next_share / LATEST_TIME) >= 1:
+        return "time"
+    return "steps" if step * (1 + ANNEAL_SHARE) >= rules.most_steps else None
 
 
 def _underfits(pace: Pace, learned: float) -> bool:
@@ -83,14 +90,9 @@ def _underfits(pace: Pace, learned: float) -> bool:
     return misreads and learned < pace.least_learned * (1 - LEARNING_GAIN)
 
 
-def is_stale(rules: PaceRules, pace: Pace) -> bool:
-    """Whether enough validations gained nothing."""
-    return pace.is_stale(rules.patience)
-
-
 def learning_rate(rules: PaceRules, pace: Pace, step: int) -> float:
     """Up along a cosine, level, and once it was decided down along a cosine to nothing."""
     rate = rules.peak * between(FIRST, 1.0, step / max(1, rules.warm_steps))
     if pace.anneal_step is None or pace.last_step is None:
         return rate
-    return rate * between(1.0, 0.0, (step - pace.anneal_step) / (pace.last_step - pace.anneal_step))
+    return rate * between(1.0, 0.0, (step - pace.anneal_step) / max(1, pace.last_step - pace.anneal_step))

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 
 from pipeline.config import TrainConfig
 from pipeline.model.pace import Pace
+from pipeline.model.spec import ModelSpec
 from pipeline.model.state import Best, TrainingState, ValidationResult
 from pipeline.training.pace import PaceRules
 from pipeline.training.pace import after_validation as pace_after_validation
 
+_LIMITS = {"time": ", as --max_minutes was near", "steps": ", as no training sees more images"}
 _LEARNED_SHARE = 0.1  # of what guessing leaves to be read
 
 
@@ -35,7 +37,7 @@ def after_validation(state: TrainingState, step: int, result: ValidationResult |
         highest, is_highest = result, True
     best = Best(step, result) if result.is_as_good_as(highest) else state.best
     # Nothing improves on the plateau at the beginning, and a training must not be ended for that.
-    improved = is_highest or is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    improved = is_highest or is_guessing(result.position_accuracy, _num_classes(state.spec))
     stale = 0 if improved else state.stale_validations + 1
     return dataclasses.replace(state, validated_step=step, best=best, highest=highest, stale_validations=stale)
 
@@ -46,7 +48,7 @@ def paced(
     """For a training that finds its own length: what a validation says of that. The decision is part of the state, so
     a training that is continued keeps to it, whatever time it takes then."""
     before = state.pace or Pace()
-    guesses = is_guessing(result.position_accuracy, len(state.spec.alphabet))
+    guesses = is_guessing(result.position_accuracy, _num_classes(state.spec))
     pace = pace_after_validation(rules, before, step, result, time_share, guesses)
     return dataclasses.replace(state, pace=pace, num_steps=pace.last_step or state.num_steps)
 
@@ -59,12 +61,16 @@ def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: i
     if step == state.num_steps:
         if state.pace and state.pace.anneal_step is not None:
             came_down = f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
-            is_late = asked.max_minutes and not state.pace.is_stale(asked.patience or 0)
-            return f"{came_down}, as --max_minutes was near" if is_late else came_down
+            return came_down + _LIMITS.get(state.pace.reason, "")
         return f"all {epochs} epochs"
     if not state.pace and asked.patience and state.stale_validations >= asked.patience:
         return f"{asked.patience} validations without improvement, --patience={asked.patience}"
     return None
+
+
+def _num_classes(spec: ModelSpec) -> int:
+    """How many a guess chooses from: where lengths vary, the end of a code is one more."""
+    return len(spec.alphabet) + (spec.min_length < spec.max_length)
 
 
 def is_guessing(position_accuracy: float, num_classes: int) -> bool:

@@ -15,12 +15,12 @@ import tensorflow as tf
 
 from pipeline.machine.devices import describe
 from pipeline.model.checkpoints import Checkpoint
+from pipeline.model.pace import Pace
 from pipeline.model.recognizer import Recognizer
 from pipeline.model.state import TrainingState
 from pipeline.train_config import INCLUDED_WEIGHTS
 from pipeline.training.display import Display, Speed, Waiting, Window
 from pipeline.training.logs import Logs, sheet
-from pipeline.training.pace import is_stale
 from pipeline.training.plan import Plan
 from pipeline.training.schedule import LOOK_STEPS
 from pipeline.training.steps import Tally
@@ -168,11 +168,10 @@ class Reporter(SilentReporter):
         self._logs.image("validation", step, "predictions", sheet(sample.images, texts, decoded))
 
     def annealing(self, state: TrainingState) -> None:
-        rules, pace = self._plan.pace_rules, state.pace
-        assert rules and pace
-        why = f"no improvement for --patience={pace.stale}" if is_stale(rules, pace) else "--max_minutes is near"
+        pace = state.pace
+        assert pace
         print(
-            f"{why}: from step {pace.anneal_step:,} the learning rate comes down, and training ends at step "
+            f"{_why(pace)}: from step {pace.anneal_step:,} the learning rate comes down, and training ends at step "
             f"{state.num_steps:,}"
         )
 
@@ -183,6 +182,15 @@ class Reporter(SilentReporter):
         is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
         of = "" if is_open else f" of {state.num_steps:,}"
         print(f"stopped at step {step:,}{of}, saved: run the same command again to continue")
+
+
+def _why(pace: Pace) -> str:
+    """Why the rate comes down."""
+    if pace.reason == "time":
+        return "--max_minutes is near"
+    if pace.reason == "steps":
+        return "half of the images that a training may see at most"
+    return f"no improvement for --patience={pace.stale}"
 
 
 def make_reporter(plan: Plan, logs_folder: str | os.PathLike[str], step: int, chief: bool) -> SilentReporter:

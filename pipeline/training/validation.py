@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from alexnet.labels import PADDING
+from pipeline.machine.devices import is_multi_worker
 from pipeline.model import metrics
 from pipeline.model.reading import ReadBatch, distributed_batches, evaluation_batches, predict_batch
 from pipeline.model.state import ValidationResult
@@ -49,7 +50,10 @@ class Validator:
         self._batches = evaluation_batches(
             manifest, "validation", _BATCH_SIZE, spec.image_shape[2], spec.fitted, MOST_VALIDATED
         )
-        self._may_keep = fits_in_memory(manifest, "validation", spec.image_shape[2], fitted=spec.fitted)
+        # Workers read together: were memory to let one of them keep the batches and another not, both would wait.
+        self._may_keep = not is_multi_worker(learner.strategy) and fits_in_memory(
+            manifest, "validation", spec.image_shape[2], fitted=spec.fitted
+        )
         self._kept: list[Any] = []  # the batches, once they were decoded
 
     def run(self) -> Validation:
