@@ -13,6 +13,7 @@ HEIGHTS = (32, 128)  # below, strokes merge; above, the first layers see parts o
 MULTIPLE = 8  # of the width, which the networks halve twice or more
 MAX_WIDTH = 1024  # 32 characters at the usual pitch; longer codes are squeezed
 _NARROW = 0.1  # the share of images whose characters may lie closer than what decides
+_WIDE = 0.005  # the share of images that may be wider, and are squeezed: a stray one would make all steps slow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,5 +36,6 @@ def working_size(sizes: Sequence[tuple[int, int]], lengths: Sequence[int]) -> Wo
     height = heights[len(heights) // 2]  # the median
     if not (PITCHES[0] <= pitch * height <= PITCHES[1] and HEIGHTS[0] <= height <= HEIGHTS[1]):
         height = min(max(round(PITCH / pitch), HEIGHTS[0]), HEIGHTS[1])
-    widest = max(width * height / own_height for width, own_height in sizes)
+    widths = sorted(width * height / own_height for width, own_height in sizes)
+    widest = widths[len(widths) - 1 - int(_WIDE * len(widths))]
     return WorkingSize(height, min(math.ceil(round(widest) / MULTIPLE) * MULTIPLE, MAX_WIDTH))

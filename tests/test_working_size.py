@@ -31,6 +31,12 @@ def test_one_odd_image_in_ten_decides_nothing():
     assert working_size([(128, 48)] * 19 + [(128, 480)], [4] * 20) == WorkingSize(48, 128)
 
 
+def test_a_stray_wide_image_is_squeezed():
+    few = working_size([(160, 60)] * 99 + [(2000, 60)], [4] * 100)
+    many = working_size([(160, 60)] * 999 + [(2000, 60)], [4] * 1000)
+    assert few.width > 1000 and many == working_size([(160, 60)], [4])
+
+
 def test_very_wide_images_are_squeezed():
     assert working_size([(8000, 40)], [100]).width == 1024
 
