@@ -70,7 +70,12 @@ def test_what_is_certain_joins_the_train_split(here, workdir, tmp_path, capsys):
     codes = draw(others, 40, seed=1, named=False)
     copied = next(name for name in labelled.iterdir() if SplitRule(0.2, 0.1).split(name.name[:2]) == "train")
     shutil.copy(copied, others / "copy.png")
+    with Image.open(copied) as picture:
+        picture.save(others / "saved again.png", compress_level=0)
+    assert (others / "saved again.png").read_bytes() != copied.read_bytes()
     (others / "damaged.png").write_bytes(b"no image")
+    (others / "0.png").rename(others / "a\rb.png")
+    codes["a\rb.png"] = codes["0.png"]
     config = config_for(workdir, tmp_path)
     assert records(config, workdir) is True
     manifest, first = Manifest.load(workdir.records), Manifest.load(workdir.first / "records")
@@ -82,8 +87,8 @@ def test_what_is_certain_joins_the_train_split(here, workdir, tmp_path, capsys):
     for split in ("validation", "test"):
         assert rows_of(manifest, split) == rows_of(first, split)
     output = capsys.readouterr().out
-    assert f"{len(read)} of 42 images of {others} were read with a confidence of 0.9 or more" in output
-    assert "1 copies of labelled images, 1 not readable" in output
+    assert f"{len(read)} of 43 images of {others} were read with a confidence of 0.9 or more" in output
+    assert "2 copies of labelled images, 1 not readable" in output
     (statement,) = label_statements(Exposure(manifest, True, False, ()))
     assert statement.text.startswith(f"{len(read)} of the {len(train)} training images were labelled by a network")
     assert label_statements(Exposure(first, True, False, ())) == []

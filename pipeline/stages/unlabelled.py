@@ -26,10 +26,12 @@ from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.atomic import write_text
 from records.errors import DigitwiseError
+from records.images.files import StoredForm, stored_bytes
 from records.images.folder import LABELS_HEADER, LabeledFolder, image_keys
 from records.split import TRAIN, SplitRule
 
 CERTAIN = 0.9  # the confidence from which on a reading is taken for a label
+_PIXELS = StoredForm(None, None, 3, "raw", convert_colors=True)
 
 Fate = Literal["certain", "doubtful", "held out", "labelled", "unread"]
 Fates = collections.Counter[Fate]
@@ -82,13 +84,14 @@ def _read(config: RunConfig, reader: Reader, folder: str) -> tuple[str, Fates]:
     others = LabeledFolder(folder)
     keys = list(image_keys(folder))
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    # All quoted: a name may have line ends in it, of which csv quotes by itself only some.
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerow(LABELS_HEADER)
     fates: Fates = collections.Counter()
     with progress("unlabelled", len(keys)) as advance:
         for key, reading in zip(keys, reader.read_each(os.path.join(folder, key) for key in keys), strict=True):
             fate = _fate(reading, rule)
-            if fate == "certain" and _digest(others.load(key)) in known:
+            if fate == "certain" and _digest(others, key) in known:
                 fate = "labelled"
             if fate == "certain":
                 table.writerow((key, reading.code))
@@ -106,11 +109,13 @@ def _fate(reading: Reading, rule: SplitRule) -> Fate:
 
 
 def _digests_of(labelled: LabeledFolder) -> set[bytes]:
-    return {_digest(labelled.load(key)) for key, _ in labelled.rows()}
+    return {_digest(labelled, key) for key, _ in labelled.rows()}
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=16).digest()
+def _digest(folder: LabeledFolder, key: str) -> bytes:
+    """Of the pixels: one picture may lie in files of different bytes."""
+    pixels = stored_bytes(folder.load(key), folder.name(key), _PIXELS)
+    return hashlib.blake2b(pixels, digest_size=16).digest()
 
 
 def _told(fates: Fates, folder: str) -> str:

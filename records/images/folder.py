@@ -88,7 +88,7 @@ class LabeledFolder:
         return not self.label_pattern and os.path.exists(os.path.join(self.root, LABELS_FILE))
 
     def _rows_by_name(self) -> Iterator[tuple[str, str]]:
-        pattern = re.compile(self.label_pattern or DEFAULT_PATTERN)
+        pattern = re.compile(self.label_pattern) if self.label_pattern else re.compile(DEFAULT_PATTERN, re.DOTALL)
         found = False
         # Listed one by one, never as a list: a folder may have millions of images.
         for key in (key for kind, key in _walk(self.root) if kind == _IMAGE):
