@@ -90,9 +90,18 @@ def test_codes_are_learned_as_they_are_written():
     assert learned.by_hash("7KQ2") == learned.by_hash("7kQ3") == TEST
 
 
+def test_where_records_tell_no_case_a_code_counts_in_any():
+    learned = LearnedCodes(frozenset(map(hash_of, ["7kQ2", "aBcDeF1"])), any_case=True)
+    assert {learned.by_hash(code) for code in ("7kq2", "7KQ2", "7kQ2", "abcdef1")} == {TRAIN}
+    assert learned.by_hash("7kq3") == learned.by_hash("a" * 1000) == TEST
+
+
 def test_tested_codes_that_they_learned_are_counted(tmp_path, workdir, monkeypatch):
     monkeypatch.setattr(LearnedCodes, "load", lambda: LearnedCodes(frozenset(map(hash_of, ["a1", "b2"]))))
     manifest = make_records(tmp_path, train=["c3"], validation=[], test=["b2", "a1", "A1", "d4"])
     earlier = (EarlierTraining(included.fingerprint(), None),)
-    exposure = find_exposure(dataclasses.replace(make_state().provenance, earlier=earlier), manifest, workdir)
-    assert scan_splits(manifest, "test", exposure, processes=1)[TESTED].earlier == 2
+    provenance = dataclasses.replace(make_state().provenance, earlier=earlier)
+    for fold_case, expected in ((False, 2), (True, 3)):
+        manifest = dataclasses.replace(manifest, settings=manifest.settings | {"fold_case": fold_case})
+        exposure = find_exposure(provenance, manifest, workdir)
+        assert scan_splits(manifest, "test", exposure, processes=1)[TESTED].earlier == expected

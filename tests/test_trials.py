@@ -206,12 +206,12 @@ def test_folds_need_codes_for_each_part(workdir, tmp_path):
         RunConfig(stages=("folds",), records=RecordsConfig(validation_fraction=0.5), trials=TrialsConfig(folds=2))
 
 
-def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkeypatch, make_config):
+def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkeypatch, make_config, capsys):
     from pipeline.conversion.convert import convert, split_rule
     from pipeline.drawing.files import generate
     from records.dataset.manifest import Manifest
 
-    result = TrialResult(Accuracy.of(1, 2), (0.5,))
+    result = TrialResult(Accuracy.of(1, 2), (0.5,), has_earlier=True)
     given = []
     monkeypatch.setattr(trials, "run_alone", lambda trial, *arguments: given.append((trial, *arguments)) or result)
     config = make_config(30, workdir=str(workdir.root))
@@ -219,6 +219,7 @@ def test_folds_test_what_they_held_out_with_their_own_checkpoint(workdir, monkey
     workdir.folds.mkdir()
     test = dataclasses.replace(config.test, split="train", checkpoint="elsewhere")
     trials.folds(dataclasses.replace(config, test=test, trials=TrialsConfig(folds=2)), workdir)
+    assert "(except in the training that it began with: " in capsys.readouterr().out
     assert [(config.test.split, config.test.checkpoint) for _, config, *_ in given] == [("test", "")] * 2
     tested = set()
     for _, fold, rotation, root in given:  # the images drawn in the workdir itself are those of the folds

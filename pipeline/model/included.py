@@ -7,7 +7,9 @@ LearnedCodes.load().by_hash("7kQ2")         # "train" or "test": whether that tr
 import dataclasses
 import functools
 import hashlib
+import itertools
 import pathlib
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -19,13 +21,16 @@ from records.split import TEST, TRAIN
 MODULE = "alexnet.alexnet"  # of the network that they are for
 FOLDER = pathlib.Path(alexnet.__file__).with_name("included")
 CODES = FOLDER / "codes.npy"  # sorted hashes
+LONGEST = 7  # characters of a learned code
 
 
 @dataclasses.dataclass(frozen=True)
 class LearnedCodes:
-    """Which codes were learned; stands where a training has a split rule."""
+    """Which codes were learned; stands where a training has a split rule. With `any_case` a code counts as learned in
+    whichever case its letters were."""
 
     hashes: frozenset[int]
+    any_case: bool = False
 
     @classmethod
     @functools.cache
@@ -33,7 +38,12 @@ class LearnedCodes:
         return cls(frozenset(np.load(CODES, allow_pickle=False).tolist()))
 
     def by_hash(self, code: str) -> str:
-        return TRAIN if hash_of(code) in self.hashes else TEST
+        return TRAIN if any(hash_of(written) in self.hashes for written in self._ways_to_write(code)) else TEST
+
+    def _ways_to_write(self, code: str) -> Iterable[str]:
+        if not self.any_case or len(code) > LONGEST:
+            return (code,)
+        return map("".join, itertools.product(*({c.lower(), c.upper()} for c in code)))
 
 
 @functools.cache

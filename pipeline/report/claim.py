@@ -6,6 +6,7 @@ only characters that were learned. Each is looked up or counted, none is taken f
     claim(manifest, "test", exposure, scans, repeatable=True).holds
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ _CHARACTERS_SHOWN = 8
 def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) -> Exposure:
     """The records of the training are those tested, or those of the work folder, or none that is known."""
     fingerprint = provenance.records.fingerprint
-    rest = bool(provenance.synthetic), tuple(map(_codes_of, provenance.earlier))
+    any_case = bool(manifest.settings.get("fold_case"))
+    rest = bool(provenance.synthetic), tuple(_codes_of(training, any_case) for training in provenance.earlier)
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, *rest)
     try:
@@ -38,8 +40,11 @@ def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) 
     return Exposure(own if fingerprint == own.fingerprint else None, False, *rest)
 
 
-def _codes_of(training: EarlierTraining) -> CodeRule | None:
-    return included.LearnedCodes.load() if training.fingerprint == included.fingerprint() else training.split
+def _codes_of(training: EarlierTraining, any_case: bool) -> CodeRule | None:
+    """Where the records tell no case, a code may have been learned in another."""
+    if training.fingerprint != included.fingerprint():
+        return training.split
+    return dataclasses.replace(included.LearnedCodes.load(), any_case=any_case)
 
 
 def claim(manifest: Manifest, split: str, exposure: Exposure, scans: dict[str, SplitScan], repeatable: bool) -> Claim:

@@ -22,10 +22,12 @@ _FEW = 200  # images of validation, by which not even .90 and .97 can be told ap
 
 @dataclasses.dataclass(frozen=True)
 class TrialResult:
-    """How well one training reads: whole codes, and the characters at each position."""
+    """How well one training reads: whole codes, and the characters at each position; whether it began with the weights
+    of an earlier one."""
 
     whole: Accuracy
     position_accuracy: tuple[float | None, ...]
+    has_earlier: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,8 @@ def folds(config: RunConfig, workdir: Workdir, _probes: object = None) -> FoldsR
     print()
     for line in report.lines():
         print(line)
-    print(f"{_HELD_OUT}{_EXCEPT_BEFORE if config.train.given_weights else ''}: {workdir.folds}")
+    has_earlier = any(result.has_earlier for result in results.values())
+    print(f"{_HELD_OUT}{_EXCEPT_BEFORE if has_earlier else ''}: {workdir.folds}")
     return report
 
 
@@ -131,7 +132,8 @@ def _train_and_test(config: RunConfig, workdir: Workdir, records: pathlib.Path) 
     from pipeline.stages.test import test
     from pipeline.training.train import train
 
-    train(config, workdir, records)
+    state = train(config, workdir, records)
     quiet = dataclasses.replace(config.test, shown_predictions=0)
     figures = test(dataclasses.replace(config, test=quiet), workdir, records=records).figures
-    return TrialResult(figures.whole, tuple(position.accuracy for position in figures.positions))
+    positions = tuple(position.accuracy for position in figures.positions)
+    return TrialResult(figures.whole, positions, has_earlier=bool(state.provenance.earlier))
