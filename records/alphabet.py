@@ -35,7 +35,10 @@ class Alphabet:
         seen: set[str] = set()
         for character in self.characters:
             if character in seen:
-                raise DigitwiseError(f"the alphabet {quoted(self.characters)} has {character!r} more than once")
+                raise DigitwiseError(
+                    f"the alphabet {quoted(self.characters)} has {character!r} more than once "
+                    f"(names are {', '.join(NAMED)})"
+                )
             if not character.isprintable():
                 raise DigitwiseError(
                     f"the alphabet has the unprintable character U+{ord(character):04X}, which no image can show"

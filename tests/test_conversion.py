@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.config import TrainConfig
+from pipeline.conversion import survey
 from pipeline.conversion.convert import convert
 from pipeline.drawing.files import generate
 from pipeline.machine.workers import LocalPool
@@ -197,7 +198,8 @@ def test_overwrite_stops_at_what_is_not_ours(workdir, tmp_path, make_config):
     assert Manifest.load(workdir.records).compression == ""
 
 
-def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, capsys):
+def test_a_class_that_a_split_lacks_is_told(workdir, tmp_path, make_config, capsys, monkeypatch):
+    monkeypatch.setattr(survey, "_FEW_CODES", 1)  # of a split of few codes it goes without saying
     folder = own_folder(tmp_path / "own", ["11", "22", "33", "44", "55", "66", "77", "88"])
     convert(make_config(images=folder), workdir)
     lines = [line for line in capsys.readouterr().out.splitlines() if "lacks characters" in line]
@@ -403,10 +405,28 @@ def test_splits_of_few_codes_are_told(workdir, tmp_path, make_config, capsys):
         codes = {text for _, _, text in read(manifest)[split]}
         said = f"the {split} split has {manifest.count(split)} images of {len(codes)} codes: a figure from it says"
         assert f"records: warning: {said} little" in out
+    assert "records: warning: --stage=folds tests every image" in out and "lacks characters" not in out
     many = type(workdir)(tmp_path / "many")
     many.create()
     convert(make_config(400, source="synthetic"), many)
     assert "says little" not in capsys.readouterr().out
+
+
+def test_what_names_were_read_as_is_shown(workdir, tmp_path, make_config, capsys):
+    convert(make_config(images=own_folder(tmp_path / "mine", ["ab", "cd", "ab", "ef", "gh"])), workdir)
+    assert "records: codes such as 'ab' (ab_0.png), 'cd' (cd_1.png), 'ef' (ef_3.png)\n" in capsys.readouterr().out
+
+
+def test_images_of_one_code_and_empty_splits_are_told(workdir, tmp_path, make_config, capsys):
+    config = make_config(
+        validation_fraction=0.0, test_fraction=0.0, images=own_folder(tmp_path / "camera", ["IMG"] * 3)
+    )
+    convert(config, workdir)
+    out = capsys.readouterr().out
+    assert "records: warning: all 3 images have one code, 'IMG' (IMG_0.png): a network learns nothing from them" in out
+    assert "codes such as" not in out and "folds" not in out
+    for split in ("validation", "test"):
+        assert f"records: warning: the {split} split has no images\n" in out
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

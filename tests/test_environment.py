@@ -1,6 +1,7 @@
 import dataclasses
 import importlib.metadata
 import shutil
+import subprocess
 import types
 
 from pipeline.stages import check as environment
@@ -54,6 +55,19 @@ def test_a_missing_package_is_told_with_its_mend(workdir, make_config, capsys, m
     assert "tensorflow: pip install 'tensorflow>=" in out
     assert "captcha: pip install 'captcha>=" in out
     assert "TensorFlow: pip install" in out
+
+
+def test_an_import_that_takes_long_is_no_reason_to_stop():
+    killed = []
+
+    def communicate(timeout=None):
+        if timeout:
+            raise subprocess.TimeoutExpired(["python"], timeout)
+        return "", ""
+
+    slow = types.SimpleNamespace(communicate=communicate, kill=lambda: killed.append(True))
+    (finding,) = environment._tensorflow(slow)
+    assert (finding.state, finding.found, killed) == (WARNING, "its import took longer than 120 s", [True])
 
 
 def test_tensorflow_may_be_missing_where_nothing_is_trained(workdir, make_config, capsys, monkeypatch):
@@ -113,5 +127,8 @@ def test_folders_that_the_settings_name_are_looked_at(make_config, tmp_path):
     images, checkpoints = environment._inputs(config)
     assert (images.what, images.state) == ("images", MISSING) and "none is not a folder" in images.found
     assert checkpoints.state == MISSING and "it holds no checkpoints" in checkpoints.found
+    (empty,) = environment._inputs(make_config(images=str(tmp_path)))
+    assert empty.state == MISSING and empty.found == f"{tmp_path} has no image in it"
+    (tmp_path / "12_a.png").touch()
     assert environment._inputs(make_config(images=str(tmp_path)))[0].state == OK
     assert environment._inputs(make_config()) == []

@@ -68,6 +68,7 @@ def test_a_training_and_a_test_that_are_repeated_keep_their_seconds(workdir, mak
 
     monkeypatch.setattr("pipeline.stages.train.import_tensorflow", lambda: None)
     monkeypatch.setattr("pipeline.stages.test.import_tensorflow", lambda: None)
+    monkeypatch.setattr("pipeline.stages.test.last_state", lambda _: None)
     monkeypatch.setitem(sys.modules, "pipeline.training.train", types.SimpleNamespace(train=train))
     monkeypatch.setattr("pipeline.stages.test.test", test)
     config = make_config(stages=("train", "test"), workdir=str(workdir.root))

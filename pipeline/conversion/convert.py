@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.config import CodeConfig, RecordsConfig, RunConfig
-from pipeline.conversion.findings import alphabet_lines, image_lines
+from pipeline.conversion.findings import alphabet_lines, code_lines, image_lines
 from pipeline.conversion.foreign import Probes
 from pipeline.conversion.forms import find_form
 from pipeline.conversion.plans import FOLDER as PLAN_FOLDER
@@ -70,7 +70,7 @@ def convert(
         print(f"records: warning: not read: {line}")
     with _unfinished_folder(workdir.unfinished_records, settings) as folder:
         surveyed = survey(found, rule, folder)
-        for line in alphabet_lines(found, surveyed):
+        for line in (*code_lines(found, surveyed), *alphabet_lines(found, surveyed)):
             print(f"records: {printable(line, 1000)}")
         images = find_form(found, config.records, surveyed, folder, engine)
         for line in image_lines(found, images):
@@ -81,7 +81,7 @@ def convert(
     total = surveyed.total
     shares = ", ".join(f"{split} {surveyed.counts[split]:,}" for split in SPLITS)
     print(f"records: {total:,} images in {workdir.records} ({shares}), {total / seconds:,.0f} images/s")
-    for line in (*few_codes(surveyed), *missing_classes(manifest)):
+    for line in (*few_codes(surveyed, rule), *missing_classes(manifest, surveyed)):
         print(f"records: warning: {line}")
     return True
 

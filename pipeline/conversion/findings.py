@@ -12,6 +12,19 @@ _SHOWN = 4
 _RARE = 0.1  # of how often a character occurs in the mean
 
 
+def code_lines(found: CodeSource, surveyed: Survey) -> list[str]:
+    """Which codes were taken from the first images: names of files may not be what they show."""
+    if found.is_drawn or found.reader:
+        return []
+    shown = ", ".join(f"{quoted(code)} ({key.rpartition('/')[2]})" for code, key in surveyed.examples.items())
+    if len(surveyed.examples) == 1 < surveyed.total:
+        return [
+            f"warning: all {surveyed.total:,} images have one code, {shown}: a network learns nothing from them; where "
+            "names are not codes, give a labels.csv or --label_pattern"
+        ]
+    return [f"codes such as {shown}"]
+
+
 def alphabet_lines(found: CodeSource, surveyed: Survey) -> list[str]:
     """The alphabet where it was found in the codes, and which of its characters may be mistakes in labels."""
     if found.alphabet:

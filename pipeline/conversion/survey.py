@@ -12,10 +12,11 @@ from pipeline.values import MAX_CODE_LENGTH
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError, quoted
-from records.split import TRAIN, SplitRule
+from records.split import SPLITS, TRAIN, SplitRule
 
 # Wilson's interval is 22 points wide for 27 right of 30, and images of one code are not independent of each other.
 _FEW_CODES = 30
+_EXAMPLES = 3
 
 
 @dataclasses.dataclass
@@ -31,6 +32,9 @@ class Survey:
     lengths: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     characters: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     first: dict[str, str] = dataclasses.field(default_factory=dict)
+    examples: dict[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # the first few codes: the key of an image of each
     classes: dict[tuple[str, int], collections.Counter[str]] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(collections.Counter)
     )
@@ -42,6 +46,8 @@ class Survey:
 
     def note_characters(self, key: str, text: str) -> list[str]:
         """Counts the characters of a code; those that no code before had."""
+        if len(self.examples) < _EXAMPLES:
+            self.examples.setdefault(text, key)
         self.characters.update(text)
         unseen = [character for character in text if character not in self.first]
         self.first.update(dict.fromkeys(unseen, key))
@@ -90,21 +96,34 @@ def survey(found: CodeSource, rule: SplitRule, folder: pathlib.Path) -> Survey:
     return result
 
 
-def few_codes(found: Survey) -> list[str]:
-    """A line for each split that is meant to measure and has too few different codes for that."""
-    return [
-        f"the {split} split has {found.counts[split]} images of {len(codes)} codes: a figure from it says little"
-        for split, codes in found.codes.items()
-        if split != TRAIN and len(codes) < _FEW_CODES
-    ]
+def few_codes(found: Survey, rule: SplitRule) -> list[str]:
+    """Lines for splits that are meant to measure and have too few different codes for that."""
+    if rule.only:
+        return []
+    lines = [_few_codes_line(found, split) for split in SPLITS if split != TRAIN and _is_small(found, split)]
+    if lines and sum(map(len, found.codes.values())) > len(SPLITS) and not rule.held_out_only:
+        lines.append("--stage=folds tests every image, by networks that did not learn its code")
+    return lines
 
 
-def missing_classes(manifest: Manifest) -> list[str]:
-    """A line for each split whose codes lack characters at positions that have them in other splits."""
+def _few_codes_line(found: Survey, split: str) -> str:
+    if not found.counts[split]:
+        return f"the {split} split has no images"
+    counted = f"{found.counts[split]} images of {len(found.codes[split])} codes"
+    return f"the {split} split has {counted}: a figure from it says little"
+
+
+def _is_small(found: Survey, split: str) -> bool:
+    return len(found.codes.get(split, ())) < _FEW_CODES
+
+
+def missing_classes(manifest: Manifest, found: Survey) -> list[str]:
+    """A line for each split whose codes lack characters at positions that have them in other splits; none for those
+    that are too small to have all of them."""
     return [
         _gaps_line(split, gaps, manifest.max_length)
         for split, gaps in class_gaps(manifest.classes).items()
-        if manifest.count(split) and gaps
+        if manifest.count(split) and gaps and (split == TRAIN or not _is_small(found, split))
     ]
 
 

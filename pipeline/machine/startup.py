@@ -22,8 +22,8 @@ def own_environment(cache: pathlib.Path) -> None:
     os.environ["KERAS_HOME"] = os.devnull
     # Matplotlib lists all fonts of the machine once, which takes seconds, and stores the list here.
     os.environ.setdefault("MPLCONFIGDIR", str((cache / "matplotlib").absolute()))
-    # And tells of it, where absl has set the level of all loggers.
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    # And warns that this takes a moment.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 def usable_streams() -> None:
@@ -82,7 +82,7 @@ def import_tensorflow() -> None:
                 # Looks for GPUs now, so that its notes on them are caught too.
                 found = tf.config.list_physical_devices("GPU")
                 tf.get_logger().setLevel("WARNING")  # several workers report every exchange
-        except BaseException:
+        except Exception:  # of Ctrl-C its notes say nothing
             _show(notes)
             raise
         if glob.glob("/dev/nvidia[0-9]*") and not found:

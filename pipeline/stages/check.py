@@ -172,14 +172,25 @@ def _inputs(config: RunConfig) -> list[Finding]:
     """Rows for the folders that the settings name."""
     findings = []
     if config.records.images:
-        state = OK if os.path.isdir(config.records.images) else MISSING
-        found = config.records.images if state == OK else f"{config.records.images} is not a folder"
+        found, state = config.records.images, OK
+        if not os.path.isdir(found):
+            found, state = f"{found} is not a folder", MISSING
+        elif not _has_image(found):
+            found, state = f"{found} has no image in it", MISSING
         findings.append(Finding("images", found, state, "set --images to a folder of labelled images"))
     checkpoints = {"--checkpoint": config.test.checkpoint, "--initialize_from": config.train.given_weights}
     for flag, folder in checkpoints.items():
         if folder:
             findings.append(_given(flag, folder))
     return findings
+
+
+def _has_image(folder: str) -> bool:
+    try:
+        from records.images.folder import image_keys
+    except ImportError:  # told of by the packages' rows
+        return True
+    return next(image_keys(folder), None) is not None
 
 
 def _given(flag: str, folder: str) -> Finding:
@@ -246,9 +257,12 @@ def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
     try:
         output, _ = process.communicate(timeout=_TENSORFLOW_SECONDS)
         seen = json.loads(output.splitlines()[-1])  # the last line: libraries may print before it
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        process.kill()
-        process.communicate()
+    except subprocess.TimeoutExpired:
+        _end(process)
+        found = f"its import took longer than {_TENSORFLOW_SECONDS} s"
+        return [Finding("TensorFlow", found, WARNING, "the machine is busy, or its disk slow")]
+    except (ValueError, IndexError):
+        _end(process)
         return [Finding("TensorFlow", "it could not be imported", MISSING, "pip install --force-reinstall tensorflow")]
     devices = [f"{kind} {name}" for kind, name in seen["devices"]]
     findings = [Finding("TensorFlow", f"{seen['version']} on {', '.join(devices)}")]
@@ -260,6 +274,11 @@ def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
         fix = "pip install 'tensorflow[and-cuda]'"
         return [*findings, Finding("GPUs", f"{', '.join(gpus)}; TensorFlow sees {usable}", WARNING, fix)]
     return [*findings, Finding("GPUs", ", ".join(gpus))]
+
+
+def _end(process: TensorFlowProcess) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _driver_gpus() -> list[str]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
 from pipeline.machine.startup import import_tensorflow
-from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.checkpoints import Checkpoints, last_state
 from pipeline.promise.halves import calibration_rows
 from pipeline.report import files
 from pipeline.report.claim import claim, find_exposure, is_repeatable
@@ -46,6 +46,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 def run(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
     """The stage: tests what the settings name; the result is whether it found anything new."""
     records = records_to_test(config, workdir, probes)
+    last_state(Checkpoints.to_test(config.test, workdir))  # raises where there is none, before an import takes seconds
     import_tensorflow()
     previous = files.previous_summary(workdir.report)
     return not test(config, workdir, workdir.read_seconds(), records).repeats(previous)

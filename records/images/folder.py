@@ -98,9 +98,10 @@ class LabeledFolder:
             stem = os.path.splitext(os.path.basename(key))[0]
             match = pattern.search(stem) if self.label_pattern else pattern.fullmatch(stem)
             if not match or not match[1]:
+                remedy = "another --label_pattern" if self.label_pattern else "--label_pattern"
                 raise DigitwiseError(
                     f"{self.name(key)}: no code in the name {quoted(stem)} "
-                    f"(looked for {pattern.pattern}); give --label_pattern, or a {LABELS_FILE} with columns file,text"
+                    f"(looked for {pattern.pattern}); give {remedy}, or a {LABELS_FILE} with columns file,text"
                 )
             yield key, unicodedata.normalize("NFC", match[1])
         if not found:
@@ -219,7 +220,8 @@ def table_rows(path: str) -> Iterator[tuple[int, str, str]]:
             reader = csv.reader(file, strict=True)
             header = next(reader, None)
             if header is None or tuple(cell.strip().lower() for cell in header[:2]) != LABELS_HEADER:
-                raise DigitwiseError(f"{path}: its first line must be {','.join(LABELS_HEADER)}")
+                is_there = "" if header is None else f", and is {quoted(','.join(header))}"
+                raise DigitwiseError(f"{path}: its first line must be {','.join(LABELS_HEADER)}{is_there}")
             line = reader.line_num
             for row in reader:
                 line = reader.line_num
