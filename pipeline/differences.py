@@ -16,6 +16,8 @@ _SETTINGS = (CodeConfig, GenerateConfig, DrawingConfig, RecordsConfig, TrainConf
 # Where stored settings have those that are flags; elsewhere the same names stand for something else.
 _PLACES = ("", "drawing", "source", "source.drawing", "drawn")
 _FLAGS = {field.name for settings in _SETTINGS for field in dataclasses.fields(settings)} | {"split", "max_error"}
+_IN_WORDS = {"source.folder.count": "number of images"}
+_DIGESTS = {"source.folder.sha256": "names, codes, sizes or times of the images"}  # two of them tell nobody anything
 _FORMS: dict[str, Callable[[Any], str]] = {"code_length": format_lengths, "image_size": format_size}
 
 
@@ -33,7 +35,9 @@ def _difference(name: str, old: Any, new: Any) -> str:
     place, _, flag = name.rpartition(".")
     if place in _PLACES and flag in _FLAGS:
         return f"--{flag}: {_flag_text(flag, old)} -> {_flag_text(flag, new)}"
-    return f"{name}: {_stored(old)} -> {_stored(new)}"
+    if name in _DIGESTS:
+        return f"{_DIGESTS[name]}: changed"
+    return f"{_IN_WORDS.get(name, name)}: {_stored(old)} -> {_stored(new)}"
 
 
 def _flag_text(flag: str, value: Any) -> str:
