@@ -109,6 +109,14 @@ def test_validations_before_the_least_steps_are_not_counted():
     assert late.anneal_step == 100, "time ends it all the same"
 
 
+def test_where_nothing_can_be_gained_the_least_steps_need_not_be_run():
+    rules = dataclasses.replace(RULES, least_steps=1000)
+    small = [(50, 0.0, 0.0009, 0), (100, 0.0, 0.0008, 0), (200, 0.0, 0.0007, 0)]
+    assert [pace.stale for pace in _follow(small, rules)] == [0, 1, 2], "but those in which the rate goes up"
+    for wrong, loss in ((0.001, 0.0008), (0.0, 0.002)):
+        assert _follow([(50, wrong, loss, 0), (100, wrong, loss, 0)], rules)[-1].stale == 0
+
+
 def test_a_plateau_at_the_beginning_does_not_end_it():
     pace = Pace()
     for step in range(100, 1000, 100):

@@ -38,7 +38,8 @@ class PaceRules:
     warm_steps: int
     patience: int  # validations without a gain; 0: as many as there are
     most_steps: int
-    least_steps: int = 0  # at full rate: before these, validations without a gain are not counted
+    # At full rate: before these, validations without a gain are not counted, unless nothing can be gained any more.
+    least_steps: int = 0
     validation_every: int = 0  # steps
 
 
@@ -55,7 +56,8 @@ def after_validation(
     # A single code more may be chance.
     gained = pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
     learned = pace.batches.loss / max(1, pace.batches.steps)
-    is_early = is_guessing or step < rules.least_steps or _underfits(pace, learned)
+    least_steps = rules.least_steps if can_gain else min(rules.least_steps, rules.warm_steps)
+    is_early = is_guessing or step < least_steps or _underfits(pace, learned)
     if pace.batches.steps:
         pace = dataclasses.replace(pace, batches=Batches(), least_learned=min(learned, pace.least_learned))
     if gained:  # small gains add up to one
