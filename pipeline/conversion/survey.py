@@ -24,7 +24,7 @@ class Survey:
     """What the pass found: counts, lengths, the characters at each position, and the first few codes of each split.
 
     `characters` counts each character of all codes, also of those in no split; `first` is the key of the first image
-    that has it.
+    that has it. `examples` has the first few codes, and the key of an image of each.
     """
 
     alphabet: str = ""
@@ -32,9 +32,7 @@ class Survey:
     lengths: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     characters: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     first: dict[str, str] = dataclasses.field(default_factory=dict)
-    examples: dict[str, str] = dataclasses.field(
-        default_factory=dict
-    )  # the first few codes: the key of an image of each
+    examples: dict[str, str] = dataclasses.field(default_factory=dict)
     classes: dict[tuple[str, int], collections.Counter[str]] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(collections.Counter)
     )
