@@ -339,7 +339,7 @@ def test_a_folder_of_images_is_converted_where_a_training_or_a_test_names_it(wor
     )
     assert records_to_train(train, workdir) == workdir.records
     assert records_to_test(test, workdir) == workdir.records, "its test split was held out"
-    with pytest.raises(DigitwiseError, match="different settings:\n  source.folder"):
+    with pytest.raises(DigitwiseError, match="different settings:\n  number of images: 60 -> 9\n"):
         records_to_train(make_config(images=own_folder(tmp_path / "more", CODES[:9]), stages=("train",)), workdir)
     both = make_config(images=str(tmp_path / "absent"), stages=("records", "train", "test"))
     assert records_to_train(both, workdir) == records_to_test(both, workdir) == workdir.records
