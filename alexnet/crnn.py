@@ -32,7 +32,7 @@ def build(
     x = _convolution(x, COLUMN_SIZE, (height, 1), "valid", name="columns")
     x = keras.layers.Reshape((width, COLUMN_SIZE), name="sequence")(x)
     # use_cudnn=False: one implementation on all devices, so the same weights read alike everywhere, in exports too.
-    recurrent = keras.layers.GRU(RECURRENT_SIZE, return_sequences=True, use_cudnn=False)
+    recurrent = keras.layers.GRU(RECURRENT_SIZE, return_sequences=True, use_cudnn=False, name="gru")
     x = keras.layers.Bidirectional(recurrent, name="both_ways")(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(num_outputs, dtype="float32", name="logits")(x)

@@ -12,6 +12,7 @@ from alexnet.catalogue import CATALOGUE, networks_for, problem
 from alexnet.normalization import FusedBatchNormalization
 from alexnet.readout import READOUTS
 from pipeline import choices
+from pipeline.model.variables import numbered_paths
 from pipeline.training import optimizer, rates
 
 
@@ -179,6 +180,13 @@ def test_the_loss_moves_every_variable(network):
     gradients = tape.gradient(losses, [variable.value for variable in variables])
     still = [v.path for v, g in zip(variables, gradients) if g is None or not np.any(g)]
     assert still == []
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_variables_have_the_same_names_however_often_a_network_is_built(name):
+    num_positions = None if name == "crnn" else 4
+    first, second = (numbered_paths(NETWORKS[name]((60, 160, 1), 11, num_positions).variables) for _ in range(2))
+    assert first == second, "a checkpoint is read by these names"
 
 
 def test_bytes_and_floats_of_the_same_image_give_the_same_logits():
