@@ -48,7 +48,8 @@ class Survey:
             self.examples.setdefault(text, key)
         self.characters.update(text)
         unseen = [character for character in text if character not in self.first]
-        self.first.update(dict.fromkeys(unseen, key))
+        if unseen:
+            self.first.update(dict.fromkeys(unseen, key))
         return unseen
 
     def add(self, split: str, text: str) -> None:

@@ -10,6 +10,7 @@ is bounded before it is unpacked. SequenceExample{1: context Features, 2: Featur
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -37,11 +38,19 @@ _ONE_BYTE = [bytes((value,)) for value in range(256)]
 
 def encode(features: dict[str, bytes]) -> bytes:
     """The serialized Example of {key: bytes}."""
-    entries = []
+    parts = []
+    size = 0
     for key, value in features.items():
-        feature = _field(1, _field(1, value))
-        entries.append(_field(1, _field(1, key.encode("utf-8")) + _field(2, feature)))
-    return _field(1, b"".join(entries))
+        # From the inside out, and joined once: an image in five messages would be copied five times.
+        string = _head(1, len(value))
+        strings = _head(1, len(string) + len(value))
+        feature = _head(2, len(strings) + len(string) + len(value))
+        name = _name(key)
+        entry_size = len(name) + len(feature) + len(strings) + len(string) + len(value)
+        entry = _head(1, entry_size)
+        parts += (entry, name, feature, strings, string, value)
+        size += len(entry) + entry_size
+    return b"".join((_head(1, size), *parts))
 
 
 def decode(data: bytes) -> dict[str, bytes]:
@@ -247,8 +256,16 @@ def _joined(parts: list[Value | None]) -> Value | None:
     return np.concatenate(arrays)
 
 
-def _field(number: int, payload: bytes) -> bytes:
-    return _ONE_BYTE[_tag(number)] + _varint(len(payload)) + payload
+@functools.lru_cache(1 << 12)
+def _head(number: int, size: int) -> bytes:
+    """What comes before the `size` bytes of a field."""
+    return _ONE_BYTE[_tag(number)] + _varint(size)
+
+
+@functools.lru_cache(1 << 8)
+def _name(key: str) -> bytes:
+    encoded = key.encode("utf-8")
+    return _head(1, len(encoded)) + encoded
 
 
 def _payload(data: bytes, number: int, position: int) -> tuple[int, int]:
