@@ -32,7 +32,6 @@ _MODES = {1: "L", 3: "RGB"}
 _GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _WITH_ALPHA = ("RGBA", "LA", "La", "RGBa", "PA")
 _ORIENTATION = 0x0112
-_LUMA = np.array([19595, 38470, 7471], np.int32)  # the weights of Pillow's mode L, of 65,536
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Source: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, Pixels]
@@ -69,13 +68,11 @@ class InputShape:
 def model_pixels(source: Source, shape: InputShape) -> Pixels:
     """uint8 [height, width, channels]; ReaderError says what is wrong with the image."""
     image = in_mode(_upright(_opened(source)), shape.stored_channels)
-    if shape.fitted:
-        pixels = np.asarray(image).reshape(image.height, image.width, shape.stored_channels)
-        return fit(match_channels(pixels, shape.channels), shape.height, shape.width)
-    if image.size != (shape.width, shape.height):
+    if not shape.fitted and image.size != (shape.width, shape.height):
         image = image.resize((shape.width, shape.height), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image).reshape(shape.height, shape.width, shape.stored_channels)
-    return match_channels(pixels, shape.channels)
+    image = in_mode(image, shape.channels)  # Pillow makes colours grey exactly as training does
+    pixels = np.asarray(image).reshape(image.height, image.width, shape.channels)
+    return fit(pixels, shape.height, shape.width) if shape.fitted else pixels
 
 
 def in_mode(image: Image.Image, channels: int) -> Image.Image:
@@ -85,16 +82,6 @@ def in_mode(image: Image.Image, channels: int) -> Image.Image:
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         image = _shown(image.convert("RGBA"))
     return image if image.mode == _MODES[channels] else image.convert(_MODES[channels])
-
-
-def match_channels(pixels: Pixels, channels: int) -> Pixels:
-    """1 or 3 channels as `channels`."""
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 3:
-        return np.repeat(pixels, 3, axis=-1)
-    grey: Pixels = (((pixels * _LUMA).sum(axis=-1, keepdims=True) + 0x8000) >> 16).astype(np.uint8)
-    return grey
 
 
 def _opened(source: Source) -> Image.Image:
