@@ -36,6 +36,8 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = _ERRORS_ONLY
+        # Or its threads would keep the cores busy while the next images are prepared.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._path = os.fspath(path)
         with runnable(self._path, _KIND):
             # Readings were certified with this provider; others round differently.
