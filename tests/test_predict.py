@@ -1,9 +1,11 @@
 """--stage=predict: what goes to stdout, what to stderr, and the exit code."""
 
 import csv
+import functools
 import io
 import json
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from PIL import Image as Picture
 from digitwise.errors import ReaderError
 from digitwise.images import InputShape
 from digitwise.metadata import ModelMetadata, Promise
-from digitwise.reader import Outputs
+from digitwise.reader import Outputs, Reader
 from digitwise.watch import Reference
 from pipeline.stages import predict as stage
 from pipeline.stages import readings
@@ -46,10 +48,33 @@ class Told:
         return Outputs(label_ids, np.sqrt(confidences)[:, None].repeat(2, 1), confidences, np.zeros((count, 2, 4)))
 
 
+class SlowAtFirst(Told):
+    """The first batch takes until the second has begun."""
+
+    def __init__(self):
+        super().__init__()
+        self.began = 0
+        self.second = threading.Event()
+
+    def run(self, images):
+        self.began += 1
+        if self.began > 1:
+            self.second.set()
+        assert self.second.wait(60)
+        return super().run(images)
+
+
 def brightness(folder, *percents, code="ab"):
     folder.mkdir(parents=True, exist_ok=True)
     for number, percent in enumerate(percents):
         Picture.new("L", (6, 4), percent).save(folder / f"{number:04d}-{code}.png")
+
+
+def test_batches_are_read_at_once_and_come_in_order():
+    rows = [Image(str(n), functools.partial(np.full, (4, 6), n, np.uint8)) for n in range(7)]
+    read = list(readings._read_here(Reader(SlowAtFirst(), batch_size=2), rows))
+    assert [image.name for image, _ in read] == list("0123456")
+    assert [round(100 * reading.confidence) for _, reading in read] == list(range(7))
 
 
 def test_readings_of_a_checkpoint(call_main, trained, images):

@@ -4,6 +4,8 @@ with opened_readings(config, workdir, reader, images) as readings:
     for image, reading in readings: ...
 """
 
+import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
@@ -31,6 +33,7 @@ from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
 _BATCHES = 4  # of a piece: enough work to be worth sending, little enough to be done again elsewhere
+_AT_ONCE = 2  # batches: a network computes without Python's lock, and so does most of decoding
 # Of confidences for the same images: far more than two kinds of processors differ by, far less than two trainings do.
 _TOLERANCE = 1e-3
 
@@ -87,8 +90,24 @@ def _folder_of_network(config: RunConfig, workdir: Workdir) -> pathlib.Path:
 
 
 def _read_here(reader: Reader, rows: Iterable[Image]) -> Iterator[tuple[Image, Reading]]:
-    for piece in _pieces(rows, reader.batch_size):
-        yield from _watched(reader, piece, reader.read_batches(map(_loaded, piece.images)))
+    def read(piece: ReadingPiece) -> list[ReadBatch]:
+        return list(reader.read_batches(map(_loaded, piece.images)))
+
+    # While the network reads one batch, the images of the next are decoded.
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as executor:
+        begun: collections.deque[tuple[ReadingPiece, concurrent.futures.Future[list[ReadBatch]]]] = collections.deque()
+        for piece in _pieces(rows, reader.batch_size):
+            begun.append((piece, executor.submit(read, piece)))
+            if len(begun) == _AT_ONCE:
+                yield from _finished(reader, *begun.popleft())
+        while begun:
+            yield from _finished(reader, *begun.popleft())
+
+
+def _finished(
+    reader: Reader, piece: ReadingPiece, batches: concurrent.futures.Future[list[ReadBatch]]
+) -> Iterator[tuple[Image, Reading]]:
+    return _watched(reader, piece, batches.result())
 
 
 def _read_there(
