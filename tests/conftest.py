@@ -29,6 +29,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 long = pytest.mark.skipif("DIGITWISE_LONG" not in os.environ, reason="takes minutes: DIGITWISE_LONG=1 runs it")
 flags.FLAGS.mark_as_parsed()
 fast_kernels()  # before any test imports TensorFlow
+# The test processes share the cores: operations that have threads of their own would wait for each other.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # Matplotlib lists the fonts of the machine once, not once for each workdir of a test.
 os.environ["MPLCONFIGDIR"] = str(pathlib.Path(tempfile.gettempdir()) / f"digitwise-tests-matplotlib-{os.getuid()}")
 

@@ -149,11 +149,14 @@ def test_a_shard_that_is_cut_is_named(tmp_path):
         read_in_order(manifest, "test")
 
 
-def test_a_quarter_of_the_memory_is_taken_at_most(manifest):
+def test_a_quarter_of_the_memory_and_a_gigabyte_are_taken_at_most(manifest):
     size = 26 * 16 * 32
     assert fits_in_memory(manifest, "train", 1, available=4 * size)
     assert not fits_in_memory(manifest, "train", 1, available=4 * size - 1)
     assert not fits_in_memory(manifest, "train", 3, available=4 * size)
+    gigabyte = {"available": 1 << 50, "fitted": (1 << 15, (1 << 15) // 26)}
+    assert fits_in_memory(manifest, "train", 1, **gigabyte)
+    assert not fits_in_memory(manifest, "train", 2, **gigabyte), "memory stays level"
 
 
 def test_grey_is_what_pillow_makes():

@@ -22,6 +22,8 @@ def untuned(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
 
     options = tf.data.Options()
     options.autotune.enabled = False
+    # To rewrite a dataset, TensorFlow copies the tensors that its functions hold, such as all images of a split.
+    options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
 
 

@@ -34,7 +34,9 @@ from records.dataset.manifest import Manifest
 from records.dataset.reader import numbers_mixed, read_in_order, read_mixed
 
 _PARSED_AT_ONCE = 64
+# Of a split that is kept in memory, decoded: a larger one is decoded as it is read, so that memory stays level.
 _MEMORY_SHARE = 0.25
+_MOST_KEPT = 1 << 30
 _ALIGNMENT = 64  # bytes
 # How many bytes of serialized Examples may wait in the shuffle. It decides the order, so no machine may change it.
 _SHUFFLE_BYTES = 1 << 29
@@ -235,10 +237,11 @@ def fits_in_memory(
     available: int | None = None,
     fitted: tuple[int, int] | None = None,
 ) -> bool:
-    """Whether the decoded split takes a quarter of the free memory or less, so that it need be decoded only once."""
+    """Whether the decoded split takes a quarter of the free memory or less, and no more than a gigabyte, so that it is
+    decoded only once."""
     available = available_memory() if available is None else available
     height, width = fitted or (manifest.height, manifest.width)
-    return manifest.count(split) * height * width * channels <= _MEMORY_SHARE * available
+    return manifest.count(split) * height * width * channels <= min(_MEMORY_SHARE * available, _MOST_KEPT)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
