@@ -4,7 +4,6 @@ with opened_readings(config, workdir, reader, images) as readings:
     for image, reading in readings: ...
 """
 
-import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -24,7 +23,7 @@ from digitwise.metadata import ModelMetadata
 from digitwise.reader import BATCH_SIZE, Network, ReadBatch, Reader, Reading
 from pipeline.config import RunConfig
 from pipeline.machine.startup import own_environment
-from pipeline.machine.workers import Engine
+from pipeline.machine.workers import Engine, run_in_order
 from pipeline.stages.engines import opened_reading_engine
 from pipeline.stages.images import Image, Images
 from pipeline.stages.networks import limits_asked_for, open_network, packages_of
@@ -90,24 +89,13 @@ def _folder_of_network(config: RunConfig, workdir: Workdir) -> pathlib.Path:
 
 
 def _read_here(reader: Reader, rows: Iterable[Image]) -> Iterator[tuple[Image, Reading]]:
-    def read(piece: ReadingPiece) -> list[ReadBatch]:
-        return list(reader.read_batches(map(_loaded, piece.images)))
+    def read(piece: ReadingPiece) -> tuple[ReadingPiece, list[ReadBatch]]:
+        return piece, list(reader.read_batches(map(_loaded, piece.images)))
 
-    # While the network reads one batch, the images of the next are decoded.
+    # While the network reads one batch, the images of the next are decoded; a third waits.
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as executor:
-        begun: collections.deque[tuple[ReadingPiece, concurrent.futures.Future[list[ReadBatch]]]] = collections.deque()
-        for piece in _pieces(rows, reader.batch_size):
-            begun.append((piece, executor.submit(read, piece)))
-            if len(begun) == _AT_ONCE:
-                yield from _finished(reader, *begun.popleft())
-        while begun:
-            yield from _finished(reader, *begun.popleft())
-
-
-def _finished(
-    reader: Reader, piece: ReadingPiece, batches: concurrent.futures.Future[list[ReadBatch]]
-) -> Iterator[tuple[Image, Reading]]:
-    return _watched(reader, piece, batches.result())
+        for piece, batches in run_in_order(executor, read, _pieces(rows, reader.batch_size), 1):
+            yield from _watched(reader, piece, batches)
 
 
 def _read_there(
