@@ -31,6 +31,10 @@ def test_no_iterator_waits_for_a_thread_that_tunes():
     assert not strategy.options.experimental_fetch_to_device
 
 
+def test_no_dataset_is_rewritten_with_a_copy_of_its_images():
+    assert untuned(tf.data.Dataset.range(3)).options().experimental_optimization.apply_default_optimizations is False
+
+
 def test_batches_are_copied_to_gpus_ahead_of_time(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["GPU:0"])
     strategy = OneInput("/replica:0/device:GPU:0")
