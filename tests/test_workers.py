@@ -1,3 +1,4 @@
+import concurrent.futures
 import os
 import pathlib
 import signal
@@ -6,7 +7,7 @@ import time
 import pytest
 
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_pieces
+from pipeline.machine.workers import run_in_order, run_pieces
 from records.errors import DigitwiseError
 
 pytestmark = pytest.mark.workers
@@ -31,6 +32,18 @@ def test_every_piece_is_done_once():
 def test_an_error_of_a_piece_comes_through():
     with pytest.raises(DigitwiseError, match="piece 0"):
         list(run_pieces(fail, [0], 1))
+
+
+def test_where_a_piece_cannot_be_had_the_results_before_it_come_first():
+    def pieces():
+        yield from range(3)
+        raise DigitwiseError("piece 3 is damaged")
+
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(1) as executor, pytest.raises(DigitwiseError, match="piece 3 is dam"):
+        for result in run_in_order(executor, double, pieces(), 1):
+            results.append(result)
+    assert results == [0, 2, 4]
 
 
 def test_a_killed_worker_is_told():

@@ -89,15 +89,26 @@ def run_in_order(
     pieces: Iterable[Piece],
     processes: int,
 ) -> Iterator[Result]:
-    """Yields function(piece) in the order of the pieces, of which there may be infinitely many."""
+    """Yields function(piece) in the order of the pieces, of which there may be infinitely many. Where the next piece
+    cannot be had, the results of those before it still come first."""
     submitted: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
-    for piece in pieces:
+    ahead, failure = iter(pieces), None
+    while True:
+        try:
+            piece = next(ahead)
+        except StopIteration:
+            break
+        except Exception as error:
+            failure = error
+            break
         submitted.append(_submit(executor, function, piece))
         # The oldest is waited for even if later ones are done: that is the price of a fixed order.
         if len(submitted) > _AHEAD * processes:
             yield submitted.popleft().result()
     while submitted:
         yield submitted.popleft().result()
+    if failure:
+        raise failure
 
 
 @contextlib.contextmanager
