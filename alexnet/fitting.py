@@ -17,13 +17,21 @@ def fit(images: tf.Tensor, height: int, width: int) -> tf.Tensor:
     inner = tf.clip_by_value(tf.round(wanted), 1.0, float(width))  # columns that the image itself takes
     rows = _weights(own_height, tf.constant(float(height)), height)
     columns = _weights(own_width, inner, width)
-    resized = tf.einsum("yh,...hwc,xw->...yxc", rows, pixels, columns)
+    resized = _resized(pixels, rows, columns)
     is_inside = tf.cast(tf.range(width), tf.float32)[:, None] < inner
     means = tf.reduce_mean(pixels, axis=(-3, -2), keepdims=True)
     fitted = tf.where(is_inside, resized, means)
     # + 0.5, because the conversion to whole numbers cuts off.
     fitted = tf.cast(tf.clip_by_value(fitted + 0.5, 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(fitted, [*images.shape[:-3], height, width, images.shape[-1]])
+
+
+def _resized(pixels: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """[..., h, w, c] by [y, h] and [x, w] to [..., y, x, c]. An einsum of all three takes up to twice as long."""
+    by_channel = [
+        tf.matmul(rows, tf.matmul(channel, columns, transpose_b=True)) for channel in tf.unstack(pixels, axis=-1)
+    ]
+    return tf.stack(by_channel, axis=-1)
 
 
 def _weights(size: tf.Tensor, inner: tf.Tensor, places: int) -> tf.Tensor:
