@@ -11,9 +11,12 @@ the program, nor with the images that it is measured on.
 import argparse
 import dataclasses
 import functools
+import itertools
 import multiprocessing
+import os
 import pathlib
 import string
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +24,8 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from benchmarks.font_files import all_font_files
+
+Families = list[list[str]]  # fonts, those of a family together
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LENGTHS = (3, 4, 5, 6, 7)  # of codes
@@ -60,7 +65,13 @@ class Style:
         )
 
 
-def draw(seed: int, number: int, fonts: list[str]) -> tuple[str, Image.Image]:
+def families(fonts: Iterable[str]) -> Families:
+    """Fonts by the folder that they are in."""
+    folders = itertools.groupby(sorted(fonts, key=os.path.dirname), os.path.dirname)
+    return [sorted(files) for _, files in folders]
+
+
+def draw(seed: int, number: int, fonts: Families) -> tuple[str, Image.Image]:
     """(code, image) of one number."""
     random = np.random.default_rng([seed, number])
     code = _code(random)
@@ -81,16 +92,16 @@ def _code(random: Generator) -> str:
             return code
 
 
-def _text(code: str, style: Style, fonts: list[str], random: Generator) -> np.ndarray:
+def _text(code: str, style: Style, fonts: Families, random: Generator) -> np.ndarray:
     """How much ink lies on each pixel, 0 to 1."""
     height = HEIGHT * _FINER
     is_one_font, is_one_size = random.random() < 0.6, random.random() < 0.6
     base = random.uniform(0.5, 0.95) * height * (0.8 if random.random() < 0.2 else 1)
-    font = fonts[random.integers(len(fonts))]
+    font = _chosen(fonts, random)
     glyphs = []
     for character in code:
         if not is_one_font:
-            font = fonts[random.integers(len(fonts))]
+            font = _chosen(fonts, random)
         size = base if is_one_size else base * random.uniform(0.75, 1.1)
         glyphs.append(_glyph(character, font, max(8, int(size * 1.1) // 4 * 4), style, random))
     gap = random.choice([-0.12, -0.04, 0.04, 0.12, 0.25, 0.4]) * base
@@ -111,6 +122,12 @@ def _text(code: str, style: Style, fonts: list[str], random: Generator) -> np.nd
         canvas.paste(_WHITE, (int(left), int(top)), glyph)
     width = int(np.clip(width * squeeze, 40 * _FINER, 340 * _FINER))
     return np.asarray(canvas.resize((width, height), Image.Resampling.BILINEAR), np.float32) / _WHITE
+
+
+def _chosen(fonts: Families, random: Generator) -> str:
+    """A family first: the dozens of weights that some have would be most of what is seen."""
+    family = fonts[random.integers(len(fonts))]
+    return family[random.integers(len(family))]
 
 
 @functools.lru_cache(512)
@@ -280,7 +297,7 @@ def _image(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, _WHITE).astype(np.uint8))
 
 
-def _draw_piece(folder: pathlib.Path, seed: int, fonts: list[str], numbers: range) -> list[str]:
+def _draw_piece(folder: pathlib.Path, seed: int, fonts: Families, numbers: range) -> list[str]:
     rows = []
     for number in numbers:
         code, image = draw(seed, number, fonts)
@@ -299,14 +316,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fonts", default="", help="a folder of fonts, beside those that are installed")
     asked = parser.parse_args(arguments)
-    fonts = all_font_files(ALPHABET, asked.fonts)
+    files = all_font_files(ALPHABET, asked.fonts)
+    fonts = families(files)
     asked.folder.mkdir(parents=True)
     pieces = [range(first, min(asked.count, first + _PIECE)) for first in range(0, asked.count, _PIECE)]
     with multiprocessing.Pool() as pool:
         drawn = pool.imap(functools.partial(_draw_piece, asked.folder, asked.seed, fonts), pieces)
         rows = [row for piece in drawn for row in piece]
     (asked.folder / "labels.csv").write_text("\n".join(["file,text", *rows]) + "\n", encoding="ascii")
-    print(f"{len(rows):,} images in {len(fonts)} fonts: {asked.folder}")
+    print(f"{len(rows):,} images in {len(files):,} fonts of {len(fonts)} families: {asked.folder}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pretraining import various
 
 @pytest.fixture(scope="module")
 def fonts():
-    return all_font_files(various.ALPHABET)  # matplotlib brings some
+    return various.families(all_font_files(various.ALPHABET))  # matplotlib brings some
 
 
 def test_an_image_is_a_function_of_seed_and_number(fonts):
@@ -18,6 +18,13 @@ def test_an_image_is_a_function_of_seed_and_number(fonts):
     again_code, again = various.draw(0, 3, fonts)
     assert code == again_code and image.tobytes() == again.tobytes()
     assert all(various.draw(*other, fonts)[1].tobytes() != image.tobytes() for other in ((1, 3), (0, 4)))
+
+
+def test_families_are_fonts_of_one_folder():
+    assert various.families(["b/two", "a/x", "b/one", "a/c/y"]) == [["a/x"], ["a/c/y"], ["b/one", "b/two"]]
+    random = np.random.default_rng(0)
+    chosen = [various._chosen([["one"], ["two", "three"]], random) for _ in range(400)]
+    assert 160 < chosen.count("one") < 240 and set(chosen) == {"one", "two", "three"}
 
 
 def test_codes_have_a_digit_and_letters_of_both_cases(fonts):
