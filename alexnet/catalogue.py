@@ -35,7 +35,7 @@ class NetworkEntry:
 
 
 CATALOGUE: dict[str, NetworkEntry] = {
-    "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16, any_size=True, revision=2),
+    "alexnet": NetworkEntry("alexnet.alexnet", has_columns=True, smallest=16, any_size=True, revision=3),
     "alexnet_large": NetworkEntry("alexnet.alexnet_large", has_columns=True, smallest=16, any_size=True, revision=2),
     "alexnet_v2": NetworkEntry("alexnet.alexnet_v2"),  # it resizes every image
     "three_conv": NetworkEntry("alexnet.three_conv", smallest=8),

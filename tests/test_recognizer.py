@@ -128,7 +128,7 @@ def test_every_precision_in_the_settings_is_known():
 
 def test_a_network_whose_layers_have_changed_since_is_not_read(tmp_path):
     content = make_state(1).spec.to_json()
-    assert (content["version"], content["revision"]) == (3, 2)
+    assert (content["version"], content["revision"]) == (3, 3)
     del content["revision"]
     older = ModelSpec.from_json({**content, "version": 2})
     assert older.revision == 1

@@ -301,7 +301,7 @@ class TestPlan:
         assert self.plan(manifest, state, strategy="mirrored", checkpoint_seconds=1.0).differing(state) == []
         assert self.plan(manifest, state, dropout=0.5).differing(state) == [("dropout", None, 0.5)]
         older = dataclasses.replace(state, spec=dataclasses.replace(state.spec, revision=1))
-        assert self.plan(manifest, older).differing(older) == [("network_revision", 1, 2)]
+        assert self.plan(manifest, older).differing(older) == [("network_revision", 1, 3)]
         longer = dataclasses.replace(state, num_steps=7)
         assert self.plan(manifest, state).differing(longer) == [("steps", 7, 24)]
 
