@@ -215,7 +215,8 @@ GROUPS: tuple[Group, ...] = (
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",
             "initialize_from": "initial weights as far as they fit: of this checkpoint folder or workdir; included: "
-            "those that come with digitwise; none: random ones; auto: included for few images and --network=alexnet",
+            "those that come with digitwise; none: random; auto: included where they fit the network and, of 10,000 "
+            "or more images, no code can be among those that they learned",
             "optimizer": f"{' or '.join(OPTIMIZERS)}",
             "schedule": f"{', '.join(SCHEDULES)}: learning-rate schedule; auto: full rate while validation improves, "
             "then down to 0, and the training ends (with --epochs: one_cycle)",

@@ -9,7 +9,7 @@ import pytest
 from alexnet import alexnet
 from pipeline.model import included
 from pipeline.model.checkpoints import Checkpoints
-from pipeline.model.included import LearnedCodes, hash_of
+from pipeline.model.included import LearnedCodes, hash_of, may_have_learned
 from pipeline.model.provenance import EarlierTraining
 from pipeline.model.variables import NETWORK, assign_what_fits, numbered_paths
 from pipeline.report.claim import find_exposure
@@ -41,8 +41,11 @@ def test_a_network_for_grey_digits_takes_all_of_them(given):
     assert not left and len(taken) == len(network.variables)
 
 
-def weights(found=None, count=48, synthetic=0, **settings):
+def weights(found=None, count=48, synthetic=0, alphabet="0123456789", fold_case=False, **settings):
     class Records:
+        def __init__(self):
+            self.alphabet, self.settings = alphabet, {"fold_case": fold_case}
+
         def count(self, split):
             assert split == TRAIN
             return count
@@ -50,13 +53,26 @@ def weights(found=None, count=48, synthetic=0, **settings):
     return weights_for(TrainConfig(**settings), found, Records(), synthetic)
 
 
-def test_few_images_begin_with_them():
-    assert weights() == weights(count=9_999) == INCLUDED_WEIGHTS
-    assert weights(count=10_000) == weights(synthetic=16) == weights(network="vgg") == ""
-    assert weights(network="alexnet", readout="ctc") == ""
+def test_trainings_of_their_network_begin_with_them():
+    assert weights() == weights(count=10_000) == weights(synthetic=16) == INCLUDED_WEIGHTS
+    assert weights(network="vgg") == weights(network="alexnet_large") == weights(readout="ctc") == ""
     assert weights(initialize_from=NO_WEIGHTS) == ""
     assert weights(initialize_from="folder") == "folder"
-    assert weights(initialize_from=INCLUDED_WEIGHTS, count=10_000, network="vgg") == INCLUDED_WEIGHTS
+    assert weights(initialize_from=INCLUDED_WEIGHTS, network="vgg") == INCLUDED_WEIGHTS
+
+
+def test_many_images_begin_with_them_where_no_code_can_be_among_those_that_they_learned():
+    for alphabet, fold_case, may_share in (
+        ("0123ab", False, False),
+        ("0123AB", False, False),
+        ("abAB", True, False),
+        ("01aB", False, True),
+        ("0123ab", True, True),
+    ):
+        many = weights(count=10_000, alphabet=alphabet, fold_case=fold_case)
+        assert many == weights(count=0, synthetic=64, alphabet=alphabet, fold_case=fold_case)
+        assert (many == "") == may_share == may_have_learned(alphabet, fold_case)
+        assert weights(count=9_999, alphabet=alphabet, fold_case=fold_case) == INCLUDED_WEIGHTS
 
 
 def test_a_training_goes_on_with_what_it_began_with():

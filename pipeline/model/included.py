@@ -46,6 +46,14 @@ class LearnedCodes:
         return map("".join, itertools.product(*({c.lower(), c.upper()} for c in code)))
 
 
+def may_have_learned(alphabet: str, any_case: bool = False) -> bool:
+    """Whether a code of this alphabet can be among them: each of them has a digit and letters of both cases."""
+    has_digits, has_lower, has_upper = (
+        any(map(is_kind, alphabet)) for is_kind in (str.isdigit, str.islower, str.isupper)
+    )
+    return has_digits and ((has_lower or has_upper) if any_case else (has_lower and has_upper))
+
+
 @functools.cache
 def fingerprint() -> str:
     """Of the records of that training, by which a checkpoint names it."""

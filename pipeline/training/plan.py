@@ -213,13 +213,17 @@ def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: 
 
 
 def weights_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_synthetic: int) -> str:
-    """A folder, those that are included or none: as `found` was begun, where that is left open."""
+    """A folder, those that are included or none: as `found` was begun, where that is left open.
+
+    Few images need the included ones even where some of their codes were learned by them, which the report counts."""
     if asked.initialize_from != AUTO_WEIGHTS:
         return "" if asked.initialize_from == NO_WEIGHTS else asked.initialize_from
     if found:
         return str(found.provenance.settings.get("initialize_from", ""))
     fits = CATALOGUE[asked.network].module == included.MODULE and asked.readout == "positions"
-    return INCLUDED_WEIGHTS if fits and not num_synthetic and manifest.count("train") < FEW_EXAMPLES else ""
+    is_few = not num_synthetic and manifest.count("train") < FEW_EXAMPLES
+    may_share = included.may_have_learned(manifest.alphabet, bool(manifest.settings.get("fold_case")))
+    return INCLUDED_WEIGHTS if fits and (is_few or not may_share) else ""
 
 
 def begins_with(asked: TrainConfig) -> Checkpoints | None:
