@@ -95,13 +95,6 @@ def test_small_gains_add_up():
     assert [(pace.stale, pace.least_loss) for pace in paces] == [(0, 1.0), (1, 1.0), (0, 0.89), (1, 0.89)]
 
 
-def test_the_fewer_are_wrong_the_more_the_loss_has_to_fall():
-    for wrong, share in ((0.396, 0.1), (0.096, 0.1), (0.012, 0.25), (0.0, 0.5)):
-        before = Pace(least_wrong=wrong, least_loss=1.0)
-        for loss, stale in ((1.01 - share, 1), (0.99 - share, 0)):
-            assert after_validation(RULES, before, 100, _result(wrong, loss), 0).stale == stale
-
-
 def test_one_code_more_is_no_gain_and_two_are():
     before = Pace(least_wrong=0.007, least_loss=0.1)
     assert after_validation(RULES, before, 100, _result(0.006, 0.1), 0).stale == 1

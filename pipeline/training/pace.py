@@ -22,7 +22,6 @@ TIME_AT_FULL_RATE = 1 / (1 + ANNEAL_SHARE)  # of all the time that there is
 # Once the next validation would come later than this, the way down begins: it would be cut short.
 LATEST_TIME = 0.85
 GAIN = 0.1  # a loss that falls by less than this share of itself is no gain
-FEW_WRONG = 4  # so that where none is wrong it need not fall by more than a half
 # Training batches of which more than one character in twenty is misread, and whose loss still falls, by more than this
 # share of itself: there is more to learn, whether or not a few hundred validation codes show it.
 LEARNED_ACCURACY = 0.95
@@ -55,8 +54,7 @@ def after_validation(
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     can_gain = wrong > 0 or loss > SMALL_LOSS
     # A single code more may be chance.
-    fewer_wrong = pace.least_wrong - wrong > 1.5 / result.count
-    gained = fewer_wrong or (can_gain and loss < pace.least_loss * (1 - _least_gain(pace, result.count)))
+    gained = pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
     learned = pace.batches.loss / max(1, pace.batches.steps)
     least_steps = rules.least_steps if can_gain else min(rules.least_steps, rules.warm_steps)
     is_early = is_guessing or step < least_steps or _underfits(pace, learned)
@@ -77,14 +75,6 @@ def after_validation(
     return dataclasses.replace(
         pace, anneal_step=step, last_step=min(step + steps, max(step, rules.most_steps)), reason=reason
     )
-
-
-def _least_gain(pace: Pace, count: int) -> float:
-    """By which share of itself the loss of `count` codes has to fall: where few are read wrong, it is these few that
-    decide, and they come and go by chance."""
-    if not math.isfinite(pace.least_wrong):
-        return GAIN
-    return max(GAIN, 1 / math.sqrt(FEW_WRONG + pace.least_wrong * count))
 
 
 def _reason_to_come_down(rules: PaceRules, pace: Pace, step: int, time_share: float) -> Reason | None:
