@@ -152,6 +152,14 @@ def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
     assert state.finished == "the learning rate came down from step 30 to 60"
 
 
+def test_on_the_way_down_it_validates_half_as_often_unless_told_how_often(open_plan):
+    asked = dataclasses.replace(open_plan.asked, validation_steps=0)
+    stand_ins = StandIns(dataclasses.replace(open_plan, asked=asked))
+    run(stand_ins, num_steps=open_plan.length.num_steps)
+    validated = [event[1] for event in stand_ins.events if event[0] == "validate"]
+    assert validated == [10, 20, 30, 40, 60]
+
+
 def test_it_continues_on_the_way_down(open_plan):
     stand_ins = StandIns(open_plan)
     state = run(stand_ins, step=33, validated_step=30, num_steps=42, pace=Pace(0.5, 0.0, 2, 30, 42))

@@ -157,12 +157,12 @@ def read_right(right, count=900):
     [
         (read_right(700), read_right(700), True),
         (read_right(897), read_right(891), True),
-        (read_right(895), read_right(897), True),  # 2 of 8 wrong ones may be chance
-        (read_right(891), read_right(897), False),  # 6 codes: 36 is more than 12 wrong ones
-        (read_right(680), read_right(700), True),  # 400 of 420
-        (read_right(679), read_right(700), False),  # 441 of 421
-        (read_right(19, 20), read_right(20, 20), True),
-        (read_right(18, 20), read_right(20, 20), False),
+        (read_right(891), read_right(897), True),  # 6 of 12 wrong ones may be chance
+        (read_right(889), read_right(897), False),  # 8 codes: 64 is more than four times 14 wrong ones
+        (read_right(658), read_right(700), True),  # 1,764 of 1,768
+        (read_right(657), read_right(700), False),  # 1,849 of 1,772
+        (read_right(16, 20), read_right(20, 20), True),
+        (read_right(15, 20), read_right(20, 20), False),
     ],
 )
 def test_of_two_results_that_chance_could_explain_the_later_is_the_better(later, before, expected):

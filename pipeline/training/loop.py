@@ -132,9 +132,13 @@ class Loop:
 
     def _keep_to_pace(self) -> None:
         """The length in the state is that of the plan, or the one that was found."""
+        schedule = self._plan.length.schedule
         if self._state.pace and self._state.pace.last_step:
             self._reporter.has_length(self._state.num_steps)
-        self._schedule = dataclasses.replace(self._plan.length.schedule, num_steps=self._state.num_steps)
+            # Nothing is decided any more on the way down, and the best checkpoint is one of the last.
+            if not self._plan.asked.validation_steps:
+                schedule = dataclasses.replace(schedule, validation_every=2 * schedule.validation_every)
+        self._schedule = dataclasses.replace(schedule, num_steps=self._state.num_steps)
 
     def _save(self, calibrated: Mapping[str, np.ndarray] = MappingProxyType({})) -> None:
         try:

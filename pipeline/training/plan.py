@@ -38,7 +38,7 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 _PATIENCE, _AUTO_PATIENCE = 10, 1  # validations
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
-_LEAST_IMAGES_LEARNED = 16_000  # where the initial weights have learned codes before
+_LEAST_IMAGES_LEARNED = 25_600  # where the initial weights have learned codes before
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
 _IMAGES_BETWEEN = 4  # for each image that a validation reads
