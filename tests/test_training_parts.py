@@ -282,7 +282,7 @@ class TestPlan:
         alone = self.plan(manifest, epochs=0, initialize_from=NO_WEIGHTS)
         assert alone.pace_rules.least_steps == 32_000 / 8 and not alone.provenance.earlier
         begun = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS)
-        assert begun.pace_rules.least_steps == 25_600 / 8
+        assert begun.pace_rules.least_steps == 16_000 / 8
         [earlier] = begun.provenance.earlier
         assert earlier.fingerprint == included.fingerprint()
 

@@ -38,7 +38,7 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 _PATIENCE, _AUTO_PATIENCE = 10, 1  # validations
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
-_LEAST_IMAGES_LEARNED = 25_600  # where the initial weights have learned codes before
+_LEAST_IMAGES_LEARNED = 16_000  # of few, where the initial weights have learned codes before
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
 _IMAGES_BETWEEN = 4  # for each image that a validation reads
@@ -66,7 +66,8 @@ class Length:
             epochs = math.ceil(_MOST_IMAGES / (per_epoch * asked.batch_size))
             return cls(epochs, per_epoch, asked.validation_steps or looks * LOOK_STEPS, _GROWTH)
         epochs = asked.epochs or (
-            _epochs_learned(per_epoch, asked.batch_size)
+            # As long as a training with them that finds its own length is at least.
+            math.ceil(2 * _least_steps(asked, per_epoch) / per_epoch)
             if asked.initialize_from == INCLUDED_WEIGHTS
             else usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
         )
@@ -127,8 +128,7 @@ class Plan:
         if self.asked.schedule != AUTO:
             return None
         asked, length = self.asked, self.length
-        images = _LEAST_IMAGES_LEARNED if asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
-        least = _least_steps(images, length.per_epoch, asked.batch_size)
+        least = _least_steps(asked, length.per_epoch)
         return PaceRules(
             asked.learning_rate, _WARM_STEPS, asked.patience or 0, length.num_steps, least, length.validation_every
         )
@@ -173,14 +173,11 @@ def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
     return max(_MIN_EPOCHS, math.ceil(images / (per_epoch * batch_size)))
 
 
-def _epochs_learned(per_epoch: int, batch_size: int) -> int:
-    """As long as a training with the included weights that finds its own length is at least."""
-    return math.ceil(2 * _least_steps(_LEAST_IMAGES_LEARNED, per_epoch, batch_size) / per_epoch)
-
-
-def _least_steps(images: int, per_epoch: int, batch_size: int) -> int:
+def _least_steps(asked: TrainConfig, per_epoch: int) -> int:
     """At full rate: so many images seen, or all of them so often."""
-    return min(math.ceil(images / batch_size), _LEAST_PASSES * per_epoch)
+    is_few = per_epoch * asked.batch_size < FEW_EXAMPLES
+    images = _LEAST_IMAGES_LEARNED if is_few and asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
+    return min(math.ceil(images / asked.batch_size), _LEAST_PASSES * per_epoch)
 
 
 def schedule_for(asked: TrainConfig, manifest: Manifest) -> choices.Schedule:
