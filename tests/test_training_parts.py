@@ -283,6 +283,8 @@ class TestPlan:
         assert alone.pace_rules.least_steps == 32_000 / 8 and not alone.provenance.earlier
         begun = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS)
         assert begun.pace_rules.least_steps == 16_000 / 8
+        monkeypatch.setattr("pipeline.training.plan.FEW_EXAMPLES", 40)
+        assert self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS).pace_rules.least_steps == 25_600 / 8
         [earlier] = begun.provenance.earlier
         assert earlier.fingerprint == included.fingerprint()
 

@@ -38,7 +38,8 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 _PATIENCE, _AUTO_PATIENCE = 10, 1  # validations
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
-_LEAST_IMAGES_LEARNED = 16_000  # of few, where the initial weights have learned codes before
+# Where the initial weights have learned codes before, and of few images.
+_LEAST_IMAGES_LEARNED, _LEAST_OF_FEW_LEARNED = 25_600, 16_000
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
 _IMAGES_BETWEEN = 4  # for each image that a validation reads
@@ -175,8 +176,10 @@ def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
 
 def _least_steps(asked: TrainConfig, per_epoch: int) -> int:
     """At full rate: so many images seen, or all of them so often."""
-    is_few = per_epoch * asked.batch_size < FEW_EXAMPLES
-    images = _LEAST_IMAGES_LEARNED if is_few and asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
+    images = _LEAST_IMAGES
+    if asked.initialize_from == INCLUDED_WEIGHTS:
+        is_few = per_epoch * asked.batch_size < FEW_EXAMPLES
+        images = _LEAST_OF_FEW_LEARNED if is_few else _LEAST_IMAGES_LEARNED
     return min(math.ceil(images / asked.batch_size), _LEAST_PASSES * per_epoch)
 
 
