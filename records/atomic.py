@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 PARTIAL_PREFIX = ".partial-"
+_BUFFER = 1 << 18  # bytes: a call of the system for each image would take longer than the writing
 _GROWING, _ARRIVING = ".unfinished", ".arriving"
 AnyPath = str | os.PathLike[str]
 
@@ -25,7 +26,8 @@ def atomic_file(path: AnyPath) -> Iterator[BinaryIO]:
     path = pathlib.Path(path)
     partial = _partial_name(path)
     try:
-        with open(partial, "xb") as file:  # x: fails rather than writing into a file that is somehow there
+        # x: fails rather than writing into a file that is somehow there.
+        with open(partial, "xb", buffering=_BUFFER) as file:
             yield file
             file.flush()
             # The content must be on the disk before the name is: a power cut may keep the rename and lose the bytes.

@@ -1,4 +1,5 @@
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -168,6 +169,25 @@ def test_pixels_are_given_without_pillow_only_where_no_row_is_filtered():
     assert png.unfiltered_pixels(encoded(Image.fromarray(smooth))) is None  # Pillow filters rows
     assert png.unfiltered_pixels(encoded(Image.fromarray(smooth), "JPEG")) is None
     assert [png.unfiltered_pixels(ours[:cut]) for cut in range(len(ours))] == [None] * len(ours)
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def test_notes_of_a_png_are_found_wherever_they_are_and_nowhere_else():
+    ours = png.encode(np.array([[7, 8]], np.uint8))
+    header, rest, end = ours[:33], ours[33:-12], ours[-12:]
+    words, note = chunk(b"tEXt", b"tRNS eXIf"), chunk(b"eXIf", b"II")
+    assert not any(map(png.has_notes, (ours, header + words + rest + end, header + rest + words + end)))
+    for noted in (
+        header + chunk(b"tRNS", b"\0\7") + rest + end,
+        header + rest + note + end,
+        header + note + rest + end,
+    ):
+        assert png.has_notes(noted)
+    cut = [png.has_notes(ours[:length]) for length in range(len(header), len(ours))]
+    assert cut == [True] * len(cut)  # one may have been in what is missing
 
 
 def test_a_png_of_ours_byte_by_byte():

@@ -187,7 +187,7 @@ def _on(color: str, pixels: Image.Image) -> Image.Image:
 def fits_shape(shape: tuple[int, int, int], promised: ImageShape) -> bool:
     """Whether an image of this (height, width, channels) is what was promised, and small enough to be decoded."""
     height, width, _ = shape
-    is_promised = all(side in (given, None) for given, side in zip(shape, promised, strict=True))
+    is_promised = shape == promised or all(side in (given, None) for given, side in zip(shape, promised, strict=True))
     return is_promised and 0 < height * width <= MAX_PIXELS
 
 

@@ -14,6 +14,9 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">IIBBBBB")
 _HEADER_START = len(_SIGNATURE) + _CHUNK.size
+_HEADER_CHUNK = _SIGNATURE + _CHUNK.pack(_HEADER.size, b"IHDR")
+_LENGTH = struct.Struct(">I")
+_PIXELS_START = _HEADER_START + _HEADER.size + 4 + _CHUNK.size  # where they come first after the header's checksum
 _CHANNELS = {0: 1, 2: 3}  # by the colour types of the PNG standard: 0 is grey, 2 is RGB
 _LAST_FILTER = 4  # Paeth
 _NOTES = (b"tRNS", b"eXIf")
@@ -53,12 +56,22 @@ def plain_shape(data: bytes) -> tuple[int, int, int] | None:
 
 def has_notes(data: bytes) -> bool:
     """Whether a chunk says that colours are transparent or the picture is turned, or may, as the end is missing."""
-    if data.endswith(_END) and not any(kind in data for kind in _NOTES):  # most files: nothing of the kind anywhere
+    if _is_minimal(data):
         return False
     try:
         return any(kind in _NOTES for kind, _, _ in _chunks(data))
     except ValueError:
         return True
+
+
+def _is_minimal(data: bytes) -> bool:
+    """Whether there is nothing but a header, one chunk of pixels, and the end, as in most small files: known without
+    walking through them."""
+    if len(data) < _PIXELS_START or data[_PIXELS_START - 4 : _PIXELS_START] != b"IDAT":
+        return False
+    (length,) = _LENGTH.unpack_from(data, _PIXELS_START - _CHUNK.size)
+    has_plain_header = data.startswith(_HEADER_CHUNK)
+    return has_plain_header and _PIXELS_START + length + 4 + len(_END) == len(data) and data.endswith(_END)
 
 
 def check(data: bytes) -> None:
