@@ -97,6 +97,19 @@ def test_the_precision_is_that_of_one_network_only(manifest):
     assert half.predict(images).probabilities.dtype == np.float32
 
 
+def test_a_checkpoint_is_read_in_float32_whatever_it_was_trained_in(manifest, tmp_path):
+    half = Recognizer(spec_of(manifest, precision="bfloat16"))
+    save(half, tmp_path, 3, best=3)
+    loaded = Recognizer.load(tmp_path)
+    assert loaded.spec.precision == "bfloat16", "that of the training"
+    assert {layer.compute_dtype for layer in loaded.network.layers if layer.weights} == {"float32"}
+    single = Recognizer(spec_of(manifest))
+    for variable, value in zip(single.network.variables, half.network.variables, strict=True):
+        variable.assign(value)
+    images = np.random.default_rng(0).integers(0, 256, (5, 16, 32, 1)).astype(np.uint8)
+    np.testing.assert_array_equal(loaded.predict(images).probabilities, single.predict(images).probabilities)
+
+
 def test_images_are_cleaned_wherever_they_are_read(manifest, recognizer, tmp_path):
     spec = spec_of(manifest, cleaning="threshold")
     assert spec.cleaning == "threshold"

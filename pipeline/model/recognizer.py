@@ -33,16 +33,20 @@ Readout: TypeAlias = PositionReadout | CtcReadout
 
 
 class Recognizer:
-    """`step` is how far its weights were trained; `provenance` is what they were trained from, None where unknown."""
+    """`step` is how far its weights were trained; `provenance` is what they were trained from, None where unknown.
 
-    def __init__(self, spec: ModelSpec, step: int = 0, provenance: Provenance | None = None) -> None:
+    It computes in the precision of the spec, which is that of the training, or in another `precision`."""
+
+    def __init__(
+        self, spec: ModelSpec, step: int = 0, provenance: Provenance | None = None, precision: str | None = None
+    ) -> None:
         self.spec = spec
         self.step = step
         self.provenance = provenance
         self.alphabet = Alphabet(spec.alphabet)
         self.image_shape = spec.image_shape
         self.readout: Readout = _readout(spec)
-        self.network = _build_network(spec, self.readout)
+        self.network = _build_network(spec, self.readout, precision or spec.precision)
         self.clean = CLEANINGS[spec.cleaning]
         self._predict = tf.function(
             self._decode,
@@ -60,8 +64,10 @@ class Recognizer:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
+        """It reads in float32, whatever it was trained in: the same on every machine, and as exported files read."""
         check_arrays(checkpoint)
-        recognizer = cls(checkpoint.state.spec, checkpoint.step, checkpoint.state.provenance)
+        state = checkpoint.state
+        recognizer = cls(state.spec, checkpoint.step, state.provenance, precision="float32")
         # The averaged weights, where a checkpoint has them, as validation read with them.
         assign_arrays(reading_arrays(checkpoint.arrays), network=recognizer.network.variables)
         return recognizer
@@ -104,7 +110,7 @@ def check_arrays(checkpoint: Checkpoint) -> None:
     The network is built without values for that: a stranger's spec may describe one that no memory holds."""
     spec = checkpoint.state.spec
     with keras.StatelessScope(initialize_variables=False):
-        network = _build_network(spec, _readout(spec))
+        network = _build_network(spec, _readout(spec), spec.precision)
     check_forms(checkpoint.arrays, network=network.variables)
 
 
@@ -150,11 +156,11 @@ def _fitting(spec: ModelSpec) -> Callable[[np.ndarray], tf.Tensor] | None:
     )
 
 
-def _build_network(spec: ModelSpec, readout: Readout) -> keras.Model:
+def _build_network(spec: ModelSpec, readout: Readout, precision: str) -> keras.Model:
     spec.check_revision()
     dropout = {} if spec.dropout is None else {"dropout": spec.dropout}
     try:
-        with _policy(POLICIES[spec.precision]):
+        with _policy(POLICIES[precision]):
             network = NETWORKS[spec.network](spec.image_shape, readout.num_outputs, readout.num_positions, **dropout)
         readout.check_fits(network.output_shape)
     except ValueError as error:
