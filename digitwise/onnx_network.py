@@ -15,6 +15,7 @@ from digitwise.images import Pixels
 from digitwise.metadata import KEY, ModelMetadata
 from digitwise.model_file import INPUT, LOOKED, OUTPUTS, Ends, check_ends, runnable
 from digitwise.reader import Outputs
+from digitwise.seal import check_seal
 
 IN_FOLDER = "model.onnx"  # the file of an export
 _KIND = "an ONNX model"
@@ -39,9 +40,11 @@ class OnnxNetwork:
         # Or its threads would keep the cores busy while the next images are prepared.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._path = os.fspath(path)
+        content = pathlib.Path(path).read_bytes()
+        check_seal(self._path, content)
         with runnable(self._path, _KIND):
             # Readings were certified with this provider; others round differently.
-            self._session = onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
         if text is None:
             raise ModelError(f"{self._path} was not exported by digitwise: it has no metadata under {KEY!r}")

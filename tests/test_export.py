@@ -397,6 +397,33 @@ def plain_metadata(path):
     path.write_text(json.dumps(values))
 
 
+def test_an_onnx_file_whose_weights_or_metadata_were_changed_is_refused(copied):
+    path = copied / "model.onnx"
+    content = path.read_bytes()
+    places = (len(content) // 3, content.index(b'"alphabet"'), len(content) - 1)  # the last byte is the seal's own
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(ReaderError, match="model.onnx is damaged: it is not as it was exported; export it again"):
+            Reader(copied)
+    path.write_bytes(content)
+    assert not Reader(copied).read(images()[:1])[0].error
+
+
+def test_an_onnx_file_of_an_earlier_version_has_no_seal_and_is_read(copied):
+    import onnx
+
+    path = copied / "model.onnx"
+    expected = Reader(copied).read(images())
+    model = onnx.load(path)
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert sorted(properties) == ["digitwise", "digitwise_sha256"]
+    onnx.helper.set_model_props(model, {"digitwise": properties["digitwise"]})
+    onnx.save(model, path)
+    assert Reader(copied).read(images()) == expected
+
+
 def test_a_litert_file_is_bound_to_its_metadata(exported, copied):
     path, metadata = copied / "model.tflite", copied / "model.tflite.json"
     shutil.copy(copied / "model-dynamic.tflite.json", metadata)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from digitwise.metadata import KEY
 from digitwise.onnx_network import OnnxNetwork
 from digitwise.reader import Network
+from digitwise.seal import sealed
 from pipeline.export.graph import ReadingGraph
 from pipeline.export.networks import (
     METADATA_ENDING,
@@ -72,7 +73,7 @@ def _save_onnx(model: Any, graph: ReadingGraph, path: pathlib.Path) -> None:
 
     onnx.helper.set_model_props(model, {KEY: graph.metadata.to_json()})
     with atomic_file(path) as file:
-        file.write(model.SerializeToString(deterministic=True))  # the same checkpoint gives the same file
+        file.write(sealed(model.SerializeToString(deterministic=True)))  # the same checkpoint gives the same file
 
 
 def write_litert(graph: ReadingGraph, path: pathlib.Path) -> None:
