@@ -129,6 +129,17 @@ def test_the_grid_begins_where_there_are_codes_enough():
     assert threshold_grid(outcomes([1.0] * 50), 10_000, 0.001) == (1.0,)  # all are equally sure
 
 
+def test_few_codes_are_certified_by_a_threshold_that_accepts_codes_enough():
+    """59 accepted codes without an error certify 5 %. Which share is accepted is known from 64 codes only, so that a
+    threshold of which 60 of 82 are expected would fail every other time."""
+    rng = np.random.default_rng(0)
+    certified = 0
+    for _ in range(40):
+        validation, calibration = (outcomes(1 - rng.beta(0.3, 6, count)) for count in (64, 82))
+        certified += certify(calibration, threshold_grid(validation, 82, 0.05), 0.05).is_certified
+    assert certified >= 36
+
+
 def test_thresholds_are_not_a_matter_of_the_last_bit():
     sure = np.float32(1) - np.arange(4, dtype=np.float32) * np.finfo(np.float32).epsneg
     assert len(set(sure.tolist())) == 4

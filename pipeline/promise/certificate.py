@@ -128,12 +128,20 @@ def _chance_to_pass(validation: CodeOutcomes, threshold: float, num_calibration_
     # No error may be good luck, so what the confidences let expect is added to what was seen.
     doubts = 1 - validation.accepted_up_to[validation.accepted_up_to >= threshold]
     error = min(1.0, (validation.wrong(threshold) + float(doubts.sum())) / max(1, accepted))
-    expected = int(num_calibration_codes * accepted / len(validation))
+    expected = _accepted_at_least(accepted / len(validation), len(validation), num_calibration_codes)
     max_errors = int(expected * max_error) + 1  # with as many errors as promised no test passes
     failing = bisect.bisect_right(  # the fewest errors that are too many
         range(max_errors + 1), 1 - CONFIDENCE, key=lambda errors: binomial_cdf(errors, expected, max_error)
     )
     return binomial_cdf(failing - 1, expected, error)
+
+
+def _accepted_at_least(share: float, num_validation_codes: int, num_calibration_codes: int) -> int:
+    """Of the calibration codes, where this share of the validation codes was accepted: as few as chance makes likely,
+    which is two standard deviations below what is to be expected. Too few accepted codes certify nothing, even if none
+    is wrong."""
+    variance = share * (1 - share) * (1 / num_calibration_codes + 1 / num_validation_codes)
+    return int(num_calibration_codes * max(0.0, share - 2 * math.sqrt(variance)))
 
 
 def certify(calibration: CodeOutcomes, grid: Sequence[float], max_error: float) -> Certificate:
