@@ -26,7 +26,8 @@ IMAGES_PER_FALSE_ALARM = 50_000
 WINDOWS = (50, 500)
 LOOKS = 5
 MAX_POINTS = 100  # kept in the model's file; the distance can only be smaller than with all of them
-MIN_REFERENCE = 100  # fewer would hardly tell any difference
+MIN_REFERENCE = 50  # fewer would tell only of great differences
+NO_WATCH = f"fewer than {MIN_REFERENCE} images certified the threshold: nothing tells when other images come in"
 _TESTS = 2
 _SURE = 0.999  # of the bounds on the share that calibration images were accepted
 

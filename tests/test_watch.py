@@ -64,7 +64,7 @@ def test_many_threads_count_every_image():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ((99, 0.5, 50, (0.5,), (0.0,), (1.0,)), "99 images; it takes 100 or more"),
+        ((49, 0.5, 40, (0.5,), (0.0,), (1.0,)), "49 images; it takes 50 or more"),
         ((200, 0.5, 50, (0.5,), (), (1.0,)), "as many shares as points"),
         ((200, 0.5, 201, (0.5,), (0.0,), (1.0,)), "201 of 200 images cannot"),
         ((10**7 + 1, 0.5, 50, (0.5,), (0.0,), (1.0,)), "10,000,001 images; it takes 10,000,000 or fewer"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from digitwise.metadata import ModelMetadata, Promise
+from digitwise.watch import NO_WATCH
 from pipeline.export.parity import Difference, Speed
 
 
@@ -32,6 +33,7 @@ class ExportedFile:
     speed: Speed
     allowed_changes: float
     promise: Promise | None
+    is_watched: bool = False  # whether the promise is suspended where other images come in
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +102,12 @@ class ModelCard:
                 lines.append(
                     f"- `{file.path}`: of readings with a confidence of {promise.threshold:.6g} or more at most "
                     f"{promise.max_error:.4g} are wrong, at 95 %: {promise.wrong} of {promise.codes:,} codes were"
+                    + ("" if file.is_watched else f" ({NO_WATCH})")
                 )
         return "\n".join(lines)
 
 
-_LIMITS = """- The promise holds for images like those it was certified on. The reader's watch tells when they are not.
+_LIMITS = """- A promise holds for images like those it was certified on. The reader's watch tells when they are not.
 - Codes of other lengths, or with other characters, than those trained on are misread, often with confidence.
 - The SavedModel decodes PNG and JPEG files itself. It ignores the orientation that cameras note in
   photos, and cannot read white on transparent; digitwise.Reader handles both as in training."""

@@ -13,6 +13,7 @@ import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
+from digitwise.errors import ModelError
 from digitwise.images import Pixels
 from digitwise.metadata import Promise
 from digitwise.reader import Network
@@ -88,10 +89,10 @@ def _export_file(
     path.parent.mkdir(parents=True, exist_ok=True)
     kind.write(graph, path)
     if certify is not None:
-        graph = _certified(graph, kind.open(path), certify)
+        graph = _certified(graph, _opened(kind, name, path), certify)
         kind.write_metadata(graph, path)
     # Opened once more: the file with its final metadata is what is compared and measured.
-    network = kind.open(path)
+    network = _opened(kind, name, path)
     found = difference(expected, answers(network, images))
     if found.changed_share > kind.allowed_changes:
         raise TooDifferent(_too_different(name, kind, found.changed_readings, found.num_images))
@@ -105,7 +106,15 @@ def _export_file(
         speed=speed(network, images),
         allowed_changes=kind.allowed_changes,
         promise=graph.metadata.promise,
+        is_watched=graph.metadata.reference is not None,
     )
+
+
+def _opened(kind: Format, name: str, path: pathlib.Path) -> Network:
+    try:
+        return kind.open(path)
+    except ModelError as error:
+        raise DigitwiseError(f"the exported {name} cannot be read with: {error}") from None
 
 
 def _certified(graph: ReadingGraph, network: Network, certify: Certify | None) -> ReadingGraph:

@@ -6,6 +6,8 @@ PromiseFigures.to_lines() for a terminal, and the same for the page
 import dataclasses
 from collections.abc import Iterator
 
+from digitwise.watch import MIN_REFERENCE, NO_WATCH
+
 _LABEL = 12  # as wide as the first column of the test's other lines
 
 
@@ -57,6 +59,8 @@ class PromiseFigures:
                 f"coverage {self.coverage:.4f}: of the {self.tested_images:,} images of other codes "
                 f"{self.tested_accepted:,} were accepted, {self.tested_wrong:,} of them wrong"
             )
+            if self.images < MIN_REFERENCE:
+                yield f"no watch: {NO_WATCH}"
         yield (
             f"expected calibration error {self.calibration_error:.4f} at temperature {self.temperature:.3g}"
             + (f" ({self.calibration_error_before:.4f} without)" if self.temperature != 1 else "")

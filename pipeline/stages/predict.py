@@ -15,6 +15,7 @@ from typing import TextIO
 
 from digitwise.errors import ReaderError
 from digitwise.reader import BATCH_SIZE, Reader, Reading
+from digitwise.watch import NO_WATCH
 from pipeline.config import RunConfig
 from pipeline.machine.progress import progress
 from pipeline.model.metrics import Accuracy
@@ -87,6 +88,8 @@ def predict(config: RunConfig, workdir: Workdir) -> int:
             for line in dropped(limits, network.alphabet, network.min_length, network.max_length):
                 print(f"predict: warning: {line}")
             check_promise(reader, config.use.max_error)
+            if network.promise and not network.reference:
+                print(f"predict: warning: {NO_WATCH}")
             with opened_readings(config, workdir, reader, images) as readings:
                 tally = _write(readings, images.total, config.use.output_format, stdout)
             return _conclude(tally, reader)
