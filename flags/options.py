@@ -232,8 +232,8 @@ GROUPS: tuple[Group, ...] = (
             "train_seed": "random seed for initial weights, image order, augmentation and dropout",
             "validation_steps": "steps between validations, with --schedule=auto to begin with; 0: so many that "
             "validation takes little of the time",
-            "patience": "stop after this many validations without improvement (with --schedule=auto: after the "
-            "learning rate has come down); 0: never. Default: 10, or 1 with --schedule=auto",
+            "patience": "stop after this many validations without improvement; 0: never. With --schedule=auto the "
+            "learning rate comes down first. Default: 1 with auto, 0 with one_cycle, 10 with constant",
             "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
             "checkpoint_seconds": "seconds between checkpoints",
             "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "

@@ -93,6 +93,9 @@ class Events(SilentReporter):
     def annealing(self, state):
         self.events.append(("annealing", state.num_steps))
 
+    def ended(self, state, step):
+        self.events.append(("ended", step))
+
     def has_length(self, num_steps):
         self.events.append(("length", num_steps))
 
@@ -117,7 +120,7 @@ def test_what_comes_when(plan):
         (0, 1), ("save", 10),
         (0, 4), (4, 4), ("validate", 18), ("validated", 18, True), ("save", 18, "mean"),
         (0, 2), ("save", 20),
-        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24, "mean"),
+        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24, "mean"), ("ended", 24),
     ]  # fmt: skip
     assert (state.finished, state.best, state.validated_step) == (
         "all 4 epochs",
@@ -251,14 +254,16 @@ def test_what_the_chief_says_and_logs(plan, tmp_path, capsys):
         reporter.looked(10, tally, Speed())
         reporter.validated(10, Validation(ValidationResult(0.5, 0.75, 4), SAMPLE), is_best=True)
         reporter.stopped(make_state(), 12)
+        reporter.ended(make_state(finished="all 4 epochs"), 24)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(
-        "train: alexnet with positions, 0 parameters, images 32x16x1, 6 steps of 8 an epoch, 24 in"
+        "train: alexnet with positions, 0 parameters, images 32x16x1, 6 steps of 8 images an epoch, 24 in"
     )
     assert lines[1:] == [
         "building the graph of the training (once, some seconds) ...",
-        "step 10 (epoch 1.667): validation position_accuracy 0.7500, sequence_accuracy 0.5000 (2 of 4) (best so far)",
+        "step 10 (epoch 1.667): validation position_accuracy 0.7500, sequence_accuracy 0.5000 (2 of 4) (kept)",
         "stopped at step 12 of 24, saved: run the same command again to continue",
+        "train: finished at step 24 (all 4 epochs)",
     ]
     rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert [(row["step"], row.get("loss"), row.get("validation_sequence_accuracy")) for row in rows] == [
@@ -309,5 +314,5 @@ def test_a_length_that_is_not_known_is_not_said(open_plan, tmp_path, capsys):
         reporter.stopped(make_state(pace=Pace()), 12)
         reporter.stopped(make_state(pace=Pace(0.5, 0.0, 2, 30, 42), num_steps=42), 32)
     out = capsys.readouterr().out
-    assert "6 steps of 8 an epoch, as many as help, for 20 minutes at most, float32" in out
+    assert "6 steps of 8 images an epoch, as many as help, for 20 minutes at most, float32" in out
     assert "stopped at step 12, saved: " in out and "stopped at step 32 of 42, saved: " in out

@@ -290,7 +290,8 @@ class TestPlan:
 
     def test_a_length_that_is_given_is_kept_to(self, manifest, tmp_path):
         plan = self.plan(manifest, epochs=2)
-        assert (plan.asked.schedule, plan.asked.patience, plan.pace_rules) == ("one_cycle", 10, None)
+        assert (plan.asked.schedule, plan.asked.patience, plan.pace_rules) == ("one_cycle", 0, None)
+        assert self.plan(manifest, epochs=2, schedule="constant").asked.patience == 10
         assert self.plan(manifest, epochs=0, schedule="one_cycle").length.epochs == 200, "with the included weights"
         from_nothing = self.plan(manifest, epochs=0, schedule="one_cycle", initialize_from=NO_WEIGHTS)
         assert from_nothing.length.epochs == 1344

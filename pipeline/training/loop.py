@@ -60,6 +60,7 @@ class Loop:
         self._keep_to_pace()
         while not self._ended():
             self._advance(batches)
+        self._reporter.ended(self._state, self._step)
         check_same_step(self._learner.strategy, self._step)  # no worker leaves before the chief has saved
         return self._state
 
@@ -112,9 +113,9 @@ class Loop:
                 return calibrated
         validation = self._validator.run()
         self._state = after_validation(self._state, self._step, validation.result)
-        self._find_pace(validation.result)
         is_best = self._state.best is not None and self._state.best.step == self._step
         self._reporter.validated(self._step, validation, is_best)
+        self._find_pace(validation.result)
         return validation.calibrated
 
     def _find_pace(self, result: ValidationResult) -> None:

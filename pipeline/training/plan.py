@@ -35,7 +35,9 @@ _MIN_EPOCHS = 3
 _VALIDATIONS = 20  # at most, unless it is said how many steps lie between
 _WARM_STEPS = 100
 _MOST_IMAGES = 3_200_000  # where a training finds its own length
-_PATIENCE, _AUTO_PATIENCE = 10, 1  # validations
+# Validations without improvement, after which a training ends or, with `auto`, the rate comes down. One whose rate
+# comes down at the end anyway is never cut short: it reads best there.
+_PATIENCE: dict[str, int] = {AUTO: 1, "constant": 10, "one_cycle": 0}
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
 # Where the initial weights have learned codes before, and of few images.
@@ -191,10 +193,8 @@ def schedule_for(asked: TrainConfig, manifest: Manifest) -> choices.Schedule:
 
 
 def patience_for(asked: TrainConfig, schedule: str) -> int:
-    """Validations without improvement. With auto only few, because they come less and less often."""
-    if asked.patience is not None:
-        return asked.patience
-    return _AUTO_PATIENCE if schedule == AUTO else _PATIENCE
+    """Validations without improvement; 0: never mind them."""
+    return _PATIENCE[schedule] if asked.patience is None else asked.patience
 
 
 def strength_for(num_examples: int) -> float:

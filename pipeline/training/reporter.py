@@ -68,6 +68,9 @@ class SilentReporter:
     def has_length(self, num_steps: int) -> None:
         """It is known how many steps there will be."""
 
+    def ended(self, state: TrainingState, step: int) -> None:
+        """The training is finished."""
+
     def stopped(self, state: TrainingState, step: int) -> None:
         """The training was asked to stop, and is saved."""
 
@@ -94,7 +97,7 @@ class Reporter(SilentReporter):
         rest = f"; {', '.join(left)} start{'s' if len(left) == 1 else ''} from scratch" if left else ""
         source = self._plan.asked.initialize_from
         if source == INCLUDED_WEIGHTS:
-            print(f"train: begins with the weights that come with digitwise; --initialize_from=none: random ones{rest}")
+            print(f"train: starts from the included weights (--initialize_from=none: from random ones){rest}")
         else:
             print(f"train: {len(taken)} arrays from step {given.step:,} of {source}{rest}")
 
@@ -110,11 +113,11 @@ class Reporter(SilentReporter):
         steps = f"as many as help{minutes}" if self._plan.pace_rules else f"{length.num_steps:,} in all"
         print(
             f"train: {spec.network} with {spec.readout}, {recognizer.network.count_params():,} parameters, images "
-            f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.batch_size} an epoch, "
+            f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.batch_size} images an epoch, "
             f"{steps}, {spec.precision} on {describe(strategy)}"
         )
         if spec.fitted:
-            print(f"train: images of any size come in at {width}x{height}, in proportion and padded")
+            print(f"train: images of any size are scaled to {width}x{height}, in proportion, and padded")
         if asked.augmentation or spec.cleaning != "none":
             print(f"train: augmentation {asked.augmentation:g}, cleaning {spec.cleaning}")
         if self._start_step:
@@ -155,7 +158,7 @@ class Reporter(SilentReporter):
         print(
             f"step {step:,} (epoch {step / self._plan.length.per_epoch:.4g}): validation {loss}position_accuracy "
             f"{result.position_accuracy:.4f}, sequence_accuracy {result.sequence_accuracy:.4f} "
-            f"({result.right:,} of {result.count:,}){' (best so far)' if is_best else ''}"
+            f"({result.right:,} of {result.count:,}){' (kept)' if is_best else ''}"
         )
         values = {"position_accuracy": result.position_accuracy, "sequence_accuracy": result.sequence_accuracy}
         if result.loss is not None:
@@ -177,6 +180,9 @@ class Reporter(SilentReporter):
 
     def has_length(self, num_steps: int) -> None:
         self._display.set_length(num_steps)
+
+    def ended(self, state: TrainingState, step: int) -> None:
+        print(f"train: finished at step {step:,} ({state.finished})")
 
     def stopped(self, state: TrainingState, step: int) -> None:
         is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
