@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -256,6 +257,17 @@ def test_settings_that_cannot_be_used(given):
         TestConfig(**given)
 
 
+def test_a_test_of_something_else_leaves_the_report_of_the_test_split(run_test, workdir, tmp_path):
+    run_test()
+    before = (workdir.report / "report.json").read_bytes()
+    for split, records in (("train", None), ("test", tmp_path / "other")):
+        assert evaluation.report_folder(split, workdir, records) == workdir.tested / "report"
+    assert evaluation.report_folder("test", workdir, workdir.records) == workdir.report
+    run_test({"43": "42"}, records=shutil.copytree(workdir.records, tmp_path / "other"))
+    assert (workdir.report / "report.json").read_bytes() == before
+    assert load_summary(workdir.tested / "report" / "report.json").figures.whole.right == len(TEST) - 1
+
+
 def test_without_a_checkpoint_it_says_what_to_do(workdir):
     make_records(workdir.records)
     with pytest.raises(DigitwiseError, match="holds no checkpoint"):
@@ -293,6 +305,7 @@ def test_a_real_network_reads_every_image_once(workdir, capsys, monkeypatch):
     assert elsewhere.speed.images == 3 and "; without the first batch" in elsewhere.speed.includes
     assert elsewhere.history == (TrainingPoint(5),), "of the training that is tested"
     assert list(elsewhere.seconds) == ["test"], "and not the seconds of another"
+    assert (other.tested / "report" / "report.html").exists() and not other.report.exists()
     assert summary.claim.statements[-1] == Statement(
         "dropout", True, "The same images read twice gave exactly the same probabilities, so dropout was off."
     )

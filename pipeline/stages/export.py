@@ -18,6 +18,7 @@ from pipeline.conversion.foreign import Probes
 from pipeline.differences import refuse_other_settings
 from pipeline.machine.startup import import_tensorflow
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.provenance import Provenance
 from pipeline.promise.certification import certification
 from pipeline.report.files import previous_summary
 from pipeline.report.phrases import interval, one_in, ratio, right_of
@@ -50,7 +51,8 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     from pipeline.stages.test import check_split
 
     check_split(manifest, split)
-    graph = graph_of(checkpoints.load(step), checkpoints.folder)
+    checkpoint = checkpoints.load(step)
+    graph = graph_of(checkpoint, checkpoints.folder)
     _check_fits(graph.metadata, manifest)
     # What the checkpoint was certified for is also asked of its exports.
     max_error = config.use.max_error or (graph.metadata.promise.max_error if graph.metadata.promise else None)
@@ -62,7 +64,7 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     }
     if _is_done(workdir.export, settings, config.overwrite):
         return False
-    facts = _facts(previous_summary(workdir.report), step)
+    facts = _facts(previous_summary(workdir.report), step, checkpoint.state.provenance)
     aside = successor_of(workdir.export)
     card, missing = _write(graph, manifest, split, max_error, facts, aside)
     write_text(aside / _SETTINGS, json.dumps(settings) + "\n")
@@ -143,7 +145,7 @@ def not_certified(max_error: float | None, missing: int) -> str:
     return f"--max_error={max_error:g} is not certified: {needed}"
 
 
-def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
+def _facts(summary: Summary | None, step: int, provenance: Provenance) -> list[tuple[str, str]]:
     """What the report says of this checkpoint; without a report of it only its step."""
     facts = [("checkpoint", f"step {step:,}")]
     if summary is None or summary.checkpoint.step != step:
@@ -151,13 +153,15 @@ def _facts(summary: Summary | None, step: int) -> list[tuple[str, str]]:
     whole, claim = summary.figures.whole, summary.claim
     part = "the half that certified no threshold of the" if summary.promise else "the"
     failed = [statement.name for statement in claim.statements if not statement.holds]
+    drawn = " and others, drawn during the training" if provenance.synthetic else ""
+    unseen = "" if {"held out", "no shared codes"} & set(failed) else ", whose codes the network was not trained on"
     return [
         *facts,
         ("network", f"{summary.model.network}, readout {summary.model.readout}"),
-        ("trained on", f"{summary.records.counts.get('train', 0):,} images"),
+        ("trained on", f"{provenance.records.train:,} images{drawn}"),
         ("whole-code accuracy", f"{ratio(whole.value)} ({right_of(whole)}; 95 % interval {interval(whole)})"),
         ("chance", one_in(summary.figures.chance.sequence)),
-        ("tested on", f"{part} {summary.records.split} split, whose codes the network was not trained on"),
+        ("tested on", f"{part} {summary.records.split} split{unseen}"),
         ("checks", f"not passed: {', '.join(failed)}" if failed else f"all {len(claim.statements)} passed"),
     ]
 

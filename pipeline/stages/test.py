@@ -38,6 +38,7 @@ from pipeline.workdir import Workdir, plain
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
+from records.split import TEST
 
 _BATCH_SIZE = 64  # what fits into the caches of a core: larger batches are read more slowly
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
@@ -48,8 +49,14 @@ def run(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bo
     records = records_to_test(config, workdir, probes)
     last_state(Checkpoints.to_test(config.test, workdir))  # raises where there is none, before an import takes seconds
     import_tensorflow()
-    previous = files.previous_summary(workdir.report)
+    previous = files.previous_summary(report_folder(config.test.split, workdir, records))
     return not test(config, workdir, workdir.read_seconds(), records).repeats(previous)
+
+
+def report_folder(split: str, workdir: Workdir, records: pathlib.Path | None) -> pathlib.Path:
+    """That of the test split of the workdir's own records; a test of anything else has another, and leaves it."""
+    is_own = records is None or records == workdir.records
+    return workdir.report if is_own and split == TEST else Workdir(workdir.tested).report
 
 
 def test(
@@ -66,6 +73,7 @@ def test(
 
     began = time.monotonic()
     asked = config.test
+    report = report_folder(asked.split, workdir, records)
     manifest = Manifest.load(records or workdir.records)
     check_split(manifest, asked.split)
     checkpoint = Checkpoints.to_test(asked, workdir).folder
@@ -102,12 +110,13 @@ def test(
     keys, examples = join_records(manifest, asked.split, readings, chosen, rows)
     # The stages before are those of this workdir; a checkpoint from elsewhere took other times.
     is_own = checkpoint == workdir.checkpoints
-    summary = dataclasses.replace(summary, seconds=_seconds(summary, workdir, seconds if is_own else None, began))
+    summary = dataclasses.replace(summary, seconds=_seconds(summary, report, seconds if is_own else None, began))
     if is_chief(config.train.strategy):
         # Printed last: a terminal that fails must not cost the report.
-        files.write_report(workdir.report, summary, examples, keys, readings)
+        report.parent.mkdir(parents=True, exist_ok=True)
+        files.write_report(report, summary, examples, keys, readings)
         print_summary(summary, examples.table)
-        print(f"report      {workdir.report / files.PAGE_FILE}")
+        print(f"report      {report / files.PAGE_FILE}")
     return summary
 
 
@@ -206,9 +215,11 @@ def history_of(checkpoint: pathlib.Path, workdir: Workdir) -> tuple[TrainingPoin
     return read_history(logs / HISTORY_FILE)
 
 
-def _seconds(summary: Summary, workdir: Workdir, before: Mapping[str, float] | None, began: float) -> dict[str, float]:
+def _seconds(
+    summary: Summary, report: pathlib.Path, before: Mapping[str, float] | None, began: float
+) -> dict[str, float]:
     """Of the stages before, and of this one; a test that only repeats the last one keeps its time."""
-    previous = files.previous_summary(workdir.report)
+    previous = files.previous_summary(report)
     took = previous.seconds.get("test") if previous and summary.repeats(previous) else None
     return {**(before or {}), "test": round(time.monotonic() - began, 2) if took is None else took}
 
