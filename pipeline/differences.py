@@ -18,14 +18,26 @@ _PLACES = ("", "drawing", "source", "source.drawing", "drawn")
 _FLAGS = {field.name for settings in _SETTINGS for field in dataclasses.fields(settings)} | {"split", "max_error"}
 _IN_WORDS = {"source.folder.count": "number of images"}
 _DIGESTS = {"source.folder.sha256": "names, codes, sizes or times of the images"}  # two of them tell nobody anything
+# What results can be made of. Where that is something else, its details are of no use.
+_KINDS = {
+    "source.folder": "images of a folder",
+    "source.records": "images of other records",
+    "source.drawing": "synthetic images",
+}
 _FORMS: dict[str, Callable[[Any], str]] = {"code_length": format_lengths, "image_size": format_size}
 
 
 def refuse_other_settings(what: str, differing: list[tuple[str, Any, Any]]) -> None:
     """Raises the error that lists how existing results differ from those that were requested."""
+    made, asked = ([_KINDS[each[0]] for each in differing if each[0] in _KINDS and each[n] is None] for n in (2, 1))
+    if made and asked:
+        lines = [f"made of {made[0]} -> {asked[0]}"]
+        lines += [_difference(*each) for each in differing if not each[0].startswith("source.")]
+    else:
+        lines = [_difference(*each) for each in differing]
     raise DigitwiseError(
         f"{what} was made with different settings:\n"
-        + "\n".join(f"  {_difference(*each)}" for each in differing)
+        + "\n".join(f"  {line}" for line in lines)
         + "\nuse --overwrite to replace it, the old settings to keep it, or another --workdir"
     )
 

@@ -189,6 +189,20 @@ def test_done_work_is_left_alone_and_other_settings_are_listed(workdir, tmp_path
     assert Manifest.load(workdir.records).settings["test_fraction"] == 0.4
 
 
+def test_damaged_records_are_written_again_where_they_may_be(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", CODES)
+    convert(make_config(images=folder), workdir)
+    path, *_ = Manifest.load(workdir.records).paths("train")
+    content = path.read_bytes()
+    path.write_bytes(content[:50] + b"?" + content[51:])
+    assert not convert(make_config(images=folder), workdir)  # it is not read again without being asked to
+    capsys.readouterr()
+    assert convert(make_config(images=folder, overwrite=True), workdir)
+    assert f"records: {path} is damaged: all are written again\n" in capsys.readouterr().out
+    assert path.read_bytes() == content
+    assert not convert(make_config(images=folder, overwrite=True), workdir)
+
+
 def test_overwrite_stops_at_what_is_not_ours(workdir, tmp_path, make_config):
     folder = own_folder(tmp_path / "own", CODES)
     convert(make_config(images=folder), workdir)

@@ -54,6 +54,16 @@ def test_stages_run_in_order_and_their_seconds_are_kept(workdir, make_config, fa
     assert seconds_of(workdir) == before, "a stage that had nothing to do keeps the time of its work"
 
 
+def test_images_for_other_records_than_those_that_stand_are_not_drawn(call_main, tmp_path):
+    drawn = ("--stage=generate,records", "--workdir=w", "--code_length=2", "--alphabet=01")
+    assert call_main(*drawn, "--num_images=30").returncode == 0
+    refused = call_main(*drawn, "--num_images=50")
+    assert refused.returncode == 1 and "  --num_images: 30 -> 50\n" in refused.stderr
+    assert len(list((tmp_path / "w" / "images").rglob("*_*.png"))) == 30
+    assert call_main(*drawn, "--num_images=50", "--overwrite").returncode == 0
+    assert len(list((tmp_path / "w" / "images").rglob("*_*.png"))) == 50
+
+
 def test_a_training_and_a_test_that_are_repeated_keep_their_seconds(workdir, make_config, monkeypatch):
     make_records(workdir.records)
     workdir.checkpoints.mkdir()

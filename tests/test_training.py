@@ -223,7 +223,10 @@ def test_a_damaged_record_is_named(work):
     content = bytearray(path.read_bytes())
     content[40] ^= 1
     path.write_bytes(content)
-    with pytest.raises(DamagedRecords, match=rf"{path.name}: record 0 at byte 0: .*; --stage=check says more"):
+    with pytest.raises(
+        DamagedRecords,
+        match=rf"{path.name}: record 0 at byte 0: .*; write the records again with ",
+    ):
         train_here(work, epochs=1)
 
 

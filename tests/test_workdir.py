@@ -45,6 +45,21 @@ def test_the_refusal_shows_old_and_new():
     ]
 
 
+def test_results_made_of_something_else_are_refused_in_a_sentence():
+    differing = [
+        ("source.drawing", {"seed": 0}, None),
+        ("source.num_images", 2000, None),
+        ("source.folder", None, {"count": 300, "sha256": "a"}),
+        ("fold_case", False, True),
+    ]
+    with pytest.raises(DigitwiseError) as error:
+        refuse_other_settings("records", differing)
+    assert str(error.value).splitlines()[1:3] == [
+        "  made of synthetic images -> images of a folder",
+        "  --fold_case: false -> true",
+    ]
+
+
 def test_a_second_run_is_told_who_has_the_folder(tmp_path):
     workdir = Workdir(tmp_path / "work")
     script = (

@@ -11,7 +11,7 @@ import os
 import pathlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.config import CodeConfig, RecordsConfig, RunConfig
@@ -32,6 +32,7 @@ from records.dataset.settings import RecordSettings
 from records.dataset.shards import is_shard_name
 from records.dataset.store import DESCRIPTIONS
 from records.dataset.writer import entry_path
+from records.digest import sha256_of
 from records.errors import DigitwiseError, printable
 from records.split import SPLITS, SplitRule
 
@@ -116,6 +117,10 @@ def _is_done(workdir: Workdir, settings: dict[str, Any], rule: SplitRule, overwr
     if rule.held_out_only and own:  # records of all splits hold those too
         standing |= dataclasses.replace(own, held_out_only=True).to_json()
     differing = differing_settings(standing, settings)
+    if not differing and overwrite and (damaged := _damaged_shard(manifest)):
+        print(f"records: {damaged} is damaged: all are written again")
+        _check_removable(workdir.records)
+        return False
     if not differing:
         counts = ", ".join(f"{split} {manifest.count(split):,}" for split in SPLITS)
         print(f"records: nothing to do, {workdir.records} has the records of these settings ({counts})")
@@ -183,6 +188,26 @@ def _rename(workdir: Workdir) -> None:
     # One rename: at no time is there a folder records/ that is half old and half new.
     os.rename(workdir.unfinished_records, workdir.records)
     sync_directory(workdir.root)
+
+
+def _damaged_shard(manifest: Manifest) -> str:
+    """The path of the first shard whose bytes are not those that were written; nothing where all are."""
+    for split in manifest.splits.values():
+        for shard in split:
+            path = manifest.folder / shard.file
+            if not path.is_file() or sha256_of(path) != shard.sha256:
+                return str(path)
+    return ""
+
+
+def check_source(workdir: Workdir, source: Mapping[str, Any]) -> None:
+    """Raises where records stand that were made of other images: before these are drawn, and not after."""
+    try:
+        standing = Manifest.load(workdir.records).settings.get("source")
+    except DigitwiseError:
+        return
+    if differing := differing_settings({"source": standing}, {"source": plain(source)}):
+        refuse_other_settings(str(workdir.records), differing)
 
 
 def _check_removable(folder: pathlib.Path) -> None:

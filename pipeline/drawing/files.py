@@ -64,7 +64,7 @@ class Piece:
 def generate(config: RunConfig, workdir: Workdir, engine: Engine | None = None) -> bool:
     """Renders the images that are missing; the result is whether there were any."""
     engine = engine or LocalPool(config.processes)
-    source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
+    source = source_of(config)
     settings = plain(source_settings(source))
     root = workdir.images
     _finish_replacement(root, settings)
@@ -100,6 +100,11 @@ def _fill(root: pathlib.Path, source: SyntheticSource, settings: dict[str, Any],
     _write_sheet(root / SHEET_FILE, source)
     _write_labels(root / LABELS_FILE, source)
     _write_settings(root, settings, complete=True)
+
+
+def source_of(config: RunConfig) -> SyntheticSource:
+    """The images that the settings ask for."""
+    return SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
 
 
 def source_settings(source: SyntheticSource) -> dict[str, Any]:

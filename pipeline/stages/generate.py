@@ -15,6 +15,10 @@ def generate(config: RunConfig, workdir: Workdir, _probes: object = None, engine
         return False
     from pipeline.drawing import files
 
+    if "records" in config.ordered_stages and not config.overwrite:
+        from pipeline.conversion.convert import check_source
+
+        check_source(workdir, files.source_of(config).identity())
     warning = _does_not_fit(config)
     if warning:
         print(f"generate: warning: {warning}")

@@ -39,4 +39,5 @@ def told_of_damage(manifest: Manifest) -> Iterator[None]:
         problem = next(filter(None, (shard_problem(manifest, shard) for shard in shards)), None)
         if problem is None:
             raise
-        raise DamagedRecords(f"{problem}; --stage=check says more") from None
+        remedy = "write the records again with --stage=records --overwrite"
+        raise DamagedRecords(f"{problem}; {remedy}") from None
