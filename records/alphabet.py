@@ -35,10 +35,7 @@ class Alphabet:
         seen: set[str] = set()
         for character in self.characters:
             if character in seen:
-                raise DigitwiseError(
-                    f"the alphabet {quoted(self.characters)} has {character!r} more than once "
-                    f"(names are {', '.join(NAMED)})"
-                )
+                raise DigitwiseError(f"the alphabet {quoted(self.characters)} has {character!r} more than once")
             if not character.isprintable():
                 raise DigitwiseError(
                     f"the alphabet has the unprintable character U+{ord(character):04X}, which no image can show"
@@ -61,7 +58,11 @@ class Alphabet:
         if all(name in NAMED for name in names):
             return cls("".join(NAMED[name] for name in names))
         # Labels are normalized alike, so that é matches however it was typed.
-        return cls(unicodedata.normalize("NFC", value))
+        characters = unicodedata.normalize("NFC", value)
+        try:
+            return cls(characters)
+        except DigitwiseError as error:
+            raise DigitwiseError(f"{error}; the names of alphabets are {', '.join(NAMED)}") from None
 
     def __len__(self) -> int:
         return len(self.characters)

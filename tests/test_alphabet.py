@@ -50,3 +50,8 @@ def test_folding_makes_both_cases_one(characters, folded, text, as_one):
 def test_unusable(characters, message):
     with pytest.raises(DigitwiseError, match=message):
         Alphabet(characters)
+
+
+def test_a_name_that_is_none_is_told_with_those_that_are():
+    with pytest.raises(DigitwiseError, match="'t' more than once; the names of alphabets are digits, lower, upper, al"):
+        Alphabet.parse("letters")

@@ -94,13 +94,15 @@ def test_no_spreadsheet_runs_a_cell_of_the_csv(start):
 
 def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    pathlib.Path("b/folder.png").mkdir(parents=True)
+    pathlib.Path("b/broken.png").symlink_to("nothing")  # reading it says what is wrong
     for name in ("b/2.png", "b/deep/1.JPG", "b/notes.txt", "c1.png", "c2.png", "[odd].png"):
         pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(name).touch()
     stdin = io.StringIO("from stdin.png\n\nlast.png")
     found = find_images(["b", "c*.png", "[odd].png", "-"], stdin)
     assert [str(path) for path in found] == [
-        "b/2.png", "b/deep/1.JPG", "c1.png", "c2.png", "[odd].png", "from stdin.png", "last.png",
+        "b/2.png", "b/broken.png", "b/deep/1.JPG", "c1.png", "c2.png", "[odd].png", "from stdin.png", "last.png",
     ]  # fmt: skip
     with pytest.raises(DigitwiseError, match="--images=missing.png: no such file or folder"):
         list(find_images(["missing.png"], stdin))

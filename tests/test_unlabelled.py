@@ -108,7 +108,8 @@ def test_nothing_certain_is_said(here, workdir, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("harm, message", [("missing", "is not a folder"), ("empty", "it has no image in it")])
-def test_a_folder_without_images(here, workdir, tmp_path, harm, message):
+def test_a_folder_without_images_is_refused_before_a_training(here, workdir, tmp_path, monkeypatch, harm, message):
+    monkeypatch.setattr(unlabelled, "run_alone", lambda *_: pytest.fail("a training was begun"))
     draw(tmp_path / "labelled", 30, seed=0)
     if harm == "empty":
         (tmp_path / "others").mkdir()

@@ -34,7 +34,8 @@ def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path
 
 
 def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    # Whatever has the name of an image, a broken link too: reading it says what is wrong.
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not path.is_dir())
     if not found:
         raise DigitwiseError(f"--images={folder}: there is no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file in it")
     return found

@@ -45,6 +45,8 @@ def read_unlabelled(config: RunConfig, workdir: Workdir) -> None:
         return
     if not os.path.isdir(folder):
         raise DigitwiseError(f"--unlabelled={folder} is not a folder")
+    if next(image_keys(folder), None) is None:
+        raise DigitwiseError(f"--unlabelled={folder}: it has no image in it")
     first = Workdir(workdir.first)
     first.create()
     alone = dataclasses.replace(
@@ -57,8 +59,6 @@ def read_unlabelled(config: RunConfig, workdir: Workdir) -> None:
     print(f"unlabelled: first a training on the labelled images alone, in {first.root}", flush=True)
     # In a process of its own: TensorFlow never gives back the memory of a training that has ended.
     table, fates = run_alone(_train_and_read, alone, folder)
-    if not fates:
-        raise DigitwiseError(f"--unlabelled={folder}: it has no image in it")
     print(f"unlabelled: {_told(fates, folder)}", flush=True)
     if not fates["certain"]:
         raise DigitwiseError(

@@ -221,7 +221,9 @@ def table_rows(path: str) -> Iterator[tuple[int, str, str]]:
             header = next(reader, None)
             if header is None or tuple(cell.strip().lower() for cell in header[:2]) != LABELS_HEADER:
                 is_there = "" if header is None else f", and is {quoted(','.join(header))}"
-                raise DigitwiseError(f"{path}: its first line must be {','.join(LABELS_HEADER)}{is_there}")
+                raise DigitwiseError(
+                    f"{path}: its first line must be {','.join(LABELS_HEADER)}{is_there}{_separator_hint(header)}"
+                )
             line = reader.line_num
             for row in reader:
                 line = reader.line_num
@@ -237,6 +239,14 @@ def table_rows(path: str) -> Iterator[tuple[int, str, str]]:
         raise DigitwiseError(f"{path}, line {_line_that_is_not_utf8(path)}: it is not UTF-8 text") from None
     except csv.Error as error:
         raise DigitwiseError(f"{path}, line {line + 1}: it is not a table ({error})") from None
+
+
+def _separator_hint(header: list[str] | None) -> str:
+    """For tables that a spreadsheet saved with another separator."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if header and len(header) == 1 and separator in header[0]:
+            return f": save it with commas between the columns, not {name}"
+    return ""
 
 
 def _line_that_is_not_utf8(path: str) -> int:
