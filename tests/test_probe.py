@@ -92,6 +92,14 @@ def test_one_long_number_may_be_the_code(probe):
     assert [value for value, _ in found.questions[0].options] == ["number"]
 
 
+def test_numbers_of_which_most_have_all_digits_have_likely_lost_their_zeros(probe):
+    lost = probe(lambda p, c, n: {"image": encoded(p), "label": int(f"{n * 7919 % 10_000:04d}")}, count=60)
+    assert [value for value, _ in lost.questions[0].options] == ["number:4", "number"]
+    assert lost.text.reading.num_digits == 4
+    free = probe(lambda p, c, n: {"image": encoded(p), "label": n * 7919 % 10 ** (1 + n % 4)}, count=60)
+    assert [value for value, _ in free.questions[0].options][0] == "number"
+
+
 def test_names_of_files_are_asked_about(probe):
     found = probe(lambda p, c, n: {"image": encoded(p), "file": f"{n * 48271 % 99991:012d}.jpg"})
     assert flags(found) == ["--label_pattern"]
@@ -177,6 +185,14 @@ def test_a_padding_that_may_be_a_character_is_asked_about(probe):
         lambda p, c, n: {"image": encoded(p), "label": [int(d) + 1 for d in c] + [0] * (4 - len(c))}, length="2-4"
     )
     assert "--padding" in flags(shorter)
+
+
+def test_what_fills_up_all_lists_alike_is_likely_no_character(probe):
+    found = probe(lambda p, c, n: {"image": encoded(p), "label": [int(d) + 1 for d in c] + [0, 0]}, count=40)
+    settled = found.settled()
+    assert flags(found) == ["--padding", "--charset"]
+    assert (settled.text.reading.padding, settled.text.reading.first_id) == (0, 1)
+    assert settled.text.reading.charset == tuple("0123456789")
 
 
 def test_values_that_do_not_say_what_is_white(probe):

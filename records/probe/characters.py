@@ -12,6 +12,7 @@ from records.probe.strings import TextFinding
 from records.probe.tables import Table, feature_table
 
 NUMBER = "number"
+_FULL_WIDTH = 0.8  # the share of numbers with as many digits as the largest
 _DIGITS = tuple(string.digits)
 _ASCII = tuple(chr(code) for code in range(32, 127))
 # The group is the separator, which must be the same throughout: \1.
@@ -160,9 +161,13 @@ def _ask_for_number(candidate: TextCandidate, seen: Sequence[int], finding: Text
     options = [(NUMBER, plain)]
     if len(str(seen[0])) < width:
         options.append((f"{NUMBER}:{width}", dataclasses.replace(plain, num_digits=width)))
+        # Nine of ten numbers of so many digits do not begin with a zero: then codes that did have lost it.
+        numbers = [row[0] for row in candidate.ids or [] if row]
+        if sum(len(str(number)) == width for number in numbers) >= _FULL_WIDTH * len(numbers):
+            options.reverse()
     text = f"{quoted(candidate.name)} holds numbers up to {seen[-1]}: the codes themselves, or ids in a table"
     finding.ask("--charset", candidate.name, text, options)
-    return plain
+    return options[0][1]
 
 
 def _guesses(seen: Sequence[int], reading: TextReading) -> list[tuple[str, int]]:

@@ -198,17 +198,20 @@ def _guess_padding(candidate: TextCandidate, finding: TextFinding) -> TextCandid
     runs: dict[int, list[list[int]]] = {}
     for value in {row[-1] for row in rows}:
         kept = [_stripped(row, value) for row in rows]
-        if not any(value in row for row in kept) and len({len(row) for row in kept}) > 1:
+        # Only at the end, of some lists or of all.
+        if not any(value in row for row in kept):
             runs[value] = kept
     for value, kept in sorted(runs.items()):
         others = [number for row in kept for number in row]
         if not others:
             continue
+        varies = len({len(row) for row in kept}) > 1
         # An id that no table of characters would have, or one that would be very rare inside codes by chance alone.
         if value < 0 or (value > max(others) and (value > 9 or value > max(others) + 1)):
             return _cut(candidate, value)
-        # A character of k that is as frequent as the others misses 20 k places with a probability of e^-20.
-        if len(others) >= 20 * (len(set(others)) + 1):
+        # A character of k that is as frequent as the others misses 20 k places with a probability of e^-20. At the end
+        # of every code it may be one that all of them have.
+        if varies and len(others) >= 20 * (len(set(others)) + 1):
             return _cut(candidate, value)
         if value in (0, max(others)) or value > max(others):
             cut = _cut(candidate, value)
