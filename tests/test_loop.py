@@ -93,9 +93,6 @@ class Events(SilentReporter):
     def annealing(self, state):
         self.events.append(("annealing", state.num_steps))
 
-    def ended(self, state, step):
-        self.events.append(("ended", step))
-
     def has_length(self, num_steps):
         self.events.append(("length", num_steps))
 
@@ -120,7 +117,7 @@ def test_what_comes_when(plan):
         (0, 1), ("save", 10),
         (0, 4), (4, 4), ("validate", 18), ("validated", 18, True), ("save", 18, "mean"),
         (0, 2), ("save", 20),
-        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24, "mean"), ("ended", 24),
+        (0, 4), ("validate", 24), ("validated", 24, True), ("save", 24, "mean"), ("stopped", 24),
     ]  # fmt: skip
     assert (state.finished, state.best, state.validated_step) == (
         "all 4 epochs",
@@ -254,7 +251,7 @@ def test_what_the_chief_says_and_logs(plan, tmp_path, capsys):
         reporter.looked(10, tally, Speed())
         reporter.validated(10, Validation(ValidationResult(0.5, 0.75, 4), SAMPLE), is_best=True)
         reporter.stopped(make_state(), 12)
-        reporter.ended(make_state(finished="all 4 epochs"), 24)
+        reporter.stopped(make_state(finished="all 4 epochs"), 24)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(
         "train: alexnet with positions, 0 parameters, images 32x16x1, 6 steps of 8 images an epoch, 24 in"

@@ -60,7 +60,7 @@ class Loop:
         self._keep_to_pace()
         while not self._ended():
             self._advance(batches)
-        self._reporter.ended(self._state, self._step)
+        self._reporter.stopped(self._state, self._step)
         check_same_step(self._learner.strategy, self._step)  # no worker leaves before the chief has saved
         return self._state
 

@@ -68,11 +68,8 @@ class SilentReporter:
     def has_length(self, num_steps: int) -> None:
         """It is known how many steps there will be."""
 
-    def ended(self, state: TrainingState, step: int) -> None:
-        """The training is finished."""
-
     def stopped(self, state: TrainingState, step: int) -> None:
-        """The training was asked to stop, and is saved."""
+        """The training is finished, or was asked to stop and is saved."""
 
 
 class Reporter(SilentReporter):
@@ -181,10 +178,10 @@ class Reporter(SilentReporter):
     def has_length(self, num_steps: int) -> None:
         self._display.set_length(num_steps)
 
-    def ended(self, state: TrainingState, step: int) -> None:
-        print(f"train: finished at step {step:,} ({state.finished})")
-
     def stopped(self, state: TrainingState, step: int) -> None:
+        if state.finished:
+            print(f"train: finished at step {step:,} ({state.finished})")
+            return
         is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
         of = "" if is_open else f" of {state.num_steps:,}"
         print(f"stopped at step {step:,}{of}, saved: run the same command again to continue")
