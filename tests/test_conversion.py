@@ -444,6 +444,14 @@ def test_images_of_one_code_and_empty_splits_are_told(workdir, tmp_path, make_co
         assert f"records: warning: the {split} split has no images\n" in out
 
 
+def test_codes_of_one_character_cannot_be_split_and_tested(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", [str(n % 10) for n in range(60)])
+    convert(make_config(images=folder), workdir)
+    assert "records: warning: each code is one character, and those of" in capsys.readouterr().out
+    convert(make_config(images=folder, validation_fraction=0, test_fraction=0, overwrite=True), workdir)
+    assert "one character" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_records_behind_a_link_are_never_removed(workdir, tmp_path, make_config, overwrite):
     folder = own_folder(tmp_path / "own", CODES)

@@ -99,6 +99,14 @@ def few_codes(found: Survey, rule: SplitRule) -> list[str]:
     """Lines for splits that are meant to measure and have too few different codes for that."""
     if rule.only:
         return []
+    if max(found.lengths) == 1:
+        if not any(found.counts[split] for split in SPLITS if split != TRAIN):
+            return []  # as the line below advises
+        return [
+            "each code is one character, and those of the validation and test splits are never learned: their figures "
+            "say nothing. Train with --stage=records,train --validation_fraction=0 --test_fraction=0, and test other "
+            "images with --stage=test --images=DIR"
+        ]
     lines = [_few_codes_line(found, split) for split in SPLITS if split != TRAIN and _is_small(found, split)]
     if lines and sum(map(len, found.codes.values())) > len(SPLITS) and not rule.held_out_only:
         lines.append("--stage=folds tests every image, by networks that did not learn its code")
