@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -442,6 +443,21 @@ def test_images_of_one_code_and_empty_splits_are_told(workdir, tmp_path, make_co
     assert "codes such as" not in out and "folds" not in out
     for split in ("validation", "test"):
         assert f"records: warning: the {split} split has no images\n" in out
+
+
+def test_one_image_under_two_codes_is_told(workdir, tmp_path, make_config, capsys):
+    folder = own_folder(tmp_path / "own", CODES)
+    for same in ("00_x", "00_y"):  # of one code: a copy, which stays in one split
+        shutil.copy(tmp_path / "own" / "00_0.png", tmp_path / "own" / f"{same}.png")
+    convert(make_config(images=folder), workdir)
+    assert "the same as others" not in capsys.readouterr().out
+    for wrong in ("98_x", "99_x"):
+        shutil.copy(tmp_path / "own" / "14_2.png", tmp_path / "own" / f"{wrong}.png")
+    convert(make_config(images=folder, overwrite=True), workdir)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "the same as others" in line]
+    names = sorted({"14_2.png", "98_x.png", "99_x.png"} & {part.rpartition("/")[2] for part in line.split()})
+    assert line.startswith("records: warning: 3 images are the same as others with another code, such as ")
+    assert len(names) == 2
 
 
 def test_codes_of_one_character_cannot_be_split_and_tested(workdir, tmp_path, make_config, capsys):

@@ -66,6 +66,9 @@ def image_lines(found: CodeSource, images: ImageForm) -> list[str]:
         kinds = sorted(measured.kinds.items(), key=lambda entry: -entry[1].count)
         counted = [f"{kind.count:,} {name} ({found.source.name(kind.first)})" for name, kind in kinds]
         lines.append(f"images are stored in {'grey' if form.channels == 1 else 'colour'}: {'; '.join(counted)}")
+    if conflict := measured.conflict:
+        pair = f"{found.source.name(conflict.first)} and {found.source.name(conflict.second)}"
+        lines.append(f"warning: {conflict.count:,} images are the same as others with another code, such as {pair}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The sizes and the colours of all images of a source, from their headers.
+"""The sizes and the colours of all images of a source, from their headers, and whether the same image has two codes.
 
 measured = measure(source, folder, total, LocalPool(2))
 measured.sizes.vary, measured.kinds["grey"].count
@@ -6,9 +6,13 @@ measured.sizes.vary, measured.kinds["grey"].count
 
 import collections
 import dataclasses
+import hashlib
 import itertools
 import pathlib
 from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.conversion.plans import plan_path
 from pipeline.machine.progress import progress
@@ -31,12 +35,22 @@ class Kind:
 
 
 @dataclasses.dataclass(frozen=True)
+class Conflict:
+    """How many images are the same file as another image that has another code, and the keys of two of them."""
+
+    count: int
+    first: str
+    second: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Measured:
     """What the headers of all images say; `has_colour` where one of them is more than grey."""
 
     sizes: Sizes
     kinds: dict[str, Kind]
     has_colour: bool
+    conflict: Conflict | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +59,12 @@ class _Piece:
     rows: tuple[tuple[str, str], ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class _Found:
     sizes: collections.Counter[tuple[int, int, int]]
     kinds: dict[str, Kind]
     has_colour: bool
+    files: npt.NDArray[np.uint64]  # a hash of each: eight bytes, as there may be millions
 
 
 def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) -> Measured:
@@ -69,7 +84,29 @@ def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) ->
         for name, kind in result.kinds.items():
             earlier = kinds.get(name)
             kinds[name] = Kind(earlier.count + kind.count, earlier.first) if earlier else kind
-    return Measured(Sizes(sizes), kinds, any(result.has_colour for result in in_order))
+    rows = (row for piece in _pieces(source, folder) for row in piece.rows)
+    conflict = find_conflict(np.concatenate([result.files for result in in_order]), rows)
+    return Measured(Sizes(sizes), kinds, any(result.has_colour for result in in_order), conflict)
+
+
+def find_conflict(files: npt.NDArray[np.uint64], rows: Iterable[tuple[str, str]]) -> Conflict | None:
+    """Of a hash of each file, and (key, code) of each in the same order: whether two are equal but for their codes."""
+    order = np.argsort(files, kind="stable")
+    is_same = files[order][1:] == files[order][:-1]
+    repeated = np.zeros(len(files), bool)
+    repeated[order[1:][is_same]] = repeated[order[:-1][is_same]] = True
+    if not repeated.any():
+        return None
+    groups: dict[int, list[tuple[str, str]]] = collections.defaultdict(list)
+    for number, row in enumerate(rows):
+        if repeated[number]:
+            groups[int(files[number])].append(row)
+    mixed = [group for group in groups.values() if len({text for _, text in group}) > 1]
+    if not mixed:
+        return None
+    (first, text), *others = mixed[0]
+    second = next(key for key, other in others if other != text)
+    return Conflict(sum(map(len, mixed)), first, second)
 
 
 def measure_piece(piece: _Piece) -> _Found:
@@ -77,13 +114,16 @@ def measure_piece(piece: _Piece) -> _Found:
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     kinds: dict[str, Kind] = {}
     has_colour = False
+    files = []
     for key, text in piece.rows:
-        header = describe(piece.source.load(key), piece.source.name(key))
+        data = piece.source.load(key)
+        files.append(int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"))
+        header = describe(data, piece.source.name(key))
         sizes[header.width, header.height, len(text)] += 1
         earlier = kinds.get(header.kind)
         kinds[header.kind] = Kind(earlier.count + 1, earlier.first) if earlier else Kind(1, key)
         has_colour = has_colour or header.channels == 3
-    return _Found(sizes, kinds, has_colour)
+    return _Found(sizes, kinds, has_colour, np.array(files, np.uint64))
 
 
 def _pieces(source: Source, folder: pathlib.Path) -> Iterator[_Piece]:
