@@ -91,7 +91,7 @@ def run_test(workdir, monkeypatch):
 def test_the_stage_prints_and_writes(run_test, workdir, capsys):
     summary = run_test({"43": "42", "22": "24"}, TestConfig(shown_predictions=3), seconds={"train": 9.5})
     out = capsys.readouterr().out
-    assert "3 of 5 images: the first 1 read wrong, then the first 2 read right" in out
+    assert "3 of 5 images: 1 read wrong, then 2 read right; wrong characters in brackets" in out
     assert "test-2.png  43    42    4 0.750  [2] 0.750" in out
     assert "whole code  0.6000   3 of 5 right; 95 % interval 0.2307 to 0.8824; chance 1 in 16" in out
     assert "checks      1 of 5 FAILED\n            FAILED   Tested characters were not learned" in out

@@ -101,7 +101,7 @@ def test_a_table_and_a_csv_and_a_list_on_stdin(call_main, trained, images, monke
     arguments = ("--stage=predict", f"--checkpoint={trained / 'checkpoints'}")
     monkeypatch.setattr("sys.stdin", io.StringIO(f"images/001-{images[1]}.png\nimages/000-{images[0]}.png\n"))
     table = call_main(*arguments, "--images=-").stdout.splitlines()
-    assert table[0].split() == ["file", "code", "confidence", "least", "sure"]
+    assert table[0].split() == ["file", "code", "confidence", "decision", "least", "sure"]
     assert [line.split()[1] for line in table[1:]] == [images[1], images[0]]
     given = call_main(*arguments, "--images=images/00[01]-*.png,images", "--output_format=csv").stdout
     rows = list(csv.DictReader(io.StringIO(given)))

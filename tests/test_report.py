@@ -135,7 +135,7 @@ def test_the_printed_table(summary):
         == """\
 test: 4 images of the test split in records, read with the checkpoint of step 1,200
 
-2 of 4 images: the first 1 read wrong, then the first 1 read right
+2 of 4 images: 1 read wrong, then 1 read right; wrong characters in brackets
   image    code  read  each character and its probability  whole
   a/2.png  47    41    4 0.750  [1] 0.500                  0.375  <- wrong
   1.png    40    40    4 1.000  0 0.999                    0.999
@@ -155,7 +155,7 @@ def test_the_printed_table_of_missing_and_extra_characters():
     assert (
         "\n".join(text.table_lines([MISSED, EXTRA], 9))
         == """\
-2 of 9 images: the first 2 read wrong
+2 of 9 images: 2 read wrong; wrong characters in brackets
   image  code  read  each character and its probability  whole
   1.png  407   47    4 0.900  [ ]  7 0.900               0.500  <- wrong
   1.png  4     40    4 0.900  [0] 0.600                  0.500  <- wrong"""

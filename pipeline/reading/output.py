@@ -59,7 +59,7 @@ def csv_rows(stream: TextIO) -> Write:
 
 def table(stream: TextIO) -> Write:
     """Least sure character last: it is the one to look at. Control characters in names and codes are escaped."""
-    stream.write(_row("file", "code", "confidence", "", "least sure"))
+    stream.write(_row("file", "code", "confidence", "decision", "least sure"))
 
     def write(reading: Reading) -> None:
         if reading.error:

@@ -237,7 +237,7 @@ def _titled(axes: Axes, title: str, subtitle: str, theme: Theme) -> None:
 def _dot(axes: Axes, point: tuple[float, float, float, float], color: str, marker: str = "o", size: float = 6) -> None:
     x, value, low, high = point
     axes.plot([x, x], [low, high], color=color, linewidth=3, alpha=0.35, solid_capstyle="round")
-    axes.plot([x], [value], marker=marker, color=color, markersize=size, clip_on=False)
+    axes.plot([x], [value], marker=marker, color=color, markersize=size, clip_on=False, zorder=4)  # above all numbers
 
 
 def _note(

@@ -67,8 +67,8 @@ def summary_lines(summary: Summary, table: Sequence[Example]) -> Iterator[str]:
 def table_lines(table: Sequence[Example], count: int) -> Iterator[str]:
     """Digit-wise predictions; a wrong character stands in brackets, [ ] is one that was missed."""
     wrong = sum(not example.right for example in table)
-    parts = [f"the first {n} read {what}" for n, what in ((wrong, "wrong"), (len(table) - wrong, "right")) if n]
-    yield f"{len(table)} of {count:,} images: {', then '.join(parts)}"
+    parts = [f"{n} read {what}" for n, what in ((wrong, "wrong"), (len(table) - wrong, "right")) if n]
+    yield f"{len(table)} of {count:,} images: {', then '.join(parts)}{'; wrong characters in brackets' * bool(wrong)}"
     rows = [("image", "code", "read", "each character and its probability", "whole", "")]
     for example in table:
         characters = "  ".join(map(_character_text, example.characters))

@@ -32,7 +32,7 @@ def verify(folder: AnyPath, processes: int) -> bool:
     if not problems:
         print(f"check: {total:,} records in {len(shards)} shards of {folder} are intact")
         return True
-    print(f"check: {len(problems)} problems in {folder}:")
+    print(f"check: {len(problems)} problem{'s' * (len(problems) > 1)} in {folder}:")
     for problem in sorted(problems)[:_LINES_SHOWN]:
         print(f"  {problem}")
     if len(problems) > _LINES_SHOWN:
