@@ -88,7 +88,8 @@ def test_another_network_on_a_node_ends_the_run(call_main, monkeypatch, tmp_path
     brightness(tmp_path / "a", 90)
     result = call_main("--stage=predict", "--images=a", f"--workdir={tmp_path}", "--cluster=auto")
     assert result.returncode == 1
-    [line] = result.stderr.splitlines()
+    unwatched, line = result.stderr.splitlines()
+    assert unwatched.startswith("predict: warning: fewer than 50 images certified the threshold")
     assert line.startswith("error: its network is another than the one that the command began with: start it again")
     assert line.endswith("(on node node-0)")
 
