@@ -29,12 +29,13 @@ _FORMS: dict[str, Callable[[Any], str]] = {"code_length": format_lengths, "image
 
 def refuse_other_settings(what: str, differing: list[tuple[str, Any, Any]]) -> None:
     """Raises the error that lists how existing results differ from those that were requested."""
-    made, asked = ([_KINDS[each[0]] for each in differing if each[0] in _KINDS and each[n] is None] for n in (2, 1))
-    if made and asked:
-        lines = [f"made of {made[0]} -> {asked[0]}"]
-        lines += [_difference(*each) for each in differing if not each[0].startswith("source.")]
-    else:
-        lines = [_difference(*each) for each in differing]
+    made_of = [_KINDS[name] for name, _, new in differing if name in _KINDS and new is None]
+    asked_for = [_KINDS[name] for name, old, _ in differing if name in _KINDS and old is None]
+    lines = []
+    if made_of and asked_for:
+        lines = [f"made of {made_of[0]} -> {asked_for[0]}"]
+        differing = [each for each in differing if not each[0].startswith("source.")]
+    lines += [_difference(*each) for each in differing]
     raise DigitwiseError(
         f"{what} was made with different settings:\n"
         + "\n".join(f"  {line}" for line in lines)

@@ -96,6 +96,7 @@ def test_paths_folders_globs_and_a_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("b/folder.png").mkdir(parents=True)
     pathlib.Path("b/broken.png").symlink_to("nothing")  # reading it says what is wrong
+    os.mkfifo("b/pipe.png")
     for name in ("b/2.png", "b/deep/1.JPG", "b/notes.txt", "c1.png", "c2.png", "[odd].png"):
         pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(name).touch()

@@ -34,8 +34,9 @@ def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path
 
 
 def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-    # Whatever has the name of an image, a broken link too: reading it says what is wrong.
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not path.is_dir())
+    named = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    # A broken link too: reading it says what is wrong. Not a pipe, which may never end.
+    found = sorted(path for path in named if path.is_file() or not path.exists())
     if not found:
         raise DigitwiseError(f"--images={folder}: there is no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file in it")
     return found

@@ -154,7 +154,7 @@ def _facts(summary: Summary | None, step: int, provenance: Provenance) -> list[t
     part = "the half that certified no threshold of the" if summary.promise else "the"
     failed = [statement.name for statement in claim.statements if not statement.holds]
     drawn = " and others, drawn during the training" if provenance.synthetic else ""
-    unseen = "" if {"held out", "no shared codes"} & set(failed) else ", whose codes the network was not trained on"
+    unseen = "" if failed else ", whose codes the network was not trained on"
     return [
         *facts,
         ("network", f"{summary.model.network}, readout {summary.model.readout}"),
