@@ -6,21 +6,23 @@ import io
 import json
 import re
 import shutil
+import types
 
 import numpy as np
 import pytest
 
 from digitwise.metadata import Promise
 from digitwise.watch import Reference
+from pipeline.model.metrics import Accuracy
 from pipeline.promise.certificate import Outcomes
 from pipeline.promise.certification import certification
 from pipeline.promise.halves import calibration_rows
 from pipeline.promise.stored import StoredPromise, load_promise
 from pipeline.report.promise import PromiseFigures
-from pipeline.report.summary import load_summary
+from pipeline.report.summary import Claim, Statement, load_summary
 from pipeline.stages import export as stage
 from records.errors import DigitwiseError
-from tests.training_fixtures import make_records
+from tests.training_fixtures import make_records, make_state
 from tests.using_fixtures import draw_images, make_checkpoint
 
 REFERENCE = Reference.of(np.linspace(0.5, 1, 200), 0.9)
@@ -221,6 +223,24 @@ def test_why_an_export_has_no_threshold():
     assert stage.not_certified(0.05, 1041) == (
         "--max_error=0.05 is not certified: 1,041 more codes are needed, if none of them is read wrong"
     )
+
+
+@pytest.mark.parametrize(
+    "holds, tested_on", [(True, "the test split, whose codes the"), (False, "the test split"), (None, "the test split")]
+)
+def test_the_card_claims_unseen_codes_only_where_all_checks_passed(holds, tested_on):
+    summary = types.SimpleNamespace(
+        checkpoint=types.SimpleNamespace(step=5),
+        figures=types.SimpleNamespace(whole=Accuracy.of(3, 4), chance=types.SimpleNamespace(sequence=0.1)),
+        claim=Claim((Statement("no shared codes", holds, "Counted."),)),
+        model=types.SimpleNamespace(network="alexnet", readout="positions"),
+        records=types.SimpleNamespace(split="test", counts={}),
+        promise=None,
+    )
+    facts = dict(stage._facts(summary, 5, make_state().provenance))
+    assert facts["trained on"] == "48 images", "that of the training, whatever was tested"
+    assert facts["tested on"].startswith(tested_on) and ("whose codes" in facts["tested on"]) == (holds is True)
+    assert stage._facts(summary, 6, make_state().provenance) == [("checkpoint", "step 6")]
 
 
 def test_an_export_stays_until_its_successor_is_whole(tmp_path, monkeypatch):
