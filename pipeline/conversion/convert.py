@@ -31,8 +31,8 @@ from records.dataset.manifest import FILE_NAME, PLAIN, Manifest
 from records.dataset.settings import RecordSettings
 from records.dataset.shards import is_shard_name
 from records.dataset.store import DESCRIPTIONS
+from records.dataset.verify import is_as_written
 from records.dataset.writer import entry_path
-from records.digest import sha256_of
 from records.errors import DigitwiseError, printable
 from records.split import SPLITS, SplitRule
 
@@ -192,12 +192,8 @@ def _rename(workdir: Workdir) -> None:
 
 def _damaged_shard(manifest: Manifest) -> str:
     """The path of the first shard whose bytes are not those that were written; nothing where all are."""
-    for split in manifest.splits.values():
-        for shard in split:
-            path = manifest.folder / shard.file
-            if not path.is_file() or sha256_of(path) != shard.sha256:
-                return str(path)
-    return ""
+    paths = (manifest.folder / shard.file for shard in manifest.shards if not is_as_written(manifest.folder, shard))
+    return str(next(paths, ""))
 
 
 def check_source(workdir: Workdir, source: Mapping[str, Any]) -> None:

@@ -10,8 +10,7 @@ from typing import Any
 
 from pipeline.config import CodeConfig, RunConfig
 from pipeline.conversion.foreign import Probes, foreign_source
-from pipeline.drawing.files import read_settings
-from pipeline.drawing.renderer import Drawing, SyntheticSource
+from pipeline.drawing.files import read_settings, source_of
 from pipeline.workdir import Workdir
 from records.alphabet import Alphabet
 from records.dataset.settings import UNLABELLED
@@ -84,7 +83,7 @@ def _find_source(config: RunConfig, workdir: Workdir, probes: Probes) -> CodeSou
     if config.foreign.records:
         return CodeSource.held(foreign_source(probes, config, workdir), "records", config.code)
     if records.source == "synthetic":
-        source = SyntheticSource(Drawing.of(config.code, config.generate.drawing), config.generate.num_images)
+        source = source_of(config)
         return CodeSource.synthetic(source, source.identity())
     if records.images:
         folder = LabeledFolder(records.images, records.label_pattern)

@@ -19,7 +19,7 @@ from typing import Any
 from records.atomic import AnyPath, atomic_file
 from records.dataset.manifest import FILE_NAME, Manifest, Shard
 from records.dataset.shards import is_shard_name
-from records.digest import sha256_of
+from records.dataset.verify import is_as_written
 from records.errors import DamagedRecords, DigitwiseError, printable
 
 # What tensorflow-datasets reads.
@@ -67,7 +67,7 @@ class Store:
         there: list[Shard] = []
         missing: list[Shard] = []
         for shard in manifest.shards:
-            (there if _sha256(folder / shard.file) == shard.sha256 else missing).append(shard)
+            (there if is_as_written(folder, shard) else missing).append(shard)
         needed, free = sum(shard.bytes for shard in missing), shutil.disk_usage(folder).free
         if needed > free:
             raise DigitwiseError(f"{self.address} takes {needed:,} bytes more in {folder}, which has {free:,} left")
@@ -126,7 +126,7 @@ class Store:
         return shard
 
     def _upload_shard(self, shard: Shard, folder: pathlib.Path) -> Shard:
-        if _sha256(folder / shard.file) != shard.sha256:
+        if not is_as_written(folder, shard):
             raise DamagedRecords(f"{folder / shard.file} is not the shard that the manifest names; write it again")
         with self._named(shard.file):
             path = self._path(shard.file)
@@ -195,10 +195,3 @@ def _together(work: Callable[[Shard], Shard], shards: Sequence[Shard]) -> Iterat
 def _remote_sha256(files: Any, path: str) -> str:
     with files.open(path, "rb", block_size=_BLOCK) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sha256(path: pathlib.Path) -> str:
-    try:
-        return sha256_of(path)
-    except FileNotFoundError:
-        return ""

@@ -75,6 +75,14 @@ def verify_shard(path: AnyPath, promise: Promise, expected: Shard | None = None)
     return Shard(path.name, count, os.path.getsize(path), digest)
 
 
+def is_as_written(folder: AnyPath, shard: Shard) -> bool:
+    """Whether the file of a shard has the bytes that were written, by its digest alone; False where it is gone."""
+    try:
+        return sha256_of(pathlib.Path(folder) / shard.file) == shard.sha256
+    except (FileNotFoundError, IsADirectoryError):
+        return False
+
+
 def _check_record(data: bytes, promise: Promise, alphabet: Alphabet) -> None:
     try:
         _, image, text = schema.decode(data)

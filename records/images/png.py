@@ -15,7 +15,6 @@ _CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">IIBBBBB")
 _HEADER_START = len(_SIGNATURE) + _CHUNK.size
 _HEADER_CHUNK = _SIGNATURE + _CHUNK.pack(_HEADER.size, b"IHDR")
-_LENGTH = struct.Struct(">I")
 _PIXELS_START = _HEADER_START + _HEADER.size + 4 + _CHUNK.size  # where they come first after the header's checksum
 _CHANNELS = {0: 1, 2: 3}  # by the colour types of the PNG standard: 0 is grey, 2 is RGB
 _LAST_FILTER = 4  # Paeth
@@ -67,11 +66,10 @@ def has_notes(data: bytes) -> bool:
 def _is_minimal(data: bytes) -> bool:
     """Whether there is nothing but a header, one chunk of pixels, and the end, as in most small files: known without
     walking through them."""
-    if len(data) < _PIXELS_START or data[_PIXELS_START - 4 : _PIXELS_START] != b"IDAT":
+    if len(data) < _PIXELS_START or not data.startswith(_HEADER_CHUNK):
         return False
-    (length,) = _LENGTH.unpack_from(data, _PIXELS_START - _CHUNK.size)
-    has_plain_header = data.startswith(_HEADER_CHUNK)
-    return has_plain_header and _PIXELS_START + length + 4 + len(_END) == len(data) and data.endswith(_END)
+    length, kind = _CHUNK.unpack_from(data, _PIXELS_START - _CHUNK.size)
+    return kind == b"IDAT" and _PIXELS_START + length + 4 + len(_END) == len(data) and data.endswith(_END)
 
 
 def check(data: bytes) -> None:
