@@ -15,7 +15,7 @@ def generate(config: RunConfig, workdir: Workdir, _probes: object = None, engine
         return False
     from pipeline.drawing import files
 
-    if "records" in config.ordered_stages and not config.overwrite:
+    if "records" in config.ordered_stages and workdir.records.exists() and not config.overwrite:
         from pipeline.conversion.convert import check_source
 
         check_source(workdir, files.source_of(config).identity())
