@@ -316,6 +316,11 @@ def test_images_that_are_no_images(workdir, tmp_path, make_config):
     path.write_bytes((tmp_path / "own" / "00_0.png").read_bytes()[:-30])
     with pytest.raises(DigitwiseError, match="13_cut.png: image cannot be decoded .it is cut short"):
         convert(make_config(images=folder), workdir)
+    other = tmp_path / "own" / "13_more.png"
+    other.write_bytes(path.read_bytes())
+    with pytest.raises(DigitwiseError, match="13_cut.png: .*; nor can these be stored: [^,]*13_more.png$"):
+        convert(make_config(images=folder), workdir)
+    other.unlink()
     path.write_bytes(b"hello")
     with pytest.raises(DigitwiseError, match="13_cut.png is not an image that can be read .neither PNG"):
         convert(make_config(images=folder), workdir)

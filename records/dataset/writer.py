@@ -23,6 +23,8 @@ from records.images.files import StoredForm, check_stored, stored_bytes
 from records.source import Source
 from records.tfrecord.framing import frame, read_records
 
+_MOST_NAMED = 10  # images with a fault, beside the first
+
 
 @dataclasses.dataclass(frozen=True)
 class ShardSpec:
@@ -89,11 +91,18 @@ def read_plan(path: AnyPath) -> Iterator[tuple[str, str]]:
 
 def _framed(rows: list[tuple[str, str]], spec: ShardSpec, digest: "hashlib._Hash") -> Iterator[bytes]:
     """The records before they are compressed, all of which go into `digest`."""
+    faults = []
     for key, text in rows:
-        image = stored_bytes(spec.source.load(key), spec.source.name(key), spec.form)
+        name = spec.source.name(key)
+        try:
+            image = stored_bytes(spec.source.load(key), name, spec.form)
+        except DigitwiseError as error:
+            faults.append((name, str(error)))
+            continue
         data = frame(schema.encode(key, image, text))
         digest.update(data)
         yield data
+    _refuse(faults)
 
 
 def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec, digest: str) -> Shard:
@@ -113,9 +122,25 @@ def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec, digest: 
 
 
 def _blame_image(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> None:
+    faults = []
     for (_, data), (key, _) in zip(read_records(path), rows, strict=False):  # reading may stop before the rows end
         _, image, _ = schema.decode(data)
         try:
             check_stored(image, spec.promise.image_shape, spec.promise.encoding)
         except DamagedRecords as error:
-            raise DigitwiseError(f"{spec.source.name(key)}: {str(error).removeprefix('its ')}") from None
+            name = spec.source.name(key)
+            faults.append((name, f"{name}: {str(error).removeprefix('its ')}"))
+    _refuse(faults)
+
+
+def _refuse(faults: list[tuple[str, str]]) -> None:
+    """Raises where there is an image with a fault, [(its name, what to say of it)]. It names those of the whole shard:
+    nobody wants to learn of them one run at a time."""
+    if not faults:
+        return
+    (_, message), *others = sorted(faults)
+    if others:
+        names = ", ".join(name for name, _ in others[:_MOST_NAMED])
+        left = len(others) - _MOST_NAMED
+        message += f"; nor can these be stored: {names}" + (f" and {left:,} more" if left > 0 else "")
+    raise DigitwiseError(message)
