@@ -57,6 +57,23 @@ def test_a_missing_package_is_told_with_its_mend(workdir, make_config, capsys, m
     assert "TensorFlow: pip install" in out
 
 
+def test_tensorflow_is_tried_where_the_training_would_find_a_fault_too_late(workdir, make_config, monkeypatch):
+    tried, gpus = [], []
+    monkeypatch.setattr(environment, "_start_tensorflow", lambda: tried.append(True))
+    monkeypatch.setattr(environment, "_driver_gpus", lambda: gpus)
+    monkeypatch.setattr(environment, "_disk", lambda *_: [])
+
+    def is_tried(num_images, *stages):
+        tried.clear()
+        check(make_config(num_images, stages=stages), workdir)
+        return bool(tried)
+
+    assert is_tried(1000, "check") and is_tried(200_000, "all")
+    assert not is_tried(199_999, "all") and not is_tried(200_000, "check", "generate")
+    gpus.append("GPU 0: A100")
+    assert is_tried(1000, "all") and not is_tried(1000, "check", "generate")
+
+
 def test_an_import_that_takes_long_is_no_reason_to_stop():
     killed = []
 
@@ -66,7 +83,7 @@ def test_an_import_that_takes_long_is_no_reason_to_stop():
         return "", ""
 
     slow = types.SimpleNamespace(communicate=communicate, kill=lambda: killed.append(True))
-    (finding,) = environment._tensorflow(slow)
+    (finding,) = environment._tensorflow(slow, [])
     assert (finding.state, finding.found, killed) == (WARNING, "its import took longer than 120 s", [True])
 
 
@@ -104,14 +121,14 @@ def test_a_missing_font_is_told(workdir, make_config):
     assert "there is no such file" in fonts.found
 
 
-def test_the_driver_tells_of_gpus_that_tensorflow_does_not_see(monkeypatch):
-    monkeypatch.setattr(environment, "_driver_gpus", lambda: ["GPU 0: A100", "GPU 1: A100"])
+def test_the_driver_tells_of_gpus_that_tensorflow_does_not_see():
+    driven = ["GPU 0: A100", "GPU 1: A100"]
     answer = '{"version": "2.21.0", "devices": [["CPU", "c"], ["GPU", "g"]], "cuda": true}\n'
     probe = types.SimpleNamespace(communicate=lambda timeout=None: (answer, ""))
-    gpus = environment._tensorflow(probe)[1]
+    gpus = environment._tensorflow(probe, driven)[1]
     assert gpus.state == WARNING
     assert gpus.found == "GPU 0: A100, GPU 1: A100; TensorFlow sees 1"
-    assert environment._tensorflow(None)[0].state == OK
+    assert environment._tensorflow(None, driven)[0].state == OK
 
 
 def test_nothing_need_be_drawn_for_images_of_the_user(workdir, make_config, tmp_path):

@@ -73,9 +73,19 @@ def test_check_does_not_run_a_module_of_the_current_directory(tmp_path, monkeypa
     (tmp_path / "json.py").write_text("open('was_run', 'w')\nraise SystemExit('hijacked')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(check, "_LIST_DEVICES", 'import json; print(json.dumps({"version": "2", "devices": []}))')
-    found = check._tensorflow(check._start_tensorflow())
+    found = check._tensorflow(check._start_tensorflow(), [])
     assert found[0].state == check.OK
     assert not (tmp_path / "was_run").exists()
+
+
+def test_a_tensorflow_that_cannot_be_imported_is_told_in_a_line(run_main, tmp_path):
+    (tmp_path / "broken" / "tensorflow").mkdir(parents=True)
+    (tmp_path / "broken" / "tensorflow" / "__init__.py").write_text("raise ImportError('no such symbol')\n")
+    result = run_main(
+        "--stage=generate,records,train", "--num_images=40", env=os.environ | {"PYTHONPATH": str(tmp_path / "broken")}
+    )
+    assert result.returncode == 1
+    assert "error: TensorFlow cannot be imported (no such symbol): pip install --force-reinstall" in result.stderr
 
 
 def test_the_safe_path_ends_with_its_block(monkeypatch):

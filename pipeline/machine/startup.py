@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from records.errors import DigitwiseError, printable
+
 
 def own_environment(cache: pathlib.Path) -> None:
     """Makes results independent of the user's settings for libraries, and keeps what libraries store in `cache`.
@@ -82,6 +84,11 @@ def import_tensorflow() -> None:
                 # Looks for GPUs now, so that its notes on them are caught too.
                 found = tf.config.list_physical_devices("GPU")
                 tf.get_logger().setLevel("WARNING")  # several workers report every exchange
+        except ImportError as error:
+            _show(notes)
+            raise DigitwiseError(
+                f"TensorFlow cannot be imported ({printable(str(error))}): pip install --force-reinstall tensorflow"
+            ) from error
         except Exception:  # of Ctrl-C its notes say nothing
             _show(notes)
             raise

@@ -31,6 +31,8 @@ _FILE_BLOCK = 4096  # bytes that a file takes at least, on most file systems
 # For TensorFlow, the network, records kept in memory, and the workers.
 _TRAINING_MEMORY = 2 << 30
 _TRAINING_STAGES = {"train", "test", "folds", "cleanings"}
+# So many take a minute to generate, and nobody wants to hear of a broken TensorFlow after that.
+_MANY_IMAGES = 200_000
 _ONLY_FOR_TRAINING = ("tensorflow", "tensorboard", "matplotlib")
 
 _LIST_DEVICES = """
@@ -59,11 +61,14 @@ def check(config: RunConfig, workdir: Workdir) -> int:
     """Prints the table; the result is the exit code."""
     alone = config.ordered_stages == ("check",)
     needs_training = alone or bool(_TRAINING_STAGES & set(config.ordered_stages))
-    # Started first: it takes seconds, in which all else is checked.
-    process = _start_tensorflow() if needs_training else None
+    gpus = _driver_gpus()
+    # Started first: it takes seconds, in which all else is checked. Where nothing long comes before it, and there is no
+    # GPU that it could miss, the training may as well be the first to import it.
+    is_tried = alone or (needs_training and (bool(gpus) or _generates_many(config)))
+    process = _start_tensorflow() if is_tried else None
     findings = [_python(), *_packages(needs_training)]
     findings += [_cores(config), _memory(), *_disk(config, workdir), _writable(workdir), *_inputs(config)]
-    findings += _tensorflow(process)
+    findings += _tensorflow(process, gpus)
     for line in table(findings):
         print(line)
     intact = not alone or _records_are_intact(config, workdir)
@@ -249,9 +254,12 @@ def _start_tensorflow() -> TensorFlowProcess:
     )
 
 
-def _tensorflow(process: TensorFlowProcess | None) -> list[Finding]:
+def _generates_many(config: RunConfig) -> bool:
+    return "generate" in config.ordered_stages and config.generate.num_images >= _MANY_IMAGES
+
+
+def _tensorflow(process: TensorFlowProcess | None, gpus: list[str]) -> list[Finding]:
     """Rows for the devices that TensorFlow sees, beside those that the driver sees."""
-    gpus = _driver_gpus()
     if process is None:
         return [Finding("GPUs", ", ".join(gpus) or "none")]
     try:
