@@ -3,9 +3,9 @@
     python -m pretraining.various FOLDER --count=40000 --seed=7 --fonts=/more/fonts
 
 Each code has a digit, a lower-case and an upper-case letter, so none is a code of digits alone, nor of one case. Image
-i is a function of the seed, i and the fonts of this machine; the styles are meant to be more varied than those of any
-images that the weights will be used for. It draws with Pillow alone, and shares nothing with the synthetic images of
-the program, nor with the images that it is measured on.
+i is a function of the seed, i and the fonts of this machine. Three in ten are drawn by the captcha package, as are many
+of the images that people have. The others are drawn with Pillow alone, in styles that are meant to be more varied than
+those of any images that the weights will be used for; they share nothing with the benchmarks' images.
 """
 
 import argparse
@@ -24,13 +24,16 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from benchmarks.font_files import all_font_files
+from pipeline.drawing.renderer import ImageSampler
+from pretraining import captchas
 
 Families = list[list[str]]  # fonts, those of a family together
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LENGTHS = (3, 4, 5, 6, 7)  # of codes
-HEIGHT = 48
-WIDEST = 256  # pixels: wider ones would make each step of the training slower
+HEIGHT = captchas.HEIGHT
+WIDEST = 224  # pixels: wider ones would make each step of the training slower
+_CAPTCHAS = 0.3  # the share of images that the captcha package draws
 _FINER = 2  # drawn larger and made smaller, for smooth edges
 _DIGIT_WEIGHT = 3.0  # a digit is as frequent as three letters: most codes that people have are of digits
 _PITCH = 32  # pixels from one character to the next: what the network sees of any images
@@ -76,6 +79,9 @@ def draw(seed: int, number: int, fonts: Families) -> tuple[str, Image.Image]:
     random = np.random.default_rng([seed, number])
     code = _code(random)
     is_grey = random.random() < 0.5
+    if number % 10 < 10 * _CAPTCHAS:
+        chosen = captchas.OWN_FONTS if random.random() < 0.5 else [_chosen(fonts, random)]
+        return code, captchas.draw(code, chosen, ImageSampler(f"various {seed}", number), random, is_grey)
     style = Style.of(random)
     mask = _waved(_text(code, style, fonts, random), random)
     image = _colored(mask, len(code), is_grey, random)

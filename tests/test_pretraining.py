@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.font_files import all_font_files
-from pretraining import various
+from pipeline.drawing.renderer import ImageSampler
+from pretraining import captchas, various
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,21 @@ def test_images_have_ink_and_one_height(fonts):
         _, image = various.draw(5, number, fonts)
         assert image.mode == "RGB" and image.height == various.HEIGHT
         assert np.asarray(image, float).std() > 1
+
+
+def test_three_in_ten_are_drawn_by_the_captcha_package(fonts, monkeypatch):
+    monkeypatch.setattr(captchas, "draw", lambda code, *_: code)
+    drawn = [number for number in range(20) if isinstance(various.draw(5, number, fonts)[1], str)]
+    assert drawn == [0, 1, 2, 10, 11, 12]
+
+
+def test_captchas_of_many_kinds(fonts):
+    for number in range(40):
+        random, sampler = np.random.default_rng(number), ImageSampler("test", number)
+        image = captchas.draw("x7Kq", captchas.OWN_FONTS, sampler, random, is_grey=number % 2 == 0)
+        pixels = np.asarray(image, float)
+        assert image.height == captchas.HEIGHT and 28 <= image.width / len("x7Kq") <= 41
+        assert pixels.std() > 1 and (number % 2 or not np.ptp(pixels, axis=2).any())
 
 
 def test_a_folder_of_them(tmp_path, capsys):
