@@ -27,7 +27,7 @@ class TrainConfig:
     optimizer: choices.Optimizer = "adamw"
     schedule: choices.Schedule = "auto"
     learning_rate: float = 5e-3
-    weight_decay: float = 0.2
+    weight_decay: float = 0.5
     averaging: float = 0.98  # an average over about the last 1 / (1 - 0.98) = 50 steps
     precision: choices.Precision = "auto"
     xla: bool = False

@@ -143,13 +143,13 @@ def open_plan(manifest, monkeypatch):
 def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
     stand_ins = StandIns(open_plan)
     state = run(stand_ins, num_steps=open_plan.length.num_steps)
-    # Half of the codes are read each time: gained at step 10, not at 20 and 30. As many steps more follow.
+    # Half of the codes are read each time: gained at step 10, not at 20 and 30. Twice as many steps more follow.
     assert [event for event in stand_ins.events if event[0] in ("annealing", "length", "validate")] == [
-        ("validate", 10), ("validate", 20), ("validate", 30), ("length", 60), ("annealing", 60), ("validate", 40),
-        ("validate", 50), ("validate", 60),
+        ("validate", 10), ("validate", 20), ("validate", 30), ("length", 90), ("annealing", 90), ("validate", 40),
+        ("validate", 50), ("validate", 60), ("validate", 70), ("validate", 80), ("validate", 90),
     ]  # fmt: skip
-    assert (state.num_steps, state.pace) == (60, Pace(0.5, 0.0, 2, 30, 60, "patience", least_learned=1.0))
-    assert state.finished == "the learning rate came down from step 30 to 60"
+    assert (state.num_steps, state.pace) == (90, Pace(0.5, 0.0, 2, 30, 90, "patience", least_learned=1.0))
+    assert state.finished == "the learning rate came down from step 30 to 90"
 
 
 def test_on_the_way_down_it_validates_half_as_often_unless_told_how_often(open_plan):
@@ -157,7 +157,7 @@ def test_on_the_way_down_it_validates_half_as_often_unless_told_how_often(open_p
     stand_ins = StandIns(dataclasses.replace(open_plan, asked=asked))
     run(stand_ins, num_steps=open_plan.length.num_steps)
     validated = [event[1] for event in stand_ins.events if event[0] == "validate"]
-    assert validated == [10, 20, 30, 40, 60]
+    assert validated == [10, 20, 30, 40, 60, 80, 90]
 
 
 def test_it_continues_on_the_way_down(open_plan):
@@ -179,10 +179,10 @@ def test_the_limit_of_steps_is_kept_and_said(open_plan):
     assert state.finished == "the learning rate came down from step 10 to 18, as no training sees more images"
 
 
-@pytest.mark.parametrize("seconds, last_step", [(24.0, None), (48.0, 12)])
+@pytest.mark.parametrize("seconds, last_step", [(18.0, None), (48.0, 12)])
 def test_the_time_of_all_runs_counts(open_plan, seconds, last_step):
     stand_ins = StandIns(dataclasses.replace(open_plan, asked=dataclasses.replace(open_plan.asked, max_minutes=1.0)))
-    stand_ins.seconds = seconds  # 0.4 or 0.8 of a minute
+    stand_ins.seconds = seconds  # 0.3 or 0.8 of a minute
     stand_ins.loop._keep_to_pace = lambda: None
     stand_ins.loop._step, stand_ins.loop._state = 10, make_state()
     stand_ins.loop._find_pace(ValidationResult(0.5, 0.75, 4))
@@ -295,7 +295,8 @@ def test_other_workers_say_one_line(plan, tmp_path, capsys):
     [
         ("patience", "no improvement for --patience=2"),
         ("time", "--max_minutes is near"),
-        ("steps", "half of the images that a training may see at most"),
+        ("steps", "a third of the images that a training may see at most"),
+        ("learned", "nearly all codes of the validation split are read right"),
     ],
 )
 def test_the_chief_says_why_the_rate_comes_down_and_until_when(open_plan, tmp_path, capsys, reason, why):

@@ -6,11 +6,11 @@ from pipeline.model.pace import Batches, Pace
 from pipeline.model.state import ValidationResult
 from pipeline.training.pace import PaceRules, after_validation, learning_rate
 
-RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=2000)
+RULES = PaceRules(peak=1.0, warm_steps=100, patience=2, most_steps=3000)
 
 
-def _result(wrong, loss):
-    return ValidationResult(1.0 - wrong, 1.0 - wrong, 1000, loss)
+def _result(wrong, loss, count=100):
+    return ValidationResult(1.0 - wrong, 1.0 - wrong, count, loss)
 
 
 def _follow(validations, rules=RULES, pace=None):
@@ -30,7 +30,7 @@ def test_full_rate_while_codes_or_loss_get_better():
 def test_down_when_two_validations_gained_nothing():
     first, second, third = _follow([(100, 0.1, 1.0, 0), (200, 0.1, 0.99, 0), (300, 0.2, 0.98, 0)])
     assert (first.stale, second.stale, second.last_step) == (0, 1, None)
-    assert (third.anneal_step, third.last_step) == (300, 600)
+    assert (third.anneal_step, third.last_step) == (300, 900)
 
 
 def test_a_decision_stands():
@@ -45,14 +45,14 @@ def test_down_in_time():
 
 def test_down_before_the_next_validation_would_be_too_late():
     rules = dataclasses.replace(RULES, validation_every=100)
-    for time_share, expected in ((0.42, (None, None)), (0.44, (100, 200))):
+    for time_share, expected in ((0.32, (None, None)), (0.34, (100, 294))):
         (pace,) = _follow([(100, 0.5, 1.0, time_share)], rules)
-        # At step 200 twice as much of the time would be used up: 0.84 or 0.88 of it.
+        # A third of the time is for the full rate.
         assert (pace.anneal_step, pace.last_step) == expected
 
 
 def test_down_in_time_for_the_limit_of_steps():
-    assert [p.last_step for p in _follow([(950, 0.5, 1.0, 0), (1000, 0.4, 0.9, 0)])] == [None, 2000]
+    assert [p.last_step for p in _follow([(950, 0.5, 1.0, 0), (1000, 0.4, 0.9, 0)])] == [None, 3000]
 
 
 def test_never_longer_than_the_limit_of_steps():
@@ -96,9 +96,19 @@ def test_small_gains_add_up():
 
 
 def test_one_code_more_is_no_gain_and_two_are():
-    before = Pace(least_wrong=0.007, least_loss=0.1)
-    assert after_validation(RULES, before, 100, _result(0.006, 0.1), 0).stale == 1
-    assert after_validation(RULES, before, 100, _result(0.005, 0.1), 0).stale == 0
+    before = Pace(least_wrong=0.07, least_loss=0.1)
+    assert after_validation(RULES, before, 100, _result(0.06, 0.1), 0).stale == 1
+    assert after_validation(RULES, before, 100, _result(0.05, 0.1), 0).stale == 0
+
+
+def test_where_nearly_all_codes_are_right_nothing_counts_as_a_gain():
+    def reached(wrong, count):
+        return after_validation(dataclasses.replace(RULES, patience=1), Pace(), 100, _result(wrong, 0.1, count), 0)
+
+    assert (reached(0.01, 1000).anneal_step, reached(0.01, 1000).reason) == (100, "learned")
+    assert reached(0.02, 1000).anneal_step is None, "0.9694 or more are right"
+    assert reached(0.0, 150).reason == "learned"
+    assert reached(0.0, 140).anneal_step is None, "of so few it may be chance"
 
 
 def test_validations_before_the_least_steps_are_not_counted():
@@ -113,7 +123,7 @@ def test_where_nothing_can_be_gained_the_least_steps_need_not_be_run():
     rules = dataclasses.replace(RULES, least_steps=1000)
     small = [(50, 0.0, 0.0009, 0), (100, 0.0, 0.0008, 0), (200, 0.0, 0.0007, 0)]
     assert [pace.stale for pace in _follow(small, rules)] == [0, 1, 2], "but those in which the rate goes up"
-    for wrong, loss in ((0.001, 0.0008), (0.0, 0.002)):
+    for wrong, loss in ((0.01, 0.0008), (0.0, 0.002)):
         assert _follow([(50, wrong, loss, 0), (100, wrong, loss, 0)], rules)[-1].stale == 0
 
 
@@ -123,7 +133,7 @@ def test_a_plateau_at_the_beginning_does_not_end_it():
         pace = after_validation(RULES, pace, step, _result(1.0, 2.3), 0, is_guessing=True)
     assert (pace.stale, pace.anneal_step) == (0, None)
     pace = after_validation(RULES, pace, 1000, _result(1.0, 2.3), 0, is_guessing=True)
-    assert (pace.anneal_step, pace.last_step) == (1000, 2000), "the steps end it"
+    assert (pace.anneal_step, pace.last_step) == (1000, 3000), "the steps end it"
 
 
 def _learn(*batches, steps=100):

@@ -214,8 +214,8 @@ def test_how_long_a_training_with_a_planned_end_is(work):
     assert length().epochs == usual_epochs(6, 8) == 1344
     assert length(augmentation=1.0).epochs == usual_epochs(6, 8, varied=True) == 4032
     assert usual_epochs(1000, 64) == 3
-    # 100 passes at the full rate and as many on the way down, unless 16,000 images are fewer.
-    assert length(initialize_from="included").epochs == 200
+    # 75 passes at the full rate and twice as many on the way down, unless 9,600 images are fewer.
+    assert length(initialize_from="included").epochs == 225
     assert length(initialize_from="included", validation_steps=5, epochs=2).epochs == 2
 
 

@@ -104,7 +104,7 @@ class TestProgress:
 
 
 class TestPaced:
-    rules = PaceRules(peak=1.0, warm_steps=10, patience=2, most_steps=1000)
+    rules = PaceRules(peak=1.0, warm_steps=10, patience=2, most_steps=3000)
 
     def run(self, *results, time_share=0.0, state=None):
         state = state or make_state(num_steps=1000)
@@ -116,13 +116,13 @@ class TestPaced:
         state = self.run((100, result(0.5)), (200, result(0.5)))
         assert (state.num_steps, state.pace.stale, state.pace.last_step) == (1000, 1, None)
         state = self.run((300, result(0.5)), state=state)
-        assert (state.num_steps, state.pace) == (600, Pace(0.5, 0.0, 2, 300, 600, "patience"))
-        assert reason_to_end(state, 590, TrainConfig(), epochs=9) is None
-        came_down = "the learning rate came down from step 300 to 600"
-        assert reason_to_end(state, 600, TrainConfig(patience=2), epochs=9) == came_down
+        assert (state.num_steps, state.pace) == (900, Pace(0.5, 0.0, 2, 300, 900, "patience"))
+        assert reason_to_end(state, 890, TrainConfig(), epochs=9) is None
+        came_down = "the learning rate came down from step 300 to 900"
+        assert reason_to_end(state, 900, TrainConfig(patience=2), epochs=9) == came_down
         for reason, text in (("time", ", as --max_minutes was near"), ("steps", ", as no training sees more images")):
             limited = dataclasses.replace(state, pace=dataclasses.replace(state.pace, reason=reason))
-            assert reason_to_end(limited, 600, TrainConfig(), epochs=9) == came_down + text
+            assert reason_to_end(limited, 900, TrainConfig(), epochs=9) == came_down + text
 
     def test_the_loss_counts_too(self):
         losses = [(step, dataclasses.replace(result(0.5), loss=1 / step)) for step in (100, 200, 300, 400)]
@@ -267,10 +267,10 @@ class TestPlan:
     def test_a_training_finds_its_length_where_that_is_open(self, manifest):
         plan = self.plan(manifest, epochs=0)
         assert plan.asked.schedule == "auto" and plan.asked.patience == 1
-        # 16 images of the validation split, 48 for the statistics, 4 times that many images in between: 32 steps of 8
-        assert plan.length == Length(epochs=66_667, per_epoch=6, validation_every=40, growth=0.15)
-        assert plan.length.schedule == Schedule(400_002, 40, growth=0.15)
-        assert plan.pace_rules == PaceRules(3e-3, 100, 1, 400_002, least_steps=600, validation_every=40)
+        # 16 images of the validation split, 48 for the statistics, 3 times that many images in between: 24 steps of 8
+        assert plan.length == Length(epochs=66_667, per_epoch=6, validation_every=30, growth=0.15)
+        assert plan.length.schedule == Schedule(400_002, 30, growth=0.15)
+        assert plan.pace_rules == PaceRules(3e-3, 100, 1, 400_002, least_steps=450, validation_every=30)
         assert plan.learning_rate(600, Pace()) == 3e-3
         assert plan.learning_rate(600, Pace(anneal_step=500, last_step=700)) == pytest.approx(1.5e-3)
         assert self.plan(manifest, epochs=0, validation_steps=7, patience=0).length.validation_every == 7
@@ -280,11 +280,11 @@ class TestPlan:
     def test_what_was_learned_before_is_not_learned_as_long_again(self, manifest, monkeypatch):
         monkeypatch.setattr("pipeline.training.plan._LEAST_PASSES", 10_000)  # so that the number of images decides
         alone = self.plan(manifest, epochs=0, initialize_from=NO_WEIGHTS)
-        assert alone.pace_rules.least_steps == 32_000 / 8 and not alone.provenance.earlier
+        assert alone.pace_rules.least_steps == 24_000 / 8 and not alone.provenance.earlier
         begun = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS)
-        assert begun.pace_rules.least_steps == 16_000 / 8
+        assert begun.pace_rules.least_steps == 9_600 / 8
         monkeypatch.setattr("pipeline.training.plan.FEW_EXAMPLES", 40)
-        assert self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS).pace_rules.least_steps == 25_600 / 8
+        assert self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS).pace_rules.least_steps == 12_800 / 8
         [earlier] = begun.provenance.earlier
         assert earlier.fingerprint == included.fingerprint()
 
@@ -292,7 +292,7 @@ class TestPlan:
         plan = self.plan(manifest, epochs=2)
         assert (plan.asked.schedule, plan.asked.patience, plan.pace_rules) == ("one_cycle", 0, None)
         assert self.plan(manifest, epochs=2, schedule="constant").asked.patience == 10
-        assert self.plan(manifest, epochs=0, schedule="one_cycle").length.epochs == 200, "with the included weights"
+        assert self.plan(manifest, epochs=0, schedule="one_cycle").length.epochs == 225, "with the included weights"
         from_nothing = self.plan(manifest, epochs=0, schedule="one_cycle", initialize_from=NO_WEIGHTS)
         assert from_nothing.length.epochs == 1344
         alone = make_records(tmp_path, validation=0)

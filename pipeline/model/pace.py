@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
-# Why the rate comes down: validations gained nothing, or the time or the steps are nearly used up.
-Reason = Literal["patience", "time", "steps"]
+# Why the rate comes down: validations gained nothing or show that nearly all is learned, or the time or the steps are
+# nearly used up.
+Reason = Literal["patience", "learned", "time", "steps"]
 
 
 @dataclasses.dataclass(frozen=True)

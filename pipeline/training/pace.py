@@ -13,11 +13,12 @@ way it would have.
 import dataclasses
 import math
 
+from pipeline.model.metrics import wilson_interval
 from pipeline.model.pace import Batches, Pace, Reason
 from pipeline.model.state import ValidationResult
 from pipeline.training.rates import FIRST, between
 
-ANNEAL_SHARE = 1.0  # of the steps at full rate: how many more steps the way down takes
+ANNEAL_SHARE = 2.0  # of the steps at full rate: how many more steps the way down takes
 TIME_AT_FULL_RATE = 1 / (1 + ANNEAL_SHARE)  # of all the time that there is
 # Once the next validation would come later than this, the way down begins: it would be cut short.
 LATEST_TIME = 0.85
@@ -28,6 +29,9 @@ LEARNED_ACCURACY = 0.95
 LEARNING_GAIN = 0.02
 # Where all codes of the validation split are right and the loss is below this, hardly one in hundreds would be wrong.
 SMALL_LOSS = 1e-3
+# Where validation shows, at 95 %, that more of all codes than this are read right, the others are learned best on the
+# way down: no validation gains anything that counts.
+NEARLY_ALL = 0.975
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +57,11 @@ def after_validation(
         return pace
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     can_gain = wrong > 0 or loss > SMALL_LOSS
+    is_nearly_all = wilson_interval(result.right, result.count)[0] > NEARLY_ALL
     # A single code more may be chance.
-    gained = pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
+    gained = not is_nearly_all and (
+        pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
+    )
     learned = pace.batches.loss / max(1, pace.batches.steps)
     least_steps = rules.least_steps if can_gain else min(rules.least_steps, rules.warm_steps)
     is_early = is_guessing or step < least_steps or _underfits(pace, learned)
@@ -65,7 +72,7 @@ def after_validation(
             pace, least_wrong=min(wrong, pace.least_wrong), least_loss=min(loss, pace.least_loss)
         )
     pace = dataclasses.replace(pace, stale=0 if gained or is_early else pace.stale + 1)
-    reason = _reason_to_come_down(rules, pace, step, time_share)
+    reason = _reason_to_come_down(rules, pace, step, time_share, is_nearly_all)
     if reason is None:
         return pace
     # Never longer than the steps that are left, nor than the time is likely to.
@@ -77,9 +84,11 @@ def after_validation(
     )
 
 
-def _reason_to_come_down(rules: PaceRules, pace: Pace, step: int, time_share: float) -> Reason | None:
+def _reason_to_come_down(
+    rules: PaceRules, pace: Pace, step: int, time_share: float, is_nearly_all: bool
+) -> Reason | None:
     if pace.is_stale(rules.patience):
-        return "patience"
+        return "learned" if is_nearly_all else "patience"
     next_share = time_share * (step + rules.validation_every) / step
     if max(time_share / TIME_AT_FULL_RATE, next_share / LATEST_TIME) >= 1:
         return "time"

@@ -21,7 +21,7 @@ from pipeline.model.provenance import EarlierTraining, Provenance, TrainedRecord
 from pipeline.model.spec import ModelSpec
 from pipeline.model.state import TrainingState
 from pipeline.train_config import AUTO_WEIGHTS, INCLUDED_WEIGHTS, NO_WEIGHTS
-from pipeline.training.pace import PaceRules, learning_rate
+from pipeline.training.pace import ANNEAL_SHARE, PaceRules, learning_rate
 from pipeline.training.rates import AUTO, SCHEDULES
 from pipeline.training.schedule import LOOK_STEPS, MOST_CALIBRATED, MOST_VALIDATED, Schedule
 from pipeline.workdir import differing_settings, plain
@@ -39,12 +39,12 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 # comes down at the end anyway is never cut short: it reads best there.
 _PATIENCE: dict[str, int] = {AUTO: 1, "constant": 10, "one_cycle": 0}
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
-_LEAST_IMAGES, _LEAST_PASSES = 32_000, 100
+_LEAST_IMAGES, _LEAST_PASSES = 24_000, 75
 # Where the initial weights have learned codes before, and of few images.
-_LEAST_IMAGES_LEARNED, _LEAST_OF_FEW_LEARNED = 25_600, 16_000
+_LEAST_IMAGES_LEARNED, _LEAST_OF_FEW_LEARNED = 12_800, 9_600
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
-# An image that is read costs about 0.4 of one that is learned from, and validations are to take a tenth of the time.
-_IMAGES_BETWEEN = 4  # for each image that a validation reads
+# An image that is read costs about 0.4 of one that is learned from, and validations are to take an eighth of the time.
+_IMAGES_BETWEEN = 3  # for each image that a validation reads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Length:
             return cls(epochs, per_epoch, asked.validation_steps or looks * LOOK_STEPS, _GROWTH)
         epochs = asked.epochs or (
             # As long as a training with them that finds its own length is at least.
-            math.ceil(2 * _least_steps(asked, per_epoch) / per_epoch)
+            math.ceil((1 + ANNEAL_SHARE) * _least_steps(asked, per_epoch) / per_epoch)
             if asked.initialize_from == INCLUDED_WEIGHTS
             else usual_epochs(per_epoch, asked.batch_size, bool(asked.augmentation))
         )

@@ -192,7 +192,9 @@ def _why(pace: Pace) -> str:
     if pace.reason == "time":
         return "--max_minutes is near"
     if pace.reason == "steps":
-        return "half of the images that a training may see at most"
+        return "a third of the images that a training may see at most"
+    if pace.reason == "learned":
+        return "nearly all codes of the validation split are read right"
     return f"no improvement for --patience={pace.stale}"
 
 
