@@ -283,8 +283,6 @@ class TestPlan:
         assert alone.pace_rules.least_steps == 24_000 / 8 and not alone.provenance.earlier
         begun = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS)
         assert begun.pace_rules.least_steps == 9_600 / 8
-        monkeypatch.setattr("pipeline.training.plan.FEW_EXAMPLES", 40)
-        assert self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS).pace_rules.least_steps == 12_800 / 8
         [earlier] = begun.provenance.earlier
         assert earlier.fingerprint == included.fingerprint()
 

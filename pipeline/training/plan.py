@@ -40,8 +40,7 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 _PATIENCE: dict[str, int] = {AUTO: 1, "constant": 10, "one_cycle": 0}
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 24_000, 75
-# Where the initial weights have learned codes before, and of few images.
-_LEAST_IMAGES_LEARNED, _LEAST_OF_FEW_LEARNED = 12_800, 9_600
+_LEAST_IMAGES_LEARNED = 9_600  # where the initial weights have learned codes before
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take an eighth of the time.
 _IMAGES_BETWEEN = 3  # for each image that a validation reads
@@ -178,10 +177,7 @@ def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
 
 def _least_steps(asked: TrainConfig, per_epoch: int) -> int:
     """At full rate: so many images seen, or all of them so often."""
-    images = _LEAST_IMAGES
-    if asked.initialize_from == INCLUDED_WEIGHTS:
-        is_few = per_epoch * asked.batch_size < FEW_EXAMPLES
-        images = _LEAST_OF_FEW_LEARNED if is_few else _LEAST_IMAGES_LEARNED
+    images = _LEAST_IMAGES_LEARNED if asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
     return min(math.ceil(images / asked.batch_size), _LEAST_PASSES * per_epoch)
 
 
