@@ -2,7 +2,7 @@
 
     apt-get install fonts-liberation fonts-freefont-ttf fonts-lato fonts-wqy-microhei
     apt-get download $(cat pretraining/fonts.txt) && for file in *.deb; do dpkg -x $file fonts; done
-    python -m pretraining.various images --count=140000 --seed=11 --fonts=fonts
+    python -m pretraining.various images --count=180000 --seed=11 --fonts=fonts
     python main.py --workdir=learned --stage=records --images=images
     python main.py --workdir=learned --stage=train --flagfile=pretraining/train.flags
     python -m pretraining.include learned
