@@ -33,7 +33,7 @@ ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 LENGTHS = (3, 4, 5, 6, 7)  # of codes
 HEIGHT = captchas.HEIGHT
 WIDEST = 224  # pixels: wider ones would make each step of the training slower
-_CAPTCHAS = 0.3  # the share of images that the captcha package draws
+_CAPTCHAS_OF_TEN = 3  # images that the captcha package draws
 _FINER = 2  # drawn larger and made smaller, for smooth edges
 _DIGIT_WEIGHT = 3.0  # a digit is as frequent as three letters: most codes that people have are of digits
 _PITCH = 32  # pixels from one character to the next: what the network sees of any images
@@ -79,7 +79,7 @@ def draw(seed: int, number: int, fonts: Families) -> tuple[str, Image.Image]:
     random = np.random.default_rng([seed, number])
     code = _code(random)
     is_grey = random.random() < 0.5
-    if number % 10 < 10 * _CAPTCHAS:
+    if number % 10 < _CAPTCHAS_OF_TEN:
         chosen = captchas.OWN_FONTS if random.random() < 0.5 else [_chosen(fonts, random)]
         return code, captchas.draw(code, chosen, ImageSampler(f"various {seed}", number), random, is_grey)
     style = Style.of(random)

@@ -43,11 +43,18 @@ def test_down_in_time():
     assert (pace.anneal_step, pace.last_step) == (1000, 1250)  # 1,000 steps took 0.8 of the time: 250 are left
 
 
-def test_down_before_the_next_validation_would_be_too_late():
+def test_down_when_a_third_of_the_time_is_used_up():
     rules = dataclasses.replace(RULES, validation_every=100)
     for time_share, expected in ((0.32, (None, None)), (0.34, (100, 294))):
         (pace,) = _follow([(100, 0.5, 1.0, time_share)], rules)
-        # A third of the time is for the full rate.
+        assert (pace.anneal_step, pace.last_step) == expected
+
+
+def test_down_before_the_next_validation_would_be_too_late():
+    rules = dataclasses.replace(RULES, validation_every=300)
+    for time_share, expected in ((0.21, (None, None)), (0.22, (100, 300))):
+        (pace,) = _follow([(100, 0.5, 1.0, time_share)], rules)
+        # At step 400 four times as much of the time would be used up: 0.84 or 0.88 of it.
         assert (pace.anneal_step, pace.last_step) == expected
 
 
