@@ -12,24 +12,7 @@ from typing import Any
 from absl import flags
 
 from flags.parsers import Number, WholeNumber
-from pipeline import values
-from pipeline.choices import (
-    CHANNEL_ORDERS,
-    CLEANINGS,
-    COLORS,
-    COMPRESSIONS,
-    DISTORTIONS,
-    IMAGE_FORMATS,
-    IMAGE_TYPES,
-    NETWORKS,
-    OPTIMIZERS,
-    PRECISIONS,
-    READOUTS,
-    RENDERERS,
-    SCHEDULES,
-    SOURCES,
-    STRATEGIES,
-)
+from pipeline import choices, values
 from pipeline.config import (
     STAGES,
     CodeConfig,
@@ -128,8 +111,8 @@ GROUPS: tuple[Group, ...] = (
         {
             "fonts": "font files (TrueType or OpenType), comma separated. Default: the font of the captcha package",
             "seed": "random seed; image i depends only on the settings, the seed and i",
-            "distortion": f"{' or '.join(DISTORTIONS)}: distort characters as this version of the captcha package "
-            "does; 0.7.0 distorts more",
+            "distortion": f"{' or '.join(choices.DISTORTIONS)}: distort characters as this version of the captcha "
+            "package does; 0.7.0 distorts more",
             "rotation": "largest rotation of a character in degrees, either way; or a range such as -10:20",
             "warp_x": "how far the corners of a character move sideways, as a fraction of its width",
             "warp_y": "how far the corners of a character move up or down, as a fraction of its height",
@@ -140,7 +123,7 @@ GROUPS: tuple[Group, ...] = (
             "noise_curves": "number of curves over each image",
             "foreground": "colour of characters and noise, such as #406080. Default: random",
             "background": "background colour, such as #ffffff. Default: a random light colour",
-            "renderer": f"{' or '.join(RENDERERS)}: captcha calls the captcha package; fast renders the same "
+            "renderer": f"{' or '.join(choices.RENDERERS)}: captcha calls the captcha package; fast renders the same "
             "pixels several times faster, and faster still if numba is installed",
         },
     ),
@@ -148,8 +131,8 @@ GROUPS: tuple[Group, ...] = (
         "records: write TFRecord shards",
         RecordsConfig,
         {
-            "source": f"{' or '.join(SOURCES)}: read image files (those in --images, or those of the generate stage), "
-            "or render synthetic images directly into records and during training, without image files",
+            "source": f"{' or '.join(choices.SOURCES)}: read image files (those in --images, or those of the generate "
+            "stage), or render synthetic images directly into records and during training, without image files",
             "images": "folder of your own labelled images, named <code>.png or <code>_anything.png, or listed in a "
             "labels.csv with the columns file,text",
             "label_pattern": "regular expression whose first group is the code in a file name (without its extension)",
@@ -159,11 +142,12 @@ GROUPS: tuple[Group, ...] = (
             "validation_fraction": "fraction of the codes for the validation split, by a hash of the code",
             "test_fraction": "fraction of the codes for the test split, by a hash of the code (folds sets its own)",
             "images_per_shard": "largest number of images in a shard",
-            "image_format": f"{', '.join(IMAGE_FORMATS)}: how images are stored; auto copies PNG and JPEG files "
-            "unchanged and converts all others to PNG",
-            "colors": f"{', '.join(COLORS)}: colour mode of the stored images; auto: grey if all images are grey, "
-            "otherwise rgb",
-            "compression": f"{' or '.join(COMPRESSIONS)}: compress shards (saves little with PNG and JPEG images)",
+            "image_format": f"{', '.join(choices.IMAGE_FORMATS)}: how images are stored; auto copies PNG and JPEG "
+            "files unchanged and converts all others to PNG",
+            "colors": f"{', '.join(choices.COLORS)}: colour mode of the stored images; auto: grey if all images are "
+            "grey, otherwise rgb",
+            "compression": f"{' or '.join(choices.COMPRESSIONS)}: compress shards (saves little with PNG and JPEG "
+            "images)",
             "resize": "stretch all images to --image_size, or to the size of the first one, instead of keeping their "
             "sizes",
             "fold_case": "treat upper and lower case as the same: labels and alphabet become upper case where the "
@@ -188,9 +172,9 @@ GROUPS: tuple[Group, ...] = (
             "padding": "id that pads lists to the same length, or none",
             "separator": "text between the characters of a code that is not part of it, such as a space; or none",
             "image_shape": "shape of raw images in memory order: 32x100, 32x100x3 or 3x32x100",
-            "image_type": f"{', '.join(IMAGE_TYPES)}: number type of raw images",
+            "image_type": f"{', '.join(choices.IMAGE_TYPES)}: number type of raw images",
             "image_range": "values of black and white in raw images: 0:1, -1:1 or 0:255",
-            "channel_order": f"{' or '.join(CHANNEL_ORDERS)}: channel order of raw colour images",
+            "channel_order": f"{' or '.join(choices.CHANNEL_ORDERS)}: channel order of raw colour images",
             "views": "number of views side by side in each image; the first one is used. 0: detect",
             "answers": "likely: take the most likely answer to every open question, and print it",
             "full_check": "inspect reads all records instead of a sample",
@@ -200,34 +184,37 @@ GROUPS: tuple[Group, ...] = (
         "train: train the network",
         TrainConfig,
         {
-            "network": f"{', '.join(NETWORKS)}; alexnet_large: for many characters in many fonts, given time",
-            "readout": f"{' or '.join(READOUTS)}: how network outputs become a code: one output per position, or "
-            "columns from left to right (CTC)",
+            "network": f"{', '.join(choices.NETWORKS)}; alexnet_large: for many characters in many fonts, given time",
+            "readout": f"{' or '.join(choices.READOUTS)}: how network outputs become a code: one output per position, "
+            "or columns from left to right (CTC)",
             "channels": "1: the network gets grey images, 3: colour images. Default: 3 if some images lose contrast "
             "or a third colour when they become grey, otherwise 1",
-            "cleaning": f"{', '.join(CLEANINGS)}: preprocessing of every image, in training and whenever the "
+            "cleaning": f"{', '.join(choices.CLEANINGS)}: preprocessing of every image, in training and whenever the "
             "checkpoint is used; threshold: black and white, median: remove specks",
             "augmentation": "strength of random changes to training images (shift, rotation, brightness, noise, blur): "
             "0: none, 1: normal, up to 3. Default: 1 below 10,000 training images, otherwise 0",
             "dropout": "fraction of features dropped in training. Default: depends on the network",
             "batch_size": "images per step over all devices together; of fewer images, some are in it more than once",
+            "learn_from": f"{', '.join(choices.LEARN_FROM)}: which images a step learns from; hardest: it reads twice "
+            "--batch_size images and learns from the one in four that it reads worst; auto: hardest with 10,000 or "
+            "more images in files, for trainings that find their own length, otherwise all",
             "epochs": "passes over the train split; 0: as many as the schedule finds to help",
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",
             "initialize_from": "initial weights as far as they fit: of this checkpoint folder or workdir; included: "
             "those that come with digitwise; none: random; auto: included where they fit the network and, of 10,000 "
             "or more images, no code can be among those that they learned",
-            "optimizer": f"{' or '.join(OPTIMIZERS)}",
-            "schedule": f"{', '.join(SCHEDULES)}: learning-rate schedule; auto: full rate while validation improves, "
-            "then down to 0, and the training ends (with --epochs: one_cycle)",
+            "optimizer": f"{' or '.join(choices.OPTIMIZERS)}",
+            "schedule": f"{', '.join(choices.SCHEDULES)}: learning-rate schedule; auto: full rate while validation "
+            "improves, then down to 0, and the training ends (with --epochs: one_cycle)",
             "max_minutes": "with --schedule=auto: about how long training may take at most, all runs of it together; "
             "0: no limit",
             "learning_rate": "highest learning rate of the schedule",
             "weight_decay": "weight decay: each step shrinks weights by this times the learning rate",
             "averaging": "share of the running average of the weights that each step keeps; codes are read with that "
             "average. 0: read with the weights of the last step",
-            "precision": f"{', '.join(PRECISIONS)}: number format of the network; auto: bfloat16 where the hardware "
-            "supports it, otherwise float32",
+            "precision": f"{', '.join(choices.PRECISIONS)}: number format of the network; auto: bfloat16 where the "
+            "hardware supports it, otherwise float32",
             "xla": "compile training steps with XLA",
             "train_seed": "random seed for initial weights, image order, augmentation and dropout",
             "validation_steps": "steps between validations, with --schedule=auto to begin with; 0: so many that "
@@ -236,8 +223,8 @@ GROUPS: tuple[Group, ...] = (
             "learning rate comes down first. Default: 1 with auto, 0 with one_cycle, 10 with constant",
             "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
             "checkpoint_seconds": "seconds between checkpoints",
-            "strategy": f"{', '.join(STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker reads "
-            "TF_CONFIG",
+            "strategy": f"{', '.join(choices.STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker "
+            "reads TF_CONFIG",
             "devices": "number of devices, or their names, such as GPU:0,GPU:1. Default: all",
             "logical_devices": "split the CPU into this many devices, to try several replicas on one machine; 0: no",
             "peer_seconds": "seconds to wait for the other workers with multi_worker",

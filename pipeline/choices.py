@@ -15,6 +15,7 @@ Readout = Literal["positions", "ctc"]
 Cleaning = Literal["none", "threshold", "median", "median_threshold"]
 Optimizer = Literal["adamw", "adadelta"]
 Schedule = Literal["auto", "one_cycle", "constant"]
+LearnFrom = Literal["auto", "all", "hardest"]
 
 SOURCES: tuple[str, ...] = get_args(Source)
 RENDERERS: tuple[str, ...] = get_args(Renderer)
@@ -31,6 +32,7 @@ READOUTS: tuple[str, ...] = get_args(Readout)
 CLEANINGS: tuple[Cleaning, ...] = get_args(Cleaning)
 OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
 SCHEDULES: tuple[str, ...] = get_args(Schedule)
+LEARN_FROM: tuple[str, ...] = get_args(LearnFrom)
 CHANNEL_ORDERS: tuple[str, ...] = ("rgb", "bgr")
 # What people store pixels as. The other types of records.images.arrays need no flag: only files that name theirs have
 # them.

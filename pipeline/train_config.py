@@ -9,6 +9,11 @@ from pipeline.values import SettingError, check_choice, check_number
 # Of --initialize_from, where it names no folder.
 AUTO_WEIGHTS, NO_WEIGHTS, INCLUDED_WEIGHTS = "auto", "none", "included"
 
+# With --learn_from=hardest: a step reads so many images for each of --batch_size, and learns from one in so many, that
+# which it reads worst. Reading an image takes about a quarter of the time of learning from it, so such a step takes
+# little longer than one that learns from all of --batch_size.
+READ_TIMES, HARDEST_OF = 2, 4
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -21,6 +26,7 @@ class TrainConfig:
     augmentation: float | None = None
     dropout: float | None = None
     batch_size: int = 64
+    learn_from: choices.LearnFrom = "auto"
     epochs: int = 0
     synthetic_share: float | None = None
     initialize_from: str = AUTO_WEIGHTS
@@ -49,6 +55,7 @@ class TrainConfig:
         if self.channels is not None:
             check_choice("--channels", str(self.channels), ("1", "3"))
         check_choice("--cleaning", self.cleaning, choices.CLEANINGS)
+        check_choice("--learn_from", self.learn_from, choices.LEARN_FROM)
         check_choice("--optimizer", self.optimizer, choices.OPTIMIZERS)
         check_choice("--schedule", self.schedule, choices.SCHEDULES)
         check_choice("--precision", self.precision, choices.PRECISIONS)
@@ -65,6 +72,11 @@ class TrainConfig:
         if self.dropout is not None:
             check_number("--dropout", self.dropout, 0, 0.95)  # at 1 nothing would be left to learn from
         check_number("--batch_size", self.batch_size, 1, 1_000_000)
+        if self.images_per_step % self.hardest_of:
+            raise SettingError(
+                f"--batch_size={self.batch_size}: --learn_from=hardest reads {self.images_per_step} images at a step "
+                f"and learns from one in {self.hardest_of}: use an even number"
+            )
         check_number("--epochs", self.epochs, 0, 1_000_000)
         if self.synthetic_share is not None:
             check_number("--synthetic_share", self.synthetic_share, 0, 1)
@@ -81,6 +93,16 @@ class TrainConfig:
         check_number("--checkpoint_seconds", self.checkpoint_seconds, 0, 1_000_000)
         check_number("--logical_devices", self.logical_devices, 0, 64)
         check_number("--peer_seconds", self.peer_seconds, 0, 1_000_000)
+
+    @property
+    def hardest_of(self) -> int:
+        """A step learns from one image in so many that it reads; 1: from all."""
+        return HARDEST_OF if self.learn_from == "hardest" else 1
+
+    @property
+    def images_per_step(self) -> int:
+        """How many images a step reads, over all devices together."""
+        return self.batch_size * READ_TIMES if self.learn_from == "hardest" else self.batch_size
 
     @property
     def given_weights(self) -> str:

@@ -105,6 +105,18 @@ def test_an_overflow_on_any_replica_leaves_a_step_out():
     assert result.stdout.split() == ["True", "True"] * 2 + ["True", "False"], result.stderr
 
 
+def test_two_logical_devices_choose_the_hardest_that_one_does(tmp_path):
+    """Six steps, each with all of the 32 images: a share that chose others would learn something else."""
+    found = []
+    for name, options in (("one", {"strategy": "one"}), ("two", MIRRORED)):
+        workdir = new_workdir(tmp_path / name, train=32)
+        few_steps = FEW_STEPS | {"learn_from": "hardest", "epochs": 6}
+        code, output = finish(start_training(workdir, **few_steps, **options))
+        assert code == 0, output
+        found.append(losses(workdir))
+    assert same_to_5_digits(*found)
+
+
 def test_two_logical_devices_have_the_loss_of_one(tmp_path, loss_of_one_device):
     workdir = new_workdir(tmp_path)
     code, output = finish(start_training(workdir, **FEW_STEPS, **MIRRORED))

@@ -16,7 +16,7 @@ from pipeline.model.spec import ModelSpec
 from pipeline.training import optimizer
 from pipeline.training.rates import constant, one_cycle
 from pipeline.training.schedule import LOOK_STEPS
-from pipeline.training.steps import Call, Steps, position_counts
+from pipeline.training.steps import Call, Steps, hardest, position_counts
 from tests.training_fixtures import SPEC, make_records, settings_for_tests
 
 pytestmark = pytest.mark.usefixtures("tiny_network")
@@ -85,11 +85,11 @@ def _read_ab(shape, dtype=None):
     return tf.constant([9.0, 0, 0, 0, 0, 9.0, 0, 0])
 
 
-def one_step(stand_in, images, label_ids, stop=0.0):
+def one_step(stand_in, images, label_ids, stop=0.0, **options):
     """The tally of one step with a learning rate of 0."""
     made = optimizer.make_optimizer(1.0, 0.0)
     made.build(stand_in.network.trainable_variables)
-    steps = Steps(tf.distribute.get_strategy(), stand_in, made, len(images))
+    steps = Steps(tf.distribute.get_strategy(), stand_in, made, len(images), **options)
     batches = iter(tf.data.Dataset.from_tensors((images, label_ids)).repeat())
     steps.run(batches, Call.of(0, 0, [0.0], stop))
     return steps.look(1)
@@ -116,6 +116,47 @@ def test_the_tally_names_what_a_step_came_to():
     assert tally.accuracies.tolist() == [5 / 8]
     assert tally.stops.tolist() == [15.0]
     assert 0 <= tally.waits[0] < 60
+
+
+def test_the_hardest_of_each_few_in_a_row_are_chosen():
+    losses = tf.constant([1.0, 3.0, 2.0, 0.0, 5.0, 4.0, 6.0, 6.0])
+    assert hardest(losses, 4).numpy().tolist() == [1, 6]
+    assert hardest(losses, 2).numpy().tolist() == [1, 2, 4, 6]
+
+
+def test_a_step_learns_from_the_hardest_and_tells_how_all_were_read():
+    stand_in = StandIn()
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 32, 1)).astype(np.uint8)
+    label_ids = np.array([[0, 1]] * 8, np.int32)  # as they are read, but for
+    label_ids[[2, 3, 5]] = [0, 2], [2, 2], [0, 2]
+    tally = one_step(stand_in, images, label_ids, hardest_of=4)
+    # Of the first four the one with both characters wrong, of the last four the one with one wrong.
+    moving_mean = stand_in.network.get_layer("norm").moving_mean
+    np.testing.assert_allclose(moving_mean.numpy(), images[[3, 5]].reshape(2, -1).mean(0) / 2, rtol=1e-5)
+    right = math.log(1 + 3 * math.exp(-9))
+    assert tally.losses.tolist() == pytest.approx([(12 * right + 4 * (right + 9)) / 16], rel=1e-5)
+    assert tally.accuracies.tolist() == [12 / 16]
+
+
+def test_gradients_are_those_of_a_batch_of_the_hardest(manifest):
+    """Whose loss is a mean over them, not over all that were read."""
+    asked = TrainConfig(**settings_for_tests())
+    images = np.random.default_rng(0).integers(0, 256, (4, *SPEC.image_shape)).astype(np.uint8)
+    label_ids = np.array([[0, 1], [2, 3], [1, 1], [3, 0]], np.int32)
+    trained = []
+    for hardest_of in (2, 1):
+        keras.utils.set_random_seed(0)
+        recognizer = Recognizer(ModelSpec.of(asked, manifest, asked.precision))
+        plain = keras.optimizers.SGD(1.0, name="optimizer")
+        plain.build(recognizer.network.trainable_variables)
+        if hardest_of == 1:
+            losses = recognizer.readout.loss(recognizer.network(images, training=False), label_ids)
+            images, label_ids = (values[hardest(losses, 2).numpy()] for values in (images, label_ids))
+        steps = Steps(tf.distribute.get_strategy(), recognizer, plain, len(images), hardest_of=hardest_of)
+        steps.run(iter(tf.data.Dataset.from_tensors((images, label_ids)).repeat()), Call.of(0, 0, [0.1]))
+        trained.append([variable.numpy() for variable in recognizer.network.variables])
+    for one, other in zip(*trained):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_positions_are_counted_where_a_reading_has_more_places_than_the_labels():

@@ -298,6 +298,17 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(two_epochs, tmp_path,
     assert_same_bits(final_arrays(work.root), expected)
 
 
+def test_a_training_that_learns_from_the_hardest_continues_with_the_same_bits(work):
+    train_here(work, learn_from="hardest", dropout=0.5)
+    expected = final_arrays(work.root)
+    last = Checkpoints(work.checkpoints).steps()[-1]
+    assert last == 4 * 48 // 16, "each step reads twice a batch"
+    for path in work.checkpoints.glob(f"step-{last:08d}.*"):
+        path.unlink()
+    train_here(work, learn_from="hardest", dropout=0.5)
+    assert_same_bits(final_arrays(work.root), expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number, exit_code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_ends_and_the_rest_gives_the_same_bits(work, undisturbed, number, exit_code):

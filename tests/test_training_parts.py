@@ -15,13 +15,15 @@ from pipeline.model.pace import Batches, Pace
 from pipeline.model.provenance import Provenance
 from pipeline.model.state import Best, ValidationResult
 from pipeline.train_config import INCLUDED_WEIGHTS, NO_WEIGHTS
+from pipeline.training.checks import check_replicas
 from pipeline.training.interrupts import Interrupts, noted_interrupts
 from pipeline.training.pace import PaceRules
-from pipeline.training.plan import Length, Plan, augmentation_for, strength_for
+from pipeline.training.plan import Length, Plan, augmentation_for, learn_from_for, strength_for
 from pipeline.training.progress import after_steps, after_validation, is_guessing, paced, reason_to_end
 from pipeline.training.saver import NotFinite, Saver
 from pipeline.training.schedule import Schedule
 from pipeline.training.validation import measured
+from records.errors import DigitwiseError
 from records.jsonfile import read_value
 from tests.training_fixtures import make_records, make_state, settings_for_tests
 
@@ -326,6 +328,63 @@ class TestPlan:
 
     def test_few_examples_are_varied(self):
         assert [strength_for(count) for count in (1, 9_999, 10_000)] == [1.0, 1.0, 0.0]
+
+
+class Records:
+    """In place of a manifest: how many images there are."""
+
+    def __init__(self, train, validation=1_000):
+        self.counts = {"train": train, "validation": validation}
+
+    def count(self, split):
+        return self.counts[split]
+
+
+def learn_from(asked="auto", begun_with=None, train=10_000, schedule="auto", num_synthetic=0, **options):
+    found = make_state() if begun_with else None
+    if begun_with not in (None, "nothing"):
+        provenance = Provenance({"learn_from": begun_with}, found.provenance.records)
+        found = dataclasses.replace(found, provenance=provenance)
+    return learn_from_for(TrainConfig(learn_from=asked, **options), found, Records(train), schedule, num_synthetic)
+
+
+def test_a_training_learns_from_the_hardest_where_there_are_many_images():
+    assert learn_from() == "hardest"
+    assert learn_from(train=9_999) == "all"
+    assert learn_from(schedule="one_cycle") == "all"
+    assert learn_from(num_synthetic=1) == "all"
+    assert [learn_from(batch_size=size) for size in (30, 32, 33, 34)] == ["all", "hardest", "all", "hardest"]
+    assert learn_from("all") == "all"
+    assert learn_from("hardest", train=48, schedule="one_cycle", num_synthetic=1) == "hardest"
+
+
+def test_a_training_goes_on_with_what_it_chose_from():
+    assert learn_from(begun_with="all") == learn_from(begun_with="nothing") == "all"
+    assert learn_from(begun_with="hardest", train=48) == "hardest"
+
+
+def test_a_step_that_learns_from_the_hardest_reads_twice_a_batch():
+    all_of_them, hardest = TrainConfig(), TrainConfig(learn_from="hardest")
+    assert (all_of_them.images_per_step, all_of_them.hardest_of) == (64, 1)
+    assert (hardest.images_per_step, hardest.hardest_of) == (128, 4)
+    with pytest.raises(DigitwiseError, match="--batch_size=7: --learn_from=hardest reads 14 images"):
+        TrainConfig(batch_size=7, learn_from="hardest")
+
+
+def test_an_epoch_of_steps_that_choose_is_half_as_many():
+    for learn_from_, per_epoch in (("all", 200), ("hardest", 100)):
+        length = Length.of(TrainConfig(learn_from=learn_from_), Records(12_800), 0, 0)
+        assert (length.per_epoch, length.validation_every) == (per_epoch, 80)
+
+
+def test_replicas_choose_alike():
+    class Two:
+        num_replicas_in_sync = 2
+
+    check_replicas(TrainConfig(batch_size=8, learn_from="hardest"), 0, Two)
+    check_replicas(TrainConfig(batch_size=6), 0, Two)
+    with pytest.raises(DigitwiseError, match="one image in 4 of the 12 of a step, which 2 replicas cannot share"):
+        check_replicas(TrainConfig(batch_size=6, learn_from="hardest"), 0, Two)
 
 
 def test_a_validation_by_hand():

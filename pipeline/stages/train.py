@@ -82,7 +82,7 @@ def check_training(config: RunConfig) -> None:
 
 def check_splits(config: RunConfig, manifest: Manifest) -> None:
     """What a training cannot make up for is said before it begins."""
-    count, needed = manifest.count("train"), config.train.batch_size - synthetic_per_batch(config)
+    count, needed = manifest.count("train"), config.train.images_per_step - synthetic_per_batch(config)
     if 0 < count < needed:
         print(f"train: {count} images are fewer than the {needed} of a batch: some are in it more than once")
     split = config.test.split

@@ -16,9 +16,14 @@ def check_replicas(asked: TrainConfig, num_synthetic: int, strategy: tf.distribu
     """Raises where the replicas cannot share the batches, or not as asked."""
     replicas = strategy.num_replicas_in_sync
     check_batch_size(asked.batch_size, strategy)
+    if asked.images_per_step % (asked.hardest_of * replicas):
+        raise DigitwiseError(
+            f"--learn_from=hardest chooses one image in {asked.hardest_of} of the {asked.images_per_step} of a step, "
+            f"which {replicas} replicas cannot share equally: use a larger --batch_size, or --learn_from=all"
+        )
     if num_synthetic % replicas:
         raise DigitwiseError(
-            f"--synthetic_share draws {num_synthetic} of the {asked.batch_size} images of a batch, which "
+            f"--synthetic_share draws {num_synthetic} of the {asked.images_per_step} images of a batch, which "
             f"{replicas} replicas cannot share equally: use another share"
         )
     if asked.xla and replicas > 1:

@@ -86,7 +86,7 @@ class Feed:
         return cls(
             manifest,
             plan.spec.image_shape[2],
-            asked.batch_size,
+            asked.images_per_step,
             plan.length.epochs,
             asked.train_seed,
             plan.provenance.augmentation,
@@ -184,7 +184,7 @@ class Feed:
 
 def empty_batches(plan: Plan, strategy: tf.distribute.Strategy) -> Iterator[Any]:
     """Batches of the right shapes and nothing in them: enough to build a graph while the pictures are being decoded."""
-    size = plan.asked.batch_size // strategy.num_replicas_in_sync
+    size = plan.asked.images_per_step // strategy.num_replicas_in_sync
     nothing = (
         tf.zeros([size, *plan.spec.image_shape], tf.uint8),
         tf.zeros([size, plan.spec.max_length], tf.int32),
@@ -265,7 +265,9 @@ def _decoding(plan: Plan, manifest: Manifest) -> Iterator[Callable[[], DecodedSp
     """A function that gives the training split decoded, or None where it is too big for that, or not needed. A thread
     decodes it while the network is being built."""
     channels, fitted = plan.spec.image_shape[2], plan.spec.fitted
-    if plan.num_synthetic == plan.asked.batch_size or not fits_in_memory(manifest, "train", channels, fitted=fitted):
+    if plan.num_synthetic == plan.asked.images_per_step or not fits_in_memory(
+        manifest, "train", channels, fitted=fitted
+    ):
         yield lambda: None
         return
 

@@ -53,7 +53,15 @@ class Learner:
             # made.
             self.optimizer.build(self._network.trainable_variables)
             self._averages = Averages(self._network, asked.averaging) if asked.averaging else None
-            self.steps = Steps(strategy, self.recognizer, self.optimizer, asked.batch_size, self._averages, asked.xla)
+            self.steps = Steps(
+                strategy,
+                self.recognizer,
+                self.optimizer,
+                asked.images_per_step,
+                self._averages,
+                asked.xla,
+                asked.hardest_of,
+            )
         self._calibration = Calibration(self._network, strategy)
         self._calibration_batches: Sequence[Any] = ()
 

@@ -41,6 +41,8 @@ _PATIENCE: dict[str, int] = {AUTO: 1, "constant": 10, "one_cycle": 0}
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 24_000, 75
 _LEAST_IMAGES_LEARNED = 9_600  # where the initial weights have learned codes before
+# With fewer images a step would choose too few to learn from.
+_LEAST_BATCH_OF_HARDEST = 32
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take an eighth of the time.
 _IMAGES_BETWEEN = 3  # for each image that a validation reads
@@ -58,11 +60,11 @@ class Length:
     @classmethod
     def of(cls, asked: TrainConfig, manifest: Manifest, num_synthetic: int, num_images: int) -> Self:
         """An epoch is a pass over the train split, or `num_images` where no example comes from there."""
-        recorded = asked.batch_size - num_synthetic
-        per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.batch_size)
+        recorded = asked.images_per_step - num_synthetic
+        per_epoch = steps_per_epoch(manifest, recorded) if recorded else max(1, num_images // asked.images_per_step)
         if asked.schedule == AUTO:
             read = min(manifest.count("validation"), MOST_VALIDATED) + min(
-                per_epoch * asked.batch_size, MOST_CALIBRATED
+                per_epoch * asked.images_per_step, MOST_CALIBRATED
             )
             looks = math.ceil(_IMAGES_BETWEEN * read / (asked.batch_size * LOOK_STEPS))
             epochs = math.ceil(_MOST_IMAGES / (per_epoch * asked.batch_size))
@@ -108,6 +110,7 @@ class Plan:
             augmentation=augmentation_for(config.train, found, manifest, num_synthetic),
             channels=channels,
             schedule=schedule,
+            learn_from=learn_from_for(config.train, found, manifest, schedule, num_synthetic),
             patience=patience_for(config.train, schedule),
             initialize_from=weights_for(config.train, found, manifest, num_synthetic),
         )
@@ -156,7 +159,7 @@ class Plan:
 
 def synthetic_per_batch(config: RunConfig) -> int:
     """How many images of each batch are synthetic."""
-    return round(config.synthetic_share * config.train.batch_size)
+    return round(config.synthetic_share * config.train.images_per_step)
 
 
 def steps_per_epoch(manifest: Manifest, batch_size: int) -> int:
@@ -193,6 +196,20 @@ def patience_for(asked: TrainConfig, schedule: str) -> int:
     return _PATIENCE[schedule] if asked.patience is None else asked.patience
 
 
+def learn_from_for(
+    asked: TrainConfig, found: TrainingState | None, manifest: Manifest, schedule: str, num_synthetic: int
+) -> choices.LearnFrom:
+    """Where there are many images, most soon have nothing more to teach. Few have to be learned from again and again,
+    and what is drawn for a step should not be drawn in vain. As `found` was begun, where that is left open."""
+    if asked.learn_from != "auto":
+        return asked.learn_from
+    if found:
+        return "hardest" if found.provenance.settings.get("learn_from") == "hardest" else "all"
+    are_many = not num_synthetic and manifest.count("train") >= FEW_EXAMPLES
+    suits = schedule == AUTO and asked.batch_size >= _LEAST_BATCH_OF_HARDEST and asked.batch_size % 2 == 0
+    return "hardest" if are_many and suits else "all"
+
+
 def strength_for(num_examples: int) -> float:
     """How strongly images are varied unless a strength is given: few images look too much alike to learn from them as
     they are."""
@@ -201,7 +218,7 @@ def strength_for(num_examples: int) -> float:
 
 def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_synthetic: int) -> float:
     """How strongly the images of records are varied: as `found` was begun, where no strength is given."""
-    if num_synthetic == asked.batch_size:
+    if num_synthetic == asked.images_per_step:
         return 0.0  # synthetic images are varied enough
     if asked.augmentation is not None:
         return asked.augmentation

@@ -83,8 +83,8 @@ class Reporter(SilentReporter):
         self._start_step = step
         self._logs_folder = logs_folder
         self._window = Window(asked.network, len(plan.spec.alphabet), step, num_steps)
-        self._waiting = Waiting(plan.num_synthetic / asked.batch_size)
-        self._display = Display(step, None if plan.pace_rules else num_steps, asked.batch_size)
+        self._waiting = Waiting(plan.num_synthetic / asked.images_per_step)
+        self._display = Display(step, None if plan.pace_rules else num_steps, asked.images_per_step)
         self._open = contextlib.ExitStack()  # the logs, and the display once there is something to show
 
     def __exit__(self, *_: object) -> None:
@@ -107,11 +107,12 @@ class Reporter(SilentReporter):
         asked, spec, length = self._plan.asked, self._plan.spec, self._plan.length
         height, width, channels = spec.image_shape
         minutes = f", for {asked.max_minutes:g} minutes at most" if asked.max_minutes else ""
+        learned = f", learning from the hardest of every {asked.hardest_of}" if asked.hardest_of > 1 else ""
         steps = f"as many as help{minutes}" if self._plan.pace_rules else f"{length.num_steps:,} in all"
         print(
             f"train: {spec.network} with {spec.readout}, {recognizer.network.count_params():,} parameters, images "
-            f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.batch_size} images an epoch, "
-            f"{steps}, {spec.precision} on {describe(strategy)}"
+            f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.images_per_step} images an epoch"
+            f"{learned}, {steps}, {spec.precision} on {describe(strategy)}"
         )
         if spec.fitted:
             print(f"train: images of any size are scaled to {width}x{height}, in proportion, and padded")

@@ -67,6 +67,7 @@ class Steps:
         batch_size: int,
         averages: Averages | None = None,
         xla: bool = False,
+        hardest_of: int = 1,
     ) -> None:
         self.strategy = strategy
         self._averages = averages
@@ -75,6 +76,7 @@ class Steps:
         self._readout = recognizer.readout
         self._optimizer = optimizer
         self._batch_size = batch_size
+        self._hardest_of = hardest_of
         # Loss scaling leaves out a step whose gradients are not finite, and looks at those of one replica only.
         scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._must_agree = scales and strategy.num_replicas_in_sync > 1
@@ -122,7 +124,15 @@ class Steps:
             tf.while_loop(lambda i: i < call.count, step, [tf.constant(0)], parallel_iterations=1)
 
     def _step(self, images: tf.Tensor, label_ids: tf.Tensor, call: Call, i: tf.Tensor, waited: tf.Tensor) -> None:
-        loss, logits, gradients = self._differentiate(images, label_ids)
+        if self._hardest_of > 1:
+            # What is shown is of all images, as they were read before the step.
+            logits = self._network(images, training=False)
+            losses = self._readout.loss(logits, label_ids)
+            chosen = hardest(losses, self._hardest_of)
+            _, _, gradients = self._differentiate(tf.gather(images, chosen), tf.gather(label_ids, chosen))
+            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
+        else:
+            loss, logits, gradients = self._differentiate(images, label_ids)
         if self._must_agree:
             gradients = finite_together(gradients)
         self._optimizer.apply(gradients, self._network.trainable_variables)
@@ -139,7 +149,7 @@ class Steps:
             logits = self._network(images, training=True)
             losses = self._readout.loss(logits, label_ids)
             # Over the global batch: the sum over the replicas is then the loss of one device.
-            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
+            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size // self._hardest_of)
             if self._network.losses:
                 # A replica's share, as all of them add it.
                 loss += tf.nn.scale_regularization_loss(tf.add_n(self._network.losses))
@@ -160,6 +170,15 @@ def finite_together(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
     broken = tf.add_n([tf.cast(~tf.reduce_all(tf.math.is_finite(gradient)), tf.float32) for gradient in gradients])
     broken = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, broken)
     return [tf.where(broken > 0, tf.constant(np.inf, gradient.dtype), gradient) for gradient in gradients]
+
+
+def hardest(losses: tf.Tensor, of: int) -> tf.Tensor:
+    """The places of the examples with the largest of each `of` losses in a row.
+
+    In a row, and not the largest of all: what is chosen is then the same on any number of replicas, and the share of
+    wrong labels, which are always among the hardest, grows no more than `of` times."""
+    best = tf.argmax(tf.reshape(losses, [-1, of]), axis=1, output_type=tf.int32)
+    return best + of * tf.range(tf.size(best))
 
 
 def position_counts(label_ids: tf.Tensor, decoded_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
