@@ -5,16 +5,20 @@ complete. After an interruption, or for a larger number of images, only the miss
 other settings are replaced once their successors are complete.
 """
 
+import contextlib
 import csv
 import dataclasses
 import errno
 import hashlib
 import io
+import itertools
 import json
 import os
 import pathlib
 import shutil
 from typing import Any
+
+from PIL import Image
 
 from pipeline.config import RunConfig
 from pipeline.differences import refuse_other_settings
@@ -97,7 +101,7 @@ def _fill(root: pathlib.Path, source: SyntheticSource, settings: dict[str, Any],
     _remove_beyond(root, len(pieces))
     # Image files are not synced as they are written; the table that vouches for them waits until they are on the disk.
     os.sync()
-    _write_sheet(root / SHEET_FILE, source)
+    _write_sheet(root, source)
     _write_labels(root / LABELS_FILE, source)
     _write_settings(root, settings, complete=True)
 
@@ -256,12 +260,15 @@ def _write_settings(root: pathlib.Path, settings: dict[str, Any], complete: bool
     write_text(root / SETTINGS_FILE, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def _write_sheet(path: pathlib.Path, source: SyntheticSource) -> None:
-    """The first images with their codes under them."""
-    drawing = source.drawing
-    shown = [(drawing.image(i), drawing.text(i)) for i in range(min(_SHEET_IMAGES, source.num_images))]
-    with atomic_file(path) as file:
-        sheet(shown, drawing.fonts[0]).save(file, "PNG")
+def _write_sheet(root: pathlib.Path, source: SyntheticSource) -> None:
+    """The first images with their codes under them, from their files: this process need not load what renders them."""
+    with contextlib.ExitStack() as stack:
+        shown = [
+            (stack.enter_context(Image.open(root / key)), text)
+            for key, text in itertools.islice(source.rows(), _SHEET_IMAGES)
+        ]
+        with atomic_file(root / SHEET_FILE) as file:
+            sheet(shown, source.drawing.fonts[0]).save(file, "PNG")
 
 
 def _write_labels(path: pathlib.Path, source: SyntheticSource) -> None:
