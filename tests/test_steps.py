@@ -138,6 +138,20 @@ def test_a_step_learns_from_the_hardest_and_tells_how_all_were_read():
     assert tally.accuracies.tolist() == [12 / 16]
 
 
+def test_a_loss_that_is_not_finite_while_learning_shows():
+    """In float16 such a step is left out, so the weights, and what is read with them, stay as they are."""
+    images, label_ids = np.zeros((4, 16, 32, 1), np.uint8), np.array([[0, 1]] * 4, np.int32)
+    for factor in (1.0, math.nan):
+        stand_in = StandIn()
+        layer = stand_in.network.get_layer("norm")
+        layer.call = _times_in_training(layer.call, factor)
+        assert np.isfinite(one_step(stand_in, images, label_ids, hardest_of=4).losses).all() == (factor == 1.0)
+
+
+def _times_in_training(call, factor):
+    return lambda inputs, training=None, mask=None: call(inputs, training=training) * (factor if training else 1.0)
+
+
 def test_gradients_are_those_of_a_batch_of_the_hardest(manifest):
     """Whose loss is a mean over them, not over all that were read."""
     asked = TrainConfig(**settings_for_tests())

@@ -308,23 +308,55 @@ class TestPlan:
         longer = dataclasses.replace(state, num_steps=7)
         assert self.plan(manifest, state).differing(longer) == [("steps", 7, 24)]
 
+    def test_many_images_are_learned_from_by_the_hardest(self, manifest, monkeypatch):
+        monkeypatch.setattr("pipeline.training.plan.FEW_EXAMPLES", 48)
+        plan = self.plan(manifest, epochs=0, batch_size=32)
+        assert (plan.asked.learn_from, plan.asked.images_per_step, plan.num_synthetic) == ("hardest", 64, 0)
+        assert plan.provenance.settings["learn_from"] == plan.provenance.learn_from == "hardest"
+        everything = self.plan(manifest, epochs=0, batch_size=32, learn_from="all")
+        assert plan.length.num_steps == everything.length.num_steps == 100_000
+        # With as many settings left open, each goes on as it was begun; asked for, the other is a difference.
+        assert self.plan(manifest, self.state(plan), epochs=0, batch_size=32).differing(self.state(plan)) == []
+        asked_for = {"epochs": 0, "batch_size": 32, "learn_from": "all"}
+        expected = [("learn_from", "hardest", "all")]
+        assert self.plan(manifest, self.state(plan), **asked_for).differing(self.state(plan)) == expected
+
+    def test_a_training_from_before_there_was_a_choice_goes_on_with_all(self, manifest, monkeypatch):
+        monkeypatch.setattr("pipeline.training.plan.FEW_EXAMPLES", 48)
+        state = self.state(self.plan(manifest, batch_size=32, learn_from="all"))
+        settings = {name: value for name, value in state.provenance.settings.items() if name != "learn_from"}
+        older = dataclasses.replace(state, provenance=dataclasses.replace(state.provenance, settings=settings))
+        plan = self.plan(manifest, older, batch_size=32)
+        assert plan.asked.learn_from == "all" and plan.differing(older) == []
+
+    def test_synthetic_images_are_a_share_of_all_that_a_step_reads(self, manifest):
+        def plan(found=None, **options):
+            config = RunConfig(train=TrainConfig(**settings_for_tests(synthetic_share=0.5, epochs=2, **options)))
+            return Plan.of(config, manifest, None, found)
+
+        begun = plan(learn_from="hardest")
+        assert (begun.num_synthetic, begun.length.per_epoch) == (8, 6)
+        state = self.state(begun)
+        assert plan(state).num_synthetic == 8 and plan(state).differing(state) == []
+        assert plan().num_synthetic == 4
+
     def test_a_training_keeps_the_precision_it_began_with(self, manifest):
         state = self.state(self.plan(manifest, precision="bfloat16"))
         assert self.plan(manifest, state, precision="auto").spec.precision == "bfloat16"
 
     def test_the_checkpoint_remembers_how_strongly_images_are_varied(self, manifest):
-        def strength(asked, before=None, num_synthetic=0):
+        def strength(asked, before=None, draws_all=False):
             found = None
             if before is not None:
                 found = make_state()
                 found = dataclasses.replace(
                     found, provenance=Provenance({"augmentation": before}, found.provenance.records)
                 )
-            return augmentation_for(TrainConfig(augmentation=asked), found, manifest, num_synthetic)
+            return augmentation_for(TrainConfig(augmentation=asked), found, manifest, draws_all)
 
         assert [strength(0.5), strength(None)] == [0.5, 1.0]
         assert [strength(None, 0.3), strength(0.5, 0.3)] == [0.3, 0.5]
-        assert strength(None, num_synthetic=TrainConfig().batch_size) == 0.0
+        assert strength(None, draws_all=True) == 0.0
 
     def test_few_examples_are_varied(self):
         assert [strength_for(count) for count in (1, 9_999, 10_000)] == [1.0, 1.0, 0.0]
@@ -340,22 +372,22 @@ class Records:
         return self.counts[split]
 
 
-def learn_from(asked="auto", begun_with=None, train=10_000, schedule="auto", num_synthetic=0, **options):
+def learn_from(asked="auto", begun_with=None, train=10_000, schedule="auto", draws=False, **options):
     found = make_state() if begun_with else None
     if begun_with not in (None, "nothing"):
         provenance = Provenance({"learn_from": begun_with}, found.provenance.records)
         found = dataclasses.replace(found, provenance=provenance)
-    return learn_from_for(TrainConfig(learn_from=asked, **options), found, Records(train), schedule, num_synthetic)
+    return learn_from_for(TrainConfig(learn_from=asked, **options), found, Records(train), schedule, draws)
 
 
 def test_a_training_learns_from_the_hardest_where_there_are_many_images():
     assert learn_from() == "hardest"
     assert learn_from(train=9_999) == "all"
     assert learn_from(schedule="one_cycle") == "all"
-    assert learn_from(num_synthetic=1) == "all"
-    assert [learn_from(batch_size=size) for size in (30, 32, 33, 34)] == ["all", "hardest", "all", "hardest"]
+    assert learn_from(draws=True) == "all"
+    assert [learn_from(batch_size=size) for size in (16, 32, 48, 96)] == ["all", "hardest", "all", "hardest"]
     assert learn_from("all") == "all"
-    assert learn_from("hardest", train=48, schedule="one_cycle", num_synthetic=1) == "hardest"
+    assert learn_from("hardest", train=48, schedule="one_cycle", draws=True) == "hardest"
 
 
 def test_a_training_goes_on_with_what_it_chose_from():
@@ -385,6 +417,12 @@ def test_replicas_choose_alike():
     check_replicas(TrainConfig(batch_size=6), 0, Two)
     with pytest.raises(DigitwiseError, match="one image in 4 of the 12 of a step, which 2 replicas cannot share"):
         check_replicas(TrainConfig(batch_size=6, learn_from="hardest"), 0, Two)
+    drawn = {count: f"--synthetic_share draws {count} of the 32 images" for count in (10, 12)}
+    for count, message in drawn.items():
+        with pytest.raises(DigitwiseError, match=message):
+            check_replicas(TrainConfig(batch_size=16, learn_from="hardest"), count, Two)
+    check_replicas(TrainConfig(batch_size=16, learn_from="hardest"), 16, Two)
+    check_replicas(TrainConfig(batch_size=32), 10, Two)
 
 
 def test_a_validation_by_hand():

@@ -75,6 +75,11 @@ class Provenance:
         return float(self.settings.get("augmentation") or 0.0)
 
     @property
+    def learn_from(self) -> str:
+        """Which images a step learned from; the first versions knew no other way than all."""
+        return str(self.settings.get("learn_from", "all"))
+
+    @property
     def lineage(self) -> tuple[EarlierTraining, ...]:
         """What a training that begins with these weights has before it: this training, and those before this one."""
         return EarlierTraining(self.records.fingerprint, self.records.split), *self.earlier
@@ -83,7 +88,12 @@ class Provenance:
     def compared(self) -> dict[str, Any]:
         """What must be the same for a training to continue."""
         # "drawn" is what the first checkpoints called synthetic images; the key stays, so that they still load.
-        return {**self.settings, "records": self.records.fingerprint, "drawn": self.synthetic}
+        return {
+            **self.settings,
+            "learn_from": self.learn_from,
+            "records": self.records.fingerprint,
+            "drawn": self.synthetic,
+        }
 
     def to_json(self) -> dict[str, Any]:
         return {

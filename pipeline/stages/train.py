@@ -45,7 +45,7 @@ def _train_on_cluster(config: RunConfig, workdir: Workdir, engine: Engine) -> No
     alone = dataclasses.replace(config, stages=("train",), cluster=LOCAL)
     request = Request(
         run=functools.partial(train_as_worker, alone),
-        batch_size=config.train.batch_size,
+        batch_size=config.train.images_per_step // config.train.hardest_of,
         wait_seconds=config.train.peer_seconds,
         progress=functools.partial(_files, workdir.checkpoints),
     )

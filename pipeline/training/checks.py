@@ -21,7 +21,8 @@ def check_replicas(asked: TrainConfig, num_synthetic: int, strategy: tf.distribu
             f"--learn_from=hardest chooses one image in {asked.hardest_of} of the {asked.images_per_step} of a step, "
             f"which {replicas} replicas cannot share equally: use a larger --batch_size, or --learn_from=all"
         )
-    if num_synthetic % replicas:
+    # Rows of which one image is chosen must not be cut differently on each replica.
+    if replicas > 1 and num_synthetic % (asked.hardest_of * replicas):
         raise DigitwiseError(
             f"--synthetic_share draws {num_synthetic} of the {asked.images_per_step} images of a batch, which "
             f"{replicas} replicas cannot share equally: use another share"

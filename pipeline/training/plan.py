@@ -41,8 +41,8 @@ _PATIENCE: dict[str, int] = {AUTO: 1, "constant": 10, "one_cycle": 0}
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 24_000, 75
 _LEAST_IMAGES_LEARNED = 9_600  # where the initial weights have learned codes before
-# With fewer images a step would choose too few to learn from.
-_LEAST_BATCH_OF_HARDEST = 32
+# With fewer a step would choose too few to learn from, and multiples can be shared by any usual number of replicas.
+_BATCHES_OF_HARDEST = 32
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
 # An image that is read costs about 0.4 of one that is learned from, and validations are to take an eighth of the time.
 _IMAGES_BETWEEN = 3  # for each image that a validation reads
@@ -102,15 +102,16 @@ class Plan:
         cls, config: RunConfig, manifest: Manifest, synthetic: SyntheticImages | None, found: TrainingState | None
     ) -> Self:
         """As the training `found` was begun, where the settings leave something open."""
-        num_synthetic = synthetic_per_batch(config)
         channels = channels_for(config.train, found, manifest)
         schedule = schedule_for(config.train, manifest)
+        learn_from = learn_from_for(config.train, found, manifest, schedule, config.synthetic_share > 0)
+        num_synthetic = synthetic_per_batch(config, learn_from)
         asked = dataclasses.replace(
             config.train,
-            augmentation=augmentation_for(config.train, found, manifest, num_synthetic),
+            augmentation=augmentation_for(config.train, found, manifest, config.synthetic_share == 1),
             channels=channels,
             schedule=schedule,
-            learn_from=learn_from_for(config.train, found, manifest, schedule, num_synthetic),
+            learn_from=learn_from,
             patience=patience_for(config.train, schedule),
             initialize_from=weights_for(config.train, found, manifest, num_synthetic),
         )
@@ -157,9 +158,10 @@ class Plan:
         )
 
 
-def synthetic_per_batch(config: RunConfig) -> int:
-    """How many images of each batch are synthetic."""
-    return round(config.synthetic_share * config.train.images_per_step)
+def synthetic_per_batch(config: RunConfig, learn_from: choices.LearnFrom = "auto") -> int:
+    """How many images of each batch are synthetic; `learn_from` is what the settings come to, where that is known."""
+    asked = dataclasses.replace(config.train, learn_from=learn_from) if learn_from != "auto" else config.train
+    return round(config.synthetic_share * asked.images_per_step)
 
 
 def steps_per_epoch(manifest: Manifest, batch_size: int) -> int:
@@ -197,17 +199,16 @@ def patience_for(asked: TrainConfig, schedule: str) -> int:
 
 
 def learn_from_for(
-    asked: TrainConfig, found: TrainingState | None, manifest: Manifest, schedule: str, num_synthetic: int
+    asked: TrainConfig, found: TrainingState | None, manifest: Manifest, schedule: str, draws: bool
 ) -> choices.LearnFrom:
     """Where there are many images, most soon have nothing more to teach. Few have to be learned from again and again,
     and what is drawn for a step should not be drawn in vain. As `found` was begun, where that is left open."""
     if asked.learn_from != "auto":
         return asked.learn_from
     if found:
-        return "hardest" if found.provenance.settings.get("learn_from") == "hardest" else "all"
-    are_many = not num_synthetic and manifest.count("train") >= FEW_EXAMPLES
-    suits = schedule == AUTO and asked.batch_size >= _LEAST_BATCH_OF_HARDEST and asked.batch_size % 2 == 0
-    return "hardest" if are_many and suits else "all"
+        return "hardest" if found.provenance.learn_from == "hardest" else "all"
+    suits = schedule == AUTO and not draws and asked.batch_size % _BATCHES_OF_HARDEST == 0
+    return "hardest" if suits and manifest.count("train") >= FEW_EXAMPLES else "all"
 
 
 def strength_for(num_examples: int) -> float:
@@ -216,9 +217,9 @@ def strength_for(num_examples: int) -> float:
     return 1.0 if num_examples < FEW_EXAMPLES else 0.0
 
 
-def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, num_synthetic: int) -> float:
+def augmentation_for(asked: TrainConfig, found: TrainingState | None, manifest: Manifest, draws_all: bool) -> float:
     """How strongly the images of records are varied: as `found` was begun, where no strength is given."""
-    if num_synthetic == asked.images_per_step:
+    if draws_all:
         return 0.0  # synthetic images are varied enough
     if asked.augmentation is not None:
         return asked.augmentation

@@ -27,7 +27,7 @@ class Tally(NamedTuple):
     """A row for each step since the last look."""
 
     losses: np.ndarray
-    accuracies: np.ndarray  # position_accuracy, of the batch as it was read while training
+    accuracies: np.ndarray  # position_accuracy, of the images as they were read at the step
     stops: np.ndarray  # not 0 where a worker was asked to stop
     waits: np.ndarray  # seconds that the step waited for its images
 
@@ -129,8 +129,9 @@ class Steps:
             logits = self._network(images, training=False)
             losses = self._readout.loss(logits, label_ids)
             chosen = hardest(losses, self._hardest_of)
-            _, _, gradients = self._differentiate(tf.gather(images, chosen), tf.gather(label_ids, chosen))
+            learned, _, gradients = self._differentiate(tf.gather(images, chosen), tf.gather(label_ids, chosen))
             loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
+            loss = tf.where(tf.math.is_finite(learned), loss, learned)
         else:
             loss, logits, gradients = self._differentiate(images, label_ids)
         if self._must_agree:

@@ -54,7 +54,7 @@ def train(config: RunConfig, workdir: Workdir, records: str | os.PathLike[str] |
         check_arrays(start.found)
     with told_of_damage(manifest), told_of_lost_peers(cluster, start.checkpoints):
         strategy = make_strategy(asked.strategy, asked.devices, asked.logical_devices, asked.peer_seconds)
-        check_replicas(asked, start.plan.num_synthetic, strategy)
+        check_replicas(start.plan.asked, start.plan.num_synthetic, strategy)
         with (
             feed.opened(start.plan, manifest, synthetic, config.processes) as make_feed,
             noted_interrupts() as interrupts,
