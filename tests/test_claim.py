@@ -37,11 +37,11 @@ def test_a_clean_split_holds_with_its_numbers(tmp_path):
     manifest = make_records(tmp_path, train=["12", "21"], validation=["33"], test=["34", "43"])
     found = statements(manifest)
     assert found["held out"] == (True, "The test split was used neither to train nor to choose the checkpoint.")
-    assert found["no shared codes"] == (
+    assert found["shared codes"] == (
         True,
         "None of the 2 different codes tested is among the 2 of train or the 1 of validation. All were compared.",
     )
-    assert found["no shared pixels"] == (
+    assert found["shared pixels"] == (
         True,
         "None of the 2 different pictures tested is among the 2 of train or the 1 of validation. All were compared.",
     )
@@ -49,7 +49,7 @@ def test_a_clean_split_holds_with_its_numbers(tmp_path):
 
 def test_shared_codes_are_counted(tmp_path):
     manifest = make_records(tmp_path, test=["12", "12", "34", "42", "44"])
-    holds, text = statements(manifest)["no shared codes"]
+    holds, text = statements(manifest)["shared codes"]
     assert holds is False
     assert text == (
         "2 codes (3 tested images) also in train; 1 code (1 tested image) also in validation: "
@@ -67,8 +67,8 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
         return file.getvalue()
 
     found = statements(make_records(tmp_path, picture=same_pixels))
-    assert found["no shared codes"][0] is True
-    assert found["no shared pixels"] == (
+    assert found["shared codes"][0] is True
+    assert found["shared pixels"] == (
         False, "1 picture (2 tested images) also in train: the network may have memorized them.",
     )  # fmt: skip
 
@@ -76,12 +76,12 @@ def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
 def test_raw_pixels_are_compared_too(tmp_path):
     raw = lambda number: bytes([number % 11]) * (8 * 16)  # noqa: E731
     found = statements(make_records(tmp_path, picture=raw, encoding=RAW))
-    assert found["no shared pixels"][1].startswith("1 picture (1 tested image) also in train")
+    assert found["shared pixels"][1].startswith("1 picture (1 tested image) also in train")
 
 
 def test_tested_characters_that_were_never_learned_are_named(tmp_path):
     manifest = make_records(tmp_path, train=["12", "13"], validation=[], test=["22", "23", "24"])
-    assert statements(manifest)["every tested character was learned"] == (
+    assert statements(manifest)["learned characters"] == (
         False,
         (
             "Tested characters were not learned: '2' was never learned at position 1; '4' was never learned at "
@@ -93,7 +93,7 @@ def test_tested_characters_that_were_never_learned_are_named(tmp_path):
 
 def test_characters_that_were_never_tested_are_no_failure(tmp_path):
     manifest = make_records(tmp_path, train=["12", "21", "33"], validation=["44"], test=["11", "22"])
-    assert statements(manifest)["every tested character was learned"] == (
+    assert statements(manifest)["learned characters"] == (
         True,
         (
             "Every character that was tested at a position was learned there, and tested there at least once. The "
@@ -105,7 +105,7 @@ def test_characters_that_were_never_tested_are_no_failure(tmp_path):
 
 def test_all_classes_hold_with_the_least_count(tmp_path):
     manifest = make_records(tmp_path, train=["12", "21"], validation=[], test=["11", "22", "22"])
-    assert statements(manifest)["every tested character was learned"] == (
+    assert statements(manifest)["learned characters"] == (
         True,
         "Every character that was tested at a position was learned there, and tested there at least once.",
     )
@@ -127,7 +127,7 @@ def test_other_records_are_compared_with_those_of_the_training(tmp_path, manifes
     other = make_records(tmp_path / "other", train=["11"], validation=[], test=["12", "33"])
     found = statements(other, exposure=Exposure(manifest, False))
     assert found["held out"] == (True, f"The checkpoint was trained on other records: {manifest.folder}.")
-    assert found["no shared codes"] == (
+    assert found["shared codes"] == (
         False,
         "1 code (1 tested image) also in train: the network may have memorized them.",
     )
@@ -135,8 +135,8 @@ def test_other_records_are_compared_with_those_of_the_training(tmp_path, manifes
 
 def test_what_is_not_known_is_said(manifest):
     found = statements(manifest, exposure=Exposure(None, False))
-    assert [found[name][0] for name in ("held out", "no shared codes", "no shared pixels")] == [None, None, None]
-    assert found["no shared codes"][1] == "Not checked: the records of the training are not there to compare with."
+    assert [found[name][0] for name in ("held out", "shared codes", "shared pixels")] == [None, None, None]
+    assert found["shared codes"][1] == "Not checked: the records of the training are not there to compare with."
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_worker_processes_find_the_same(manifest, monkeypatch):
 
 
 def test_what_is_not_known_of_the_classes_is_not_called_wrong(manifest):
-    holds, text = statements(manifest, exposure=Exposure(None, False))["every tested character was learned"]
+    holds, text = statements(manifest, exposure=Exposure(None, False))["learned characters"]
     assert holds is None and text.startswith("It is not known which characters were learned at which position.")
 
 

@@ -344,6 +344,13 @@ def test_nothing_to_read(workdir, make_config):
         convert(make_config(), workdir)
 
 
+def test_of_the_images_that_were_generated_the_test_split_is_tested(workdir, make_config):
+    generate(make_config(20), workdir)
+    convert(make_config(20), workdir)
+    named = make_config(images=str(workdir.root / "." / "images"), code_length="", stages=("test",))
+    assert records_to_test(named, workdir) == workdir.records
+
+
 def test_records_of_somebody_else_are_not_touched(workdir, make_config):
     generate(make_config(20), workdir)
     workdir.records.mkdir()

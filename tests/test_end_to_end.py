@@ -21,7 +21,7 @@ def test_the_toy_recipe_from_an_empty_folder(run_main, tmp_path):
     assert whole["low"] > 20 * report["chance"]["sequence"], "it learned nothing"
     assert {"generate", "records", "train", "test"} == set(report["seconds"])
     for statement in report["claim"]["statements"]:
-        if statement["name"].startswith("no shared"):
+        if statement["name"].startswith("shared"):
             assert statement["holds"] is True, statement
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w"], "nothing is written elsewhere"
 

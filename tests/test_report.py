@@ -476,10 +476,10 @@ def test_what_comes_from_outside_is_only_text(tmp_path, summary, readings):
     ],
 )
 def test_the_claim_card_says_whether_it_holds(tmp_path, summary, readings, holds, kind, said):
-    summary = with_statements(summary, ("no shared codes", holds, "So many codes of so many."))
+    summary = with_statements(summary, ("shared codes", holds, "So many codes of so many."))
     page = Page(write(tmp_path, summary, readings))
     assert said in page.text
-    assert "No shared codes. So many codes of so many." in page.text
+    assert "Shared codes. So many codes of so many." in page.text
     kinds = [a["class"] for tag, a in page.tags if tag == "section" and "claim" in a.get("class", "")]
     assert kinds == [f"card claim {kind}"]
 

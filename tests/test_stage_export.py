@@ -232,7 +232,7 @@ def test_the_card_claims_unseen_codes_only_where_all_checks_passed(holds, tested
     summary = types.SimpleNamespace(
         checkpoint=types.SimpleNamespace(step=5),
         figures=types.SimpleNamespace(whole=Accuracy.of(3, 4), chance=types.SimpleNamespace(sequence=0.1)),
-        claim=Claim((Statement("no shared codes", holds, "Counted."),)),
+        claim=Claim((Statement("shared codes", holds, "Counted."),)),
         model=types.SimpleNamespace(network="alexnet", readout="positions"),
         records=types.SimpleNamespace(split="test", counts={}),
         promise=None,

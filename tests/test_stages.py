@@ -13,7 +13,7 @@ from pipeline.config import STAGES as STAGE_NAMES
 from pipeline.config import TrainConfig
 from pipeline.stages import run as stages
 from pipeline.stages.run import STAGES, run_stages
-from pipeline.stages.train import check_splits
+from pipeline.stages.train import check_splits, check_synthetic
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
@@ -131,7 +131,18 @@ def test_empty_splits_are_reported_before_training(tmp_path, make_config, capsys
     check_splits(make_config(stages=("train", "test"), train=TrainConfig(batch_size=full.count("train"))), full)
     assert capsys.readouterr().out == ""
     check_splits(make_config(stages=("train", "test")), full)
-    assert "images are fewer than the 64 of a batch: some are in it more than once" in capsys.readouterr().out
+    assert "images are fewer than the 64 that a step takes: some are in it more than once" in capsys.readouterr().out
+
+
+def test_synthetic_images_that_nobody_could_read_are_reported(tmp_path, make_config, capsys):
+    manifest = make_records(tmp_path)
+    own_size = {"stages": ("train",), "image_size": "", "alphabet": "", "code_length": ""}
+    share = TrainConfig(synthetic_share=0.25)
+    check_synthetic(make_config(**own_size), manifest)
+    check_synthetic(make_config(**own_size, train=share, font_sizes="8"), manifest)
+    assert capsys.readouterr().out == ""
+    check_synthetic(make_config(**own_size, train=share), manifest)
+    assert "train: warning: of the synthetic images: --font_sizes has 56, which is higher" in capsys.readouterr().out
 
 
 def raising(error):

@@ -129,3 +129,11 @@ def test_progress_in_a_file_is_a_line_now_and_then():
         now[0] = 10
         advance(10)
     assert stream.text == "draw: 40 of 100 images, 2/s, 30 s left\n"
+
+
+def test_the_beginning_does_not_tell_how_long_the_rest_takes():
+    stream, now = Stream(), [0.0]
+    with progress("draw", 1_000, stream=stream, clock=lambda: now[0]) as advance:
+        for now[0], count in ((10, 19), (20, 1)):
+            advance(count)
+    assert stream.text.splitlines() == ["draw: 19 of 1,000 images", "draw: 20 of 1,000 images, 1/s, 980 s left"]

@@ -59,8 +59,8 @@ def image_lines(found: CodeSource, images: ImageForm) -> list[str]:
         (least_width, least_height), (width, height) = sizes.smallest, sizes.largest
         what = "each image keeps its own" if form.width is None else f"all become {form.width}x{form.height}"
         lines.append(
-            f"images of {len(sizes.distinct):,} sizes, {least_width} to {width} pixels wide and {least_height} to "
-            f"{height} high: {what}"
+            f"images of {len(sizes.distinct):,} sizes, {_range(least_width, width)} pixels wide and "
+            f"{_range(least_height, height)} high: {what}"
         )
     if len(measured.kinds) > 1 or not set(measured.kinds) <= {GREY, COLOUR}:
         kinds = sorted(measured.kinds.items(), key=lambda entry: -entry[1].count)
@@ -85,3 +85,7 @@ def _example(found: CodeSource, surveyed: Survey, character: str) -> str:
 def _listed(items: list[str]) -> str:
     left = len(items) - _SHOWN
     return ", ".join(items[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
+
+
+def _range(least: int, most: int) -> str:
+    return f"{most}" if least == most else f"{least} to {most}"

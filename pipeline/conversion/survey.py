@@ -116,8 +116,12 @@ def few_codes(found: Survey, rule: SplitRule) -> list[str]:
 def _few_codes_line(found: Survey, split: str) -> str:
     if not found.counts[split]:
         return f"the {split} split has no images"
-    counted = f"{found.counts[split]} images of {len(found.codes[split])} codes"
+    counted = f"{_counted(found.counts[split], 'image')} of {_counted(len(found.codes[split]), 'code')}"
     return f"the {split} split has {counted}: a figure from it says little"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _is_small(found: Survey, split: str) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
+_TELLING = 0.02  # the share after which the time that is left can be told
 _LINE_SECONDS = 10  # seldom enough that a log of an hour stays readable
 
 Advance = Callable[[int], object]
@@ -44,12 +45,13 @@ class _Lines:
         if now - self._printed < _LINE_SECONDS:
             return
         self._printed = now
-        rate = (self._done - self._done_before) / max(now - self._began, 1e-9)
-        left = (self._total - self._done) / rate if rate else 0
-        write_line(
-            self._stream,
-            f"{self._what}: {self._done:,} of {self._total:,} {self._unit}, {rate:,.0f}/s, {left:.0f} s left",
-        )
+        line = f"{self._what}: {self._done:,} of {self._total:,} {self._unit}"
+        done = self._done - self._done_before
+        # The first of it says nothing of the rest: workers start and graphs are built.
+        if done >= _TELLING * (self._total - self._done_before):
+            rate = done / max(now - self._began, 1e-9)
+            line += f", {rate:,.0f}/s, {(self._total - self._done) / rate:.0f} s left"
+        write_line(self._stream, line)
 
 
 def write_line(stream: TextIO, line: str) -> None:

@@ -84,12 +84,12 @@ def separation_statements(scans: dict[str, SplitScan]) -> list[Statement]:
     """Whether a code, or a picture, of the tested split is also in a split that had a part in the training."""
     if set(scans) == {TESTED}:  # nothing was scanned to compare with
         text = "Not checked: the records of the training are not there to compare with."
-        return [Statement(name, None, text) for name in ("no shared codes", "no shared pixels")]
+        return [Statement(name, None, text) for name in ("shared codes", "shared pixels")]
     codes = {name: scan.codes for name, scan in scans.items()}
     pixels = {name: scan.pixels for name, scan in scans.items()}
     return [
-        Statement("no shared codes", *_separation(codes, "code")),
-        Statement("no shared pixels", *_separation(pixels, "picture")),
+        Statement("shared codes", *_separation(codes, "code")),
+        Statement("shared pixels", *_separation(pixels, "picture")),
     ]
 
 
@@ -142,7 +142,7 @@ def label_statements(exposure: Exposure) -> list[Statement]:
 
 def classes_statement(manifest: Manifest, split: str, exposure: Exposure) -> Statement:
     """Whether every tested character was learned at its position; what was never tested there is only noted."""
-    name = "every tested character was learned"
+    name = "learned characters"
     tested, learned = manifest.classes[split], _learned_classes(manifest, split, exposure)
     # With every split of the records: what a position can show at all is known from all of them together.
     everything = {f"all {other}": by_place for other, by_place in manifest.classes.items()}

@@ -1,6 +1,6 @@
 """The generate stage: synthetic images as files with a labels.csv, unless the run reads other images."""
 
-from pipeline.config import RunConfig
+from pipeline.config import DrawingConfig, RunConfig
 from pipeline.machine.workers import Engine
 from pipeline.workdir import Workdir
 
@@ -19,16 +19,16 @@ def generate(config: RunConfig, workdir: Workdir, _probes: object = None, engine
         from pipeline.conversion.convert import check_source
 
         check_source(workdir, files.source_of(config).identity())
-    warning = _does_not_fit(config)
-    if warning:
+    drawing, size, longest = config.generate.drawing, config.code.size, config.code.lengths[1]
+    if warning := too_small(drawing, size, longest):
         print(f"generate: warning: {warning}")
     return files.generate(config, workdir, engine)
 
 
-def _does_not_fit(config: RunConfig) -> str:
-    """What of the characters does not fit into an image: they are cut off above and below, or squeezed together."""
-    width, height = config.code.size
-    drawing, longest = config.generate.drawing, config.code.lengths[1]
+def too_small(drawing: DrawingConfig, size: tuple[int, int], longest: int) -> str:
+    """What of `longest` characters does not fit into images of that (width, height): they are cut off above and below,
+    or squeezed together. Empty where all does."""
+    width, height = size
     smallest, largest = min(drawing.font_sizes), max(drawing.font_sizes)
     problems = []
     if largest > height:

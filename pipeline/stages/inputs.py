@@ -4,6 +4,7 @@ records = records_to_train(config, workdir, probes)
 """
 
 import dataclasses
+import os
 import pathlib
 
 from pipeline.config import CodeConfig, ForeignConfig, RunConfig
@@ -98,6 +99,8 @@ def _is_converted(config: RunConfig, workdir: Workdir, probes: Probes) -> bool:
         source = Manifest.load(workdir.records).settings["source"]
     except (DigitwiseError, KeyError, TypeError):
         return False
+    if config.records.images and os.path.realpath(config.records.images) == os.path.realpath(workdir.images):
+        return "drawing" in source  # the images of the generate stage, named as a folder
     identity = plain(find_source(config, workdir, probes).identity)
     # Only the images themselves are compared: other settings, such as --fold_case, may have changed since.
     return all(source.get(kind) == identity[kind] for kind in ("folder", "records") if kind in identity)

@@ -12,6 +12,7 @@ from pipeline.conversion.foreign import Probes
 from pipeline.machine.devices import Cluster
 from pipeline.machine.startup import import_tensorflow, own_environment
 from pipeline.machine.workers import Engine
+from pipeline.stages.generate import too_small
 from pipeline.stages.inputs import records_to_train
 from pipeline.training.plan import synthetic_per_batch
 from pipeline.values import LOCAL
@@ -25,7 +26,9 @@ ON_CLUSTER = ("auto", "multi_worker")  # of --strategy; the others train on this
 def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None, engine: Engine | None = None) -> bool:
     """Trains, or continues a training; the result is whether there was anything left to train."""
     records = records_to_train(config, workdir, probes)
-    check_splits(config, Manifest.load(records))
+    manifest = Manifest.load(records)
+    check_splits(config, manifest)
+    check_synthetic(config, manifest)
     before = _files(workdir.checkpoints)
     if engine is not None and config.train.strategy in ON_CLUSTER:
         _train_on_cluster(config, workdir, engine)
@@ -84,7 +87,7 @@ def check_splits(config: RunConfig, manifest: Manifest) -> None:
     """What a training cannot make up for is said before it begins."""
     count, needed = manifest.count("train"), config.train.images_per_step - synthetic_per_batch(config)
     if 0 < count < needed:
-        print(f"train: {count} images are fewer than the {needed} of a batch: some are in it more than once")
+        print(f"train: {count} images are fewer than the {needed} that a step takes: some are in it more than once")
     split = config.test.split
     if "test" in config.ordered_stages and split in manifest.splits and not manifest.count(split):
         raise DigitwiseError(
@@ -96,6 +99,14 @@ def check_splits(config: RunConfig, manifest: Manifest) -> None:
             f"train: warning: the validation split of {manifest.folder} has no images, so training cannot stop early "
             "and keeps its last checkpoint as the best; use more images or a larger --validation_fraction"
         )
+
+
+def check_synthetic(config: RunConfig, manifest: Manifest) -> None:
+    """Warns of synthetic images that nobody could read, as they are to be like those of the records."""
+    size = config.code.image_size or manifest.image_sizes.usual
+    warning = too_small(config.generate.drawing, size, manifest.max_length) if config.synthetic_share > 0 else ""
+    if warning:
+        print(f"train: warning: of the synthetic images: {warning}")
 
 
 def _files(folder: pathlib.Path) -> dict[str, int]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pipeline.config import TrainConfig
 from pipeline.machine.devices import check_batch_size
+from pipeline.train_config import READ_TIMES
 from records.dataset.manifest import Manifest
 from records.dataset.verify import shard_problem
 from records.errors import DamagedRecords, DigitwiseError
@@ -19,7 +20,8 @@ def check_replicas(asked: TrainConfig, num_synthetic: int, strategy: tf.distribu
     if asked.images_per_step % (asked.hardest_of * replicas):
         raise DigitwiseError(
             f"--learn_from=hardest chooses one image in {asked.hardest_of} of the {asked.images_per_step} of a step, "
-            f"which {replicas} replicas cannot share equally: use a larger --batch_size, or --learn_from=all"
+            f"which {replicas} replicas cannot share equally: use a --batch_size that is a multiple of "
+            f"{asked.hardest_of * replicas // READ_TIMES}, or --learn_from=all"
         )
     # Rows of which one image is chosen must not be cut differently on each replica.
     if replicas > 1 and num_synthetic % (asked.hardest_of * replicas):

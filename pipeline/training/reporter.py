@@ -107,12 +107,16 @@ class Reporter(SilentReporter):
         asked, spec, length = self._plan.asked, self._plan.spec, self._plan.length
         height, width, channels = spec.image_shape
         minutes = f", for {asked.max_minutes:g} minutes at most" if asked.max_minutes else ""
-        learned = f", learning from the hardest of every {asked.hardest_of}" if asked.hardest_of > 1 else ""
+        images = f"{asked.images_per_step} images an epoch"
+        if self._plan.num_synthetic > 0:
+            images += f" ({self._plan.num_synthetic} of them synthetic)"
+        if asked.hardest_of > 1:
+            images += f", learning from the hardest of every {asked.hardest_of}"
         steps = f"as many as help{minutes}" if self._plan.pace_rules else f"{length.num_steps:,} in all"
         print(
             f"train: {spec.network} with {spec.readout}, {recognizer.network.count_params():,} parameters, images "
-            f"{width}x{height}x{channels}, {length.per_epoch:,} steps of {asked.images_per_step} images an epoch"
-            f"{learned}, {steps}, {spec.precision} on {describe(strategy)}"
+            f"{width}x{height}x{channels}, {_steps(length.per_epoch)} of {images}, {steps}, {spec.precision} on "
+            f"{describe(strategy)}"
         )
         if spec.fitted:
             print(f"train: images of any size are scaled to {width}x{height}, in proportion, and padded")
@@ -186,6 +190,10 @@ class Reporter(SilentReporter):
         is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
         of = "" if is_open else f" of {state.num_steps:,}"
         print(f"stopped at step {step:,}{of}, saved: run the same command again to continue")
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count:,} steps"
 
 
 def _why(pace: Pace) -> str:
