@@ -118,6 +118,18 @@ def test_where_nearly_all_codes_are_right_nothing_counts_as_a_gain():
     assert reached(0.0, 140).anneal_step is None, "of so few it may be chance"
 
 
+def test_where_nearly_all_is_learned_early_the_way_down_takes_the_rest_of_the_usual_length():
+    rules = dataclasses.replace(RULES, patience=1, least_steps=300)
+    misread = Pace(batches=Batches(steps=100, loss=10.0, accuracy=90.0))  # in training batches, and it falls
+    for step, last in ((50, 900), (100, 900), (300, 900), (400, 1200)):
+        pace = after_validation(rules, misread, step, _result(0.01, 0.1, 1000), 0)
+        assert (pace.anneal_step, pace.last_step, pace.reason) == (step, last, "learned")
+    # Where nothing is left to gain, it is no longer than that of any training.
+    nothing_left = after_validation(rules, Pace(), 100, _result(0.0, 0.0001, 1000), 0)
+    assert (nothing_left.anneal_step, nothing_left.last_step) == (100, 300)
+    assert after_validation(rules, Pace(), 100, _result(0.01, 0.1, 1000), 0.5).last_step == 200, "nor than the time"
+
+
 def test_validations_before_the_least_steps_are_not_counted():
     rules = dataclasses.replace(RULES, least_steps=300)
     paces = _follow([(100, 0.5, 1.0, 0), (200, 0.5, 1.0, 0), (300, 0.5, 1.0, 0), (400, 0.5, 1.0, 0)], rules)

@@ -30,7 +30,7 @@ LEARNING_GAIN = 0.02
 # Where all codes of the validation split are right and the loss is below this, hardly one in hundreds would be wrong.
 SMALL_LOSS = 1e-3
 # Where validation shows, at 95 %, that more of all codes than this are read right, the others are learned best on the
-# way down: no validation gains anything that counts.
+# way down: no validation gains anything that counts, and the way down takes the rest of the usual length.
 NEARLY_ALL = 0.975
 
 
@@ -64,7 +64,7 @@ def after_validation(
     )
     learned = pace.batches.loss / max(1, pace.batches.steps)
     least_steps = rules.least_steps if can_gain else min(rules.least_steps, rules.warm_steps)
-    is_early = is_guessing or step < least_steps or _underfits(pace, learned)
+    is_early = not is_nearly_all and (is_guessing or step < least_steps or _underfits(pace, learned))
     if pace.batches.steps:
         pace = dataclasses.replace(pace, batches=Batches(), least_learned=min(learned, pace.least_learned))
     if gained:  # small gains add up to one
@@ -77,6 +77,8 @@ def after_validation(
         return pace
     # Never longer than the steps that are left, nor than the time is likely to.
     steps = math.ceil(step * ANNEAL_SHARE)
+    if reason == "learned":
+        steps = max(steps, math.ceil(least_steps * (1 + ANNEAL_SHARE)) - step)
     if time_share > 0:
         steps = max(1, min(steps, round(step * (1 - time_share) / time_share)))
     return dataclasses.replace(
