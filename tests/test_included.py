@@ -41,6 +41,17 @@ def test_a_network_for_grey_digits_takes_all_of_them(given):
     assert not left and len(taken) == len(network.variables)
 
 
+def test_a_network_that_reads_columns_takes_all_but_the_positions(given):
+    network = alexnet.build((48, 96, 1), 5)
+    spec = dataclasses.replace(given.state.spec, readout="ctc", alphabet="0123", image_shape=(48, 96, 1))
+    taken, left = assign_what_fits(given.arrays, network.variables, Transfer(given.state.spec, spec).fitted)
+    assert not left and len(taken) == len(network.variables)
+    kernel = network.get_layer("logits").kernel.numpy()
+    learned = next(array for name, array in given.arrays.items() if name.endswith("logits/kernel"))
+    np.testing.assert_array_equal(kernel[:, :4], learned[:, :4])
+    assert not np.allclose(kernel[:, 4], learned[:, 62]), "the blank between characters is no end of a code"
+
+
 def weights(found=None, count=48, synthetic=0, alphabet="0123456789", fold_case=False, **settings):
     class Records:
         def __init__(self):
@@ -55,7 +66,8 @@ def weights(found=None, count=48, synthetic=0, alphabet="0123456789", fold_case=
 
 def test_trainings_of_their_network_begin_with_them():
     assert weights() == weights(count=10_000) == weights(synthetic=16) == INCLUDED_WEIGHTS
-    assert weights(network="vgg") == weights(network="alexnet_large") == weights(readout="ctc") == ""
+    assert weights(readout="ctc") == INCLUDED_WEIGHTS
+    assert weights(network="vgg") == weights(network="alexnet_large") == weights(network="crnn", readout="ctc") == ""
     assert weights(initialize_from=NO_WEIGHTS) == ""
     assert weights(initialize_from="folder") == "folder"
     assert weights(initialize_from=INCLUDED_WEIGHTS, network="vgg") == INCLUDED_WEIGHTS

@@ -234,7 +234,7 @@ def weights_for(asked: TrainConfig, found: TrainingState | None, manifest: Manif
         return "" if asked.initialize_from == NO_WEIGHTS else asked.initialize_from
     if found:
         return str(found.provenance.settings.get("initialize_from", ""))
-    fits = CATALOGUE[asked.network].module == included.MODULE and asked.readout == "positions"
+    fits = CATALOGUE[asked.network].module == included.MODULE  # with either readout
     is_few = not num_synthetic and manifest.count("train") < FEW_EXAMPLES
     may_share = included.may_have_learned(manifest.alphabet, bool(manifest.settings.get("fold_case")))
     return INCLUDED_WEIGHTS if fits and (is_few or not may_share) else ""
