@@ -21,6 +21,11 @@ def printable(text: str, limit: int = 200) -> str:
     return shown + ("..." if len(text) > limit else "")
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 image`, `2,000 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def quoted(text: str, limit: int = MAX_SHOWN) -> str:
     """The same in quotes, as `repr` writes them."""
     return repr(text[:limit]) + ("..." if len(text) > limit else "")

@@ -15,7 +15,7 @@ from pipeline.cluster.nodes import Nodes, raise_error
 from pipeline.cluster.ray_cluster import LostWork, Node, RayCluster, Ticket, connected
 from pipeline.cluster.requirements import Requirements, copy_code, temporary_code
 from pipeline.cluster.work import Order, Outcome, carry_out, result_of
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, counted
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -111,7 +111,7 @@ class ClusterEngine:
     @property
     def place(self) -> str:
         count = len(self.nodes.usable)
-        return f" on {count} node{'' if count == 1 else 's'}"
+        return f" on {counted(count, 'node')}"
 
     def run_pieces(
         self, function: Callable[[Piece], Result], pieces: Iterable[Piece]

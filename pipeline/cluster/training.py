@@ -20,7 +20,7 @@ from pipeline.cluster.ray_cluster import LostWork, Node, RayCluster, Ticket
 from pipeline.cluster.requirements import Requirements
 from pipeline.cluster.work import Order, Outcome, carry_out, result_of
 from pipeline.machine.devices import Cluster, LostPeers
-from records.errors import DigitwiseError, printable
+from records.errors import DigitwiseError, counted, printable
 
 _LOOK_SECONDS = 1.0
 _ANSWER_SECONDS = 20.0  # for a node to start a worker
@@ -105,7 +105,7 @@ def _free_port(_: None) -> int:
 def _announce(workers: dict[str, Node], wanted: int) -> None:
     names = ", ".join(printable(node.name) for node in workers.values())
     fewer = f" instead of {wanted}, so its result will not be the same to the last bit" if len(workers) < wanted else ""
-    print(f"train: on {len(workers)} node{'' if len(workers) == 1 else 's'}{fewer}: {names}", flush=True)
+    print(f"train: on {counted(len(workers), 'node')}{fewer}: {names}", flush=True)
 
 
 def _attempt(cluster: RayCluster, requirements: Requirements, request: Request, workers: dict[str, Node]) -> str:

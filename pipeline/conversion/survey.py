@@ -11,7 +11,7 @@ from pipeline.model.metrics import class_gaps
 from pipeline.values import MAX_CODE_LENGTH
 from records.alphabet import Alphabet
 from records.dataset.manifest import Manifest
-from records.errors import DigitwiseError, quoted
+from records.errors import DigitwiseError, counted, quoted
 from records.split import SPLITS, TRAIN, SplitRule
 
 # Wilson's interval is 22 points wide for 27 right of 30, and images of one code are not independent of each other.
@@ -116,12 +116,8 @@ def few_codes(found: Survey, rule: SplitRule) -> list[str]:
 def _few_codes_line(found: Survey, split: str) -> str:
     if not found.counts[split]:
         return f"the {split} split has no images"
-    counted = f"{_counted(found.counts[split], 'image')} of {_counted(len(found.codes[split]), 'code')}"
-    return f"the {split} split has {counted}: a figure from it says little"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    images, codes = counted(found.counts[split], "image"), counted(len(found.codes[split]), "code")
+    return f"the {split} split has {images} of {codes}: a figure from it says little"
 
 
 def _is_small(found: Survey, split: str) -> bool:

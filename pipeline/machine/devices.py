@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, counted
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -144,7 +144,7 @@ def describe(strategy: "tf.distribute.Strategy") -> str:
         assert cluster is not None, "a strategy of several workers is made from a cluster"
         where += f" of each of {len(cluster.addresses)} workers"
     count = strategy.num_replicas_in_sync
-    return f"{count} replica{'s' if count > 1 else ''} on {where}"
+    return f"{counted(count, 'replica')} on {where}"
 
 
 def fast_precision() -> str:

@@ -18,7 +18,7 @@ from pipeline.report.summary import Claim, Statement
 from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.dataset.settings import num_read
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, counted
 from records.split import TRAIN, VALIDATION
 
 _PROBES = 8  # images, of noise: dropout would show in any of them
@@ -102,7 +102,7 @@ def generation_statements(scans: dict[str, SplitScan], exposure: Exposure) -> li
         return [Statement(name, None, f"{began}, and it is not known with which codes.")]
     tested = scans[TESTED]
     if tested.generated:
-        text = f"{began}, perhaps with the codes of {_counted(tested.generated, 'tested image')}."
+        text = f"{began}, perhaps with the codes of {counted(tested.generated, 'tested image')}."
         return [Statement(name, False, text)]
     return [
         Statement(name, True, f"{began}, but never with the code of one of the {len(tested.codes):,} tested images.")
@@ -117,7 +117,7 @@ def earlier_statements(scans: dict[str, SplitScan], exposure: Exposure) -> list[
     tested = scans[TESTED]
     if tested.earlier:
         text = (
-            f"{began}, which may have learned the codes of {_counted(tested.earlier, 'tested image')}: use the same "
+            f"{began}, which may have learned the codes of {counted(tested.earlier, 'tested image')}: use the same "
             "--validation_fraction and --test_fraction in both, or --initialize_from=none."
         )
         return [Statement(name, False, text)]
@@ -184,7 +184,7 @@ def _separation(hashes: dict[str, np.ndarray], noun: str) -> tuple[bool, str]:
     others = {name: values for name, values in hashes.items() if name != TESTED}
     shared = {name: np.isin(tested, values) for name, values in others.items()}
     found = [
-        f"{_counted(len(np.unique(tested[there])), noun)} ({_counted(int(there.sum()), 'tested image')}) also in {name}"
+        f"{counted(len(np.unique(tested[there])), noun)} ({counted(int(there.sum()), 'tested image')}) also in {name}"
         for name, there in shared.items()
         if there.any()
     ]
@@ -212,16 +212,12 @@ def _gap_texts(gaps: list[tuple[int, list[str]]], what: str) -> list[str]:
         for place, missing in gaps[:_GAPS_SHOWN]
     ]
     left = len(gaps) - _GAPS_SHOWN
-    return [*texts, f"others were {what} at {_counted(left, 'more position')}"] if left > 0 else texts
+    return [*texts, f"others were {what} at {counted(left, 'more position')}"] if left > 0 else texts
 
 
 def _quoted(characters: list[str]) -> str:
     left = len(characters) - _CHARACTERS_SHOWN
     return ", ".join(map(repr, characters[:_CHARACTERS_SHOWN])) + (f" and {left} more" if left > 0 else "")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _list_places(places: list[int]) -> str:

@@ -28,7 +28,7 @@ from pipeline.machine.progress import progress
 from pipeline.values import SettingError
 from pipeline.workdir import Workdir
 from records.atomic import atomic_file
-from records.errors import DigitwiseError, printable
+from records.errors import DigitwiseError, counted, printable
 from records.foreign.mapping import SchemaMapping
 from records.foreign.readings import ImageReading
 from records.foreign.sample import Sampled, count_records, key_facts
@@ -227,7 +227,7 @@ def _check_all(probe: Probe) -> None:
 def _span(pair: tuple[int, int], unit: str) -> str:
     minimum, maximum = pair
     if minimum == maximum:
-        return f"{minimum:,} {unit}{'s' if minimum != 1 else ''}"
+        return counted(minimum, unit)
     return f"{minimum:,} to {maximum:,} {unit}s"
 
 

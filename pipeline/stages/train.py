@@ -48,7 +48,7 @@ def _train_on_cluster(config: RunConfig, workdir: Workdir, engine: Engine) -> No
     alone = dataclasses.replace(config, stages=("train",), cluster=LOCAL)
     request = Request(
         run=functools.partial(train_as_worker, alone),
-        batch_size=config.train.images_per_step // config.train.hardest_of,
+        batch_size=config.train.images_per_step // config.train.hardest_of,  # those that are learned from
         wait_seconds=config.train.peer_seconds,
         progress=functools.partial(_files, workdir.checkpoints),
     )

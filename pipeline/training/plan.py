@@ -105,13 +105,13 @@ class Plan:
         channels = channels_for(config.train, found, manifest)
         schedule = schedule_for(config.train, manifest)
         learn_from = learn_from_for(config.train, found, manifest, schedule, config.synthetic_share > 0)
-        num_synthetic = synthetic_per_batch(config, learn_from)
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, learn_from=learn_from))
+        num_synthetic = synthetic_per_batch(config)
         asked = dataclasses.replace(
             config.train,
-            augmentation=augmentation_for(config.train, found, manifest, config.synthetic_share == 1),
+            augmentation=augmentation_for(config.train, found, manifest, num_synthetic == config.train.images_per_step),
             channels=channels,
             schedule=schedule,
-            learn_from=learn_from,
             patience=patience_for(config.train, schedule),
             initialize_from=weights_for(config.train, found, manifest, num_synthetic),
         )
@@ -158,10 +158,9 @@ class Plan:
         )
 
 
-def synthetic_per_batch(config: RunConfig, learn_from: choices.LearnFrom = "auto") -> int:
-    """How many images of each batch are synthetic; `learn_from` is what the settings come to, where that is known."""
-    asked = dataclasses.replace(config.train, learn_from=learn_from) if learn_from != "auto" else config.train
-    return round(config.synthetic_share * asked.images_per_step)
+def synthetic_per_batch(config: RunConfig) -> int:
+    """How many of the images that a step reads are synthetic."""
+    return round(config.synthetic_share * config.train.images_per_step)
 
 
 def steps_per_epoch(manifest: Manifest, batch_size: int) -> int:
@@ -234,7 +233,7 @@ def weights_for(asked: TrainConfig, found: TrainingState | None, manifest: Manif
         return "" if asked.initialize_from == NO_WEIGHTS else asked.initialize_from
     if found:
         return str(found.provenance.settings.get("initialize_from", ""))
-    fits = CATALOGUE[asked.network].module == included.MODULE  # with either readout
+    fits = CATALOGUE[asked.network].module == included.MODULE
     is_few = not num_synthetic and manifest.count("train") < FEW_EXAMPLES
     may_share = included.may_have_learned(manifest.alphabet, bool(manifest.settings.get("fold_case")))
     return INCLUDED_WEIGHTS if fits and (is_few or not may_share) else ""

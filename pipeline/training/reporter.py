@@ -25,6 +25,7 @@ from pipeline.training.plan import Plan
 from pipeline.training.schedule import LOOK_STEPS
 from pipeline.training.steps import Tally
 from pipeline.training.validation import Validation
+from records.errors import counted
 
 # The first looks build graphs and start threads, and would not be like the steps that follow.
 _PROFILE_FROM = 2 * LOOK_STEPS
@@ -115,8 +116,8 @@ class Reporter(SilentReporter):
         steps = f"as many as help{minutes}" if self._plan.pace_rules else f"{length.num_steps:,} in all"
         print(
             f"train: {spec.network} with {spec.readout}, {recognizer.network.count_params():,} parameters, images "
-            f"{width}x{height}x{channels}, {_steps(length.per_epoch)} of {images}, {steps}, {spec.precision} on "
-            f"{describe(strategy)}"
+            f"{width}x{height}x{channels}, {counted(length.per_epoch, 'step')} of {images}, {steps}, "
+            f"{spec.precision} on {describe(strategy)}"
         )
         if spec.fitted:
             print(f"train: images of any size are scaled to {width}x{height}, in proportion, and padded")
@@ -190,10 +191,6 @@ class Reporter(SilentReporter):
         is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
         of = "" if is_open else f" of {state.num_steps:,}"
         print(f"stopped at step {step:,}{of}, saved: run the same command again to continue")
-
-
-def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count:,} steps"
 
 
 def _why(pace: Pace) -> str:
