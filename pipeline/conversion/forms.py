@@ -11,6 +11,7 @@ from pipeline.config import RecordsConfig
 from pipeline.conversion.measure import Measured, measure
 from pipeline.conversion.sources import CodeSource
 from pipeline.conversion.survey import Survey
+from pipeline.drawing.renderer import SyntheticSource
 from pipeline.machine.workers import Engine
 from records.dataset.sizes import Size, Sizes
 from records.errors import DigitwiseError
@@ -30,8 +31,7 @@ def find_form(
     found: CodeSource, records: RecordsConfig, surveyed: Survey, folder: pathlib.Path, engine: Engine
 ) -> ImageForm:
     """From the settings and, where they leave it open, from all images."""
-    key, _ = next(iter(found.source.rows()))
-    first = describe(found.source.load(key), found.source.name(key))
+    first = _first(found)
     measured = None if found.is_drawn else measure(found.source, folder, surveyed.total, engine)
     has_colour = measured.has_colour if measured else first.channels == 3
     if records.colors != "auto":
@@ -52,6 +52,14 @@ def find_form(
             "all of them one size, --image_format=png stores them as they are"
         )
     return ImageForm(stored, measured.sizes, measured)
+
+
+def _first(found: CodeSource) -> Header:
+    """What the first image is."""
+    if isinstance(found.source, SyntheticSource):
+        return found.source.header  # known without loading what renders it
+    key, _ = next(iter(found.source.rows()))
+    return describe(found.source.load(key), found.source.name(key))
 
 
 def _size(found: CodeSource, records: RecordsConfig, measured: Measured | None, first: Header) -> Size | None:

@@ -25,7 +25,7 @@ from pipeline.drawing.fast import SeededSampler, Way, way_of
 from records.digest import sha256_of
 from records.errors import DigitwiseError
 from records.images import png
-from records.images.files import encode, in_mode
+from records.images.files import COLOUR, Header, encode, in_mode
 
 IMAGES_PER_FOLDER = 500  # file managers stay quick, and a piece of work takes a worker about a second
 T = TypeVar("T")
@@ -220,6 +220,11 @@ class SyntheticSource:
 
     def name(self, key: str) -> str:
         return f"synthetic image {key_index(key)}"
+
+    @property
+    def header(self) -> Header:
+        """That of each image."""
+        return Header(*self.drawing.size, COLOUR)
 
     def identity(self) -> dict[str, Any]:
         """What decides the images: two sources with equal identities render equal pixels.

@@ -32,6 +32,13 @@ def looked_up(table: np.ndarray, red: int, green: int, blue: int, alpha: int) ->
 
 
 @inlined
+def unpacked(table: np.ndarray, pixel: np.uint32) -> tuple[np.int64, np.int64, np.int64]:
+    """The (red, green, blue) of a pixel, looked up."""
+    value = np.int64(pixel)
+    return looked_up(table, value & 255, value >> 8 & 255, value >> 16 & 255, value >> 24)
+
+
+@inlined
 def packed(red: int, green: int, blue: int, alpha: int) -> np.uint32:
     return np.uint32(red | green << 8 | blue << 16 | alpha << 24)
 

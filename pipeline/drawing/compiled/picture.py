@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.drawing.compiled.arc import draw_arc, set_pixel
-from pipeline.drawing.compiled.colors import ITSELF, STRAIGHT, divided_by_255, inks_of, looked_up
+from pipeline.drawing.compiled.colors import ITSELF, STRAIGHT, divided_by_255, inks_of, unpacked
 from pipeline.drawing.compiled.jit import compiled, inlined
-from pipeline.drawing.compiled.resizing import added_up, resized_first, resized_in_x, weights_of
+from pipeline.drawing.compiled.resizing import resized, resized_in_x
 from pipeline.drawing.compiled.sampling import WORDS, below, start, unit
 from pipeline.drawing.compiled.turning import matrix_of, transposed, turned
 
@@ -104,57 +104,47 @@ def _bend(corners, size, box):
 
 
 @compiled
-def _filled_rows(column):
-    """(first, last) row in which anything shows; (0, -1) where nothing does."""
-    low, high = 0, len(column) - 1
-    while high >= 0 and column[high] == 0:
-        high -= 1
-    while low < high and column[low] == 0:
-        low += 1
-    return low, high
+def _asked_for(bend, size, x, ys, places):
+    """Which pixel of a picture of `size` the bend asks for at x and each of `ys`: fills `places`, with -1 where that is
+    outside."""
+    a0, a1, a2, a3, a4, a5, a6, a7 = bend
+    width, height = np.int32(size[0]), np.int32(size[1])
+    x_in = x + 0.5
+    # In the order of Geometry.c, in which each sum is rounded.
+    x_start, x_twist, y_start, y_twist = a0 + a1 * x_in, a3 * x_in, a4 + a5 * x_in, a7 * x_in
+    # No branch, so that compilers turn it into vector instructions.
+    for i in range(len(ys)):
+        x_from = x_start + a2 * ys[i] + x_twist * ys[i]
+        y_from = y_start + a6 * ys[i] + y_twist * ys[i]
+        is_inside = (x_from >= 0.0) & (x_from < width) & (y_from >= 0.0) & (y_from < height)
+        places[i] = np.int32(y_from) * width + np.int32(x_from) if is_inside else np.int32(-1)
 
 
 @compiled
-def _paste_bent(canvas, columns, is_straight, size, bend, box, at, opaque):
-    """Resizes `columns` in y where the bend needs it; takes the nearest pixels, and pastes by brightness."""
-    # The last pass of the resize is made only for the pixels that the bend asks for.
-    first, count, weights = weights_of(columns.shape[1], size[1])
-    filled = np.empty((columns.shape[0], 2), np.int64)
-    for x in range(columns.shape[0]):
-        filled[x, 0], filled[x, 1] = _filled_rows(columns[x])
+def _paste_bent(canvas, pixels, is_straight, size, bend, box, at, opaque):
+    """Takes the nearest of `pixels` for each that the bend asks for, and pastes it by brightness."""
     known = ITSELF if is_straight else STRAIGHT
-    a0, a1, a2, a3, a4, a5, a6, a7 = bend
-    height = canvas.shape[1] // 3
     red, green, blue, strength, last = 0, 0, 0, np.int64(0), np.uint32(0)
+    top = max(0, -at[1])
+    ys = np.arange(top, max(top, min(box[1], canvas.shape[1] // 3 - at[1]))) + 0.5
+    places = np.empty(len(ys), np.int32)
     for x in range(max(0, -at[0]), min(box[0], canvas.shape[0] - at[0])):
-        for y in range(max(0, -at[1]), min(box[1], height - at[1])):
-            x_in, y_in = x + 0.5, y + 0.5
-            x_from = a0 + a1 * x_in + a2 * y_in + a3 * x_in * y_in
-            y_from = a4 + a5 * x_in + a6 * y_in + a7 * x_in * y_in
-            if x_from < 0.0 or x_from >= size[0] or y_from < 0.0 or y_from >= size[1]:
+        _asked_for(bend, size, x, ys, places)
+        for i in range(len(places)):
+            if places[i] < 0:
                 continue
-            column, row = int(x_from), int(y_from)
-            low, number = first[row], count[row]
-            if low > filled[column, 1] or low + number <= filled[column, 0]:
+            value = pixels[places[i]]
+            if value == 0:
                 continue
-            value = columns[column, low]
-            unlike = np.uint32(0)
-            # Where all pixels under the filter are equal, so is the result: most of a character is of one colour.
-            for k in range(low + 1, low + number):
-                unlike |= columns[column, k] ^ value
-            if unlike != 0 or value != last:
-                if unlike == 0 and value == 0:
-                    continue
-                red, green, blue, alpha = added_up(columns, column, low, number, weights, row)
-                red, green, blue = looked_up(known, red, green, blue, alpha)
+            if value != last:
+                red, green, blue = unpacked(known, value)
                 # A pixel is as opaque as it is bright: the package pastes it through convert("L").
                 strength = opaque[(red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16]
-                last = value if unlike == 0 else np.uint32(0)
-            elif value == 0:
-                continue
-            _blend(canvas, at[0] + x, (at[1] + y) * 3, red, strength)
-            _blend(canvas, at[0] + x, (at[1] + y) * 3 + 1, green, strength)
-            _blend(canvas, at[0] + x, (at[1] + y) * 3 + 2, blue, strength)
+                last = value
+            place = (at[1] + top + i) * 3
+            _blend(canvas, at[0] + x, place, red, strength)
+            _blend(canvas, at[0] + x, place + 1, green, strength)
+            _blend(canvas, at[0] + x, place + 2, blue, strength)
 
 
 @inlined
@@ -199,9 +189,9 @@ def _paste_character(canvas, glyphs, look, sampled, left, color, inks):
         matrix, width, height = matrix_of(angle, glyph_width, glyph_height)
         is_straight = (width, height) == size
         columns = turned(glyphs, picture, matrix, (width, height), inks, is_straight)
-    columns = resized_first(columns, size)
+    pixels = resized(columns, size).ravel()
     at = left, int((look.height - box[1]) / 2)
-    _paste_bent(canvas, columns, is_straight, size, _bend(corners, size, box), box, at, look.opaque)
+    _paste_bent(canvas, pixels, is_straight, size, _bend(corners, size, box), box, at, look.opaque)
 
 
 @compiled

@@ -73,6 +73,25 @@ def _even_pixels(inks, known):
 
 
 @compiled
+def _asked_for(matrix, size, x, ys, x_from, y_from, corners):
+    """Where in a glyph of `size` the turn looks for the pixels at x and each of `ys`, less half a pixel, and the number
+    of the pixel above and to the left of that in the glyph with its border; -1 where it looks outside."""
+    a, b, c, d, e, f = matrix
+    width, height = np.int32(size[0]), np.int32(size[1])
+    x_start, y_start = a * (x + 0.5), d * (x + 0.5)
+    # No branch, so that compilers turn it into vector instructions.
+    for i in range(len(ys)):
+        x_in, y_in = x_start + b * ys[i] + c, y_start + e * ys[i] + f
+        is_inside = (x_in >= 0.0) & (x_in < width) & (y_in >= 0.0) & (y_in < height)
+        x_in, y_in = x_in - 0.5, y_in - 0.5
+        # Pillow's floor of both, and one more for the border.
+        left = np.int32(x_in) + np.int32(1) if x_in >= 0.0 else np.int32(0)
+        top = np.int32(y_in) + np.int32(1) if y_in >= 0.0 else np.int32(0)
+        x_from[i], y_from[i] = x_in, y_in
+        corners[i] = top * (width + 2) + left if is_inside else -1
+
+
+@compiled
 def turned(
     glyphs: Any, picture: int, matrix: Matrix, size: tuple[int, int], inks: np.ndarray, is_straight: bool
 ) -> np.ndarray:
@@ -81,7 +100,6 @@ def turned(
     `inks[m]` is the colour, multiplied by its alpha, of a pixel that the character covers to m of 255.
     """
     width, height = size
-    a, b, c, d, e, f = matrix
     glyph_width, glyph_height = glyphs.widths[picture], glyphs.heights[picture]
     stride = glyph_width + 2
     start = glyphs.starts[picture]
@@ -89,22 +107,20 @@ def turned(
     known = STRAIGHT if is_straight else AGAIN
     even = _even_pixels(inks, known)
     turned = np.zeros((width, height), np.uint32)
+    ys = np.arange(height) + 0.5
+    x_from, y_from, corners = np.empty(height), np.empty(height), np.empty(height, np.int32)
     for x in range(width):
+        _asked_for(matrix, (glyph_width, glyph_height), x, ys, x_from, y_from, corners)
         for y in range(height):
-            x_in = a * (x + 0.5) + b * (y + 0.5) + c
-            y_in = d * (x + 0.5) + e * (y + 0.5) + f
-            if x_in < 0.0 or x_in >= glyph_width or y_in < 0.0 or y_in >= glyph_height:
+            corner = corners[y]
+            if corner < 0:
                 continue
-            x_in, y_in = x_in - 0.5, y_in - 0.5
-            # Pillow's floor of both, and one more for the border.
-            left, top = int(x_in) + 1 if x_in >= 0 else 0, int(y_in) + 1 if y_in >= 0 else 0
-            corner = top * stride + left
             m0, m1 = pixels[corner], pixels[corner + 1]
             m2, m3 = pixels[corner + stride], pixels[corner + stride + 1]
             if m0 == m1 and m0 == m2 and m0 == m3:
                 turned[x, y] = even[m0]
                 continue
-            dx, dy = x_in - (left - 1), y_in - (top - 1)
+            dx, dy = x_from[y] - (corner % stride - 1), y_from[y] - (corner // stride - 1)
             red = _mixed(inks[m0, 0], inks[m1, 0], inks[m2, 0], inks[m3, 0], dx, dy)
             green = _mixed(inks[m0, 1], inks[m1, 1], inks[m2, 1], inks[m3, 1], dx, dy)
             blue = _mixed(inks[m0, 2], inks[m1, 2], inks[m2, 2], inks[m3, 2], dx, dy)
