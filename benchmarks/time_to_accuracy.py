@@ -110,10 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkout", action="append", default=[], type=pathlib.Path, help="another one, to compare")
     parser.add_argument("--accuracy", type=float, default=0.995)
     parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--precision", default="auto", help="of all trainings; auto: what suits the machine")
     given = parser.parse_args(arguments)
     predecessor = dataclasses.replace(NETWORKS["alexnet_v2"], target_accuracy=None)
-    others = [(str(checkout), checkout.resolve(), "") for checkout in given.checkout]
-    runs = [(_OURS, _HERE, ""), *others, (_PREDECESSOR, _HERE, flags_of(predecessor))]
+    precision = f"--precision={given.precision}"
+    others = [(str(checkout), checkout.resolve(), precision) for checkout in given.checkout]
+    runs = [(_OURS, _HERE, precision), *others, (_PREDECESSOR, _HERE, f"{precision} {flags_of(predecessor)}")]
     if given.toy:
         runs = [(_OURS, _HERE, _TOY_FLAGS)]
     courses = measure(runs, _TOY_IMAGES if given.toy else _IMAGES, given.accuracy, given.minutes)

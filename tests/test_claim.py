@@ -57,6 +57,21 @@ def test_shared_codes_are_counted(tmp_path):
     )
 
 
+def test_images_are_told_apart_whose_codes_no_training_had(tmp_path):
+    manifest = make_records(tmp_path, test=["12", "12", "34", "42", "44"])
+    exposure = Exposure(manifest, True)
+    found = scan_splits(manifest, "test", exposure, processes=1)
+    unseen = scans.are_unseen(["44", "12", "34", "12", "42"], found, exposure)
+    assert unseen.tolist() == [True, False, False, False, False]  # 34 is in train, 42 in validation
+    assert scans.are_unseen(["34", "42"], {"tested": found["tested"]}, Exposure(None, False)).tolist() == [True, True]
+    rule = SplitRule(0.2, 0.3)
+    codes = [f"{number:02d}" for number in range(100)]
+    unseen = scans.are_unseen(codes, {}, Exposure(None, False, earlier=(None, rule)))
+    kept = [code for code, is_unseen in zip(codes, unseen) if is_unseen]
+    assert kept == [code for code in codes if rule.by_hash(code) == TEST]
+    assert 0 < len(kept) < 100
+
+
 def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
     def same_pixels(number):
         image = Image.open(io.BytesIO(picture(3 if number >= 10 else number)))

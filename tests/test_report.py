@@ -206,6 +206,24 @@ def test_look_alikes_that_were_confused_are_printed(summary):
     ]
 
 
+def test_images_of_codes_that_no_training_had_have_a_figure_of_their_own(tmp_path, summary, readings):
+    manifest = manifest_of()
+    right = readings.right
+    alone = np.arange(len(right)) == int(np.flatnonzero(right)[0])
+    assert measure(readings, manifest, np.ones(len(right), bool)).unseen is None
+    assert measure(readings, manifest, np.zeros(len(right), bool)).unseen is None
+    found = measure(readings, manifest, alone).unseen
+    assert found == Accuracy.of(1, 1)
+    assert not any(line.startswith("new codes") for line in text.summary_lines(summary, []))
+    summary = with_figures(summary, unseen=found)
+    lines = list(text.summary_lines(summary, []))
+    place = lines.index(
+        "new codes   1.0000   1 of 1 right; 95 % interval 0.2065 to 1.0000; these show codes that no training had"
+    )
+    assert lines[place - 1].startswith("whole code")
+    assert "1.0000 1 of 1 right; 95 % interval 0.2065 to 1.0000; these show" in page_text(tmp_path, summary, readings)
+
+
 def test_look_alikes_that_were_not_confused_are_one_line():
     none = dataclasses.replace(LOOK_ALIKES, pairs=(ONES,))
     assert list(text.look_alike_lines(none)) == ["look-alikes none was taken for another"]
@@ -305,6 +323,7 @@ def test_a_report_is_read_back_as_it_was_written(tmp_path, summary, readings):
         with_figures(
             summary,
             look_alikes=LOOK_ALIKES,
+            unseen=Accuracy.of(2, 3),
             confused_pairs=(ConfusedPair(None, "4", 1, 1), ConfusedPair("4", None, 1, 1)),
         ),
         history=(TrainingPoint(10, loss=2.5), TrainingPoint(20, validation_sequence_accuracy=0.5)),

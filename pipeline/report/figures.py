@@ -4,6 +4,7 @@ measure(readings, manifest).whole.value      # 0.9971
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.model import metrics
 from pipeline.model.metrics import Accuracy
@@ -15,8 +16,9 @@ from records.dataset.manifest import Manifest
 THRESHOLDS: tuple[float, ...] = (0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
-def measure(readings: Readings, manifest: Manifest) -> Figures:
-    """The figures of what was read of a split of these records."""
+def measure(readings: Readings, manifest: Manifest, is_unseen: npt.NDArray[np.bool_] | None = None) -> Figures:
+    """The figures of what was read of a split of these records; `is_unseen` says of each image whether its code was in
+    no training."""
     labels, decoded, right = readings.label_ids, readings.decoded_ids, readings.right
     confusion = metrics.confusion_counts(labels, decoded)
     names: dict[int | None, str] = dict(enumerate(manifest.alphabet))
@@ -31,7 +33,14 @@ def measure(readings: Readings, manifest: Manifest) -> Figures:
         ),
         look_alikes=lookalikes.compare(labels, decoded, confusion, manifest.alphabet),
         coverage=tuple(_coverage(readings, threshold) for threshold in THRESHOLDS),
+        unseen=_unseen(right, is_unseen),
     )
+
+
+def _unseen(right: np.ndarray, is_unseen: npt.NDArray[np.bool_] | None) -> Accuracy | None:
+    if is_unseen is None or is_unseen.all() or not is_unseen.any():
+        return None
+    return Accuracy.of(int(right[is_unseen].sum()), int(is_unseen.sum()))
 
 
 def _coverage(readings: Readings, threshold: float) -> CoveragePoint:

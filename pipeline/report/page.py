@@ -15,7 +15,18 @@ from collections.abc import Mapping, Sequence
 from pipeline.model.metrics import Accuracy
 from pipeline.report.examples import Character, Example, Examples
 from pipeline.report.markup import card, data_uri, folded, plot_card, table, text
-from pipeline.report.phrases import equal_text, floor, interval, one_in, ratio, right_of, shortened, speed_text, visible
+from pipeline.report.phrases import (
+    equal_text,
+    floor,
+    interval,
+    one_in,
+    ratio,
+    right_of,
+    shortened,
+    speed_text,
+    unseen_text,
+    visible,
+)
 from pipeline.report.promise import PromiseFigures
 from pipeline.report.summary import CleaningResult, Figures, LookAlikes, Statement, Summary
 
@@ -51,6 +62,7 @@ def page(summary: Summary, examples: Examples, pictures: Mapping[str, tuple[byte
         right_of=right_of(whole),
         split=text(records.split),
         interval=interval(whole),
+        unseen=f"<p><b>New codes</b>: {text(unseen_text(figures.unseen))}</p>" if figures.unseen else "",
         chance=one_in(figures.chance.sequence),
         verdict=_VERDICTS[holds],
         statements="".join(map(_statement, summary.claim.statements)),

@@ -71,6 +71,14 @@ def equal_text(look_alikes: LookAlikes) -> str:
     return f"with look-alikes counted as equal: {ratio(whole.value)} ({right_of(whole)})"
 
 
+def unseen_text(unseen: Accuracy) -> str:
+    """Whole-code accuracy of the images whose codes were in no training."""
+    return (
+        f"{ratio(unseen.value)}   {right_of(unseen)} right; 95 % interval {interval(unseen)}; these show codes that no "
+        "training had"
+    )
+
+
 def speed_text(speed: Speed) -> str:
     if speed.value is None:
         return "too few images to measure"

@@ -7,10 +7,11 @@ scans["tested"].codes, scans["train"].pixels
 import dataclasses
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from pipeline.machine.progress import progress
@@ -126,10 +127,28 @@ def scan_shard(piece: ShardScan) -> SplitScan:
         except Exception as error:  # noqa: BLE001  damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
-        generated += piece.generated is not None and piece.generated.by_hash(text) == TRAIN
-        # Its validation split chose a checkpoint, so that counts as learned too.
-        earlier += any(rule.by_hash(text) != TEST for rule in piece.earlier)
+        generated += _may_be_generated(text, piece.generated)
+        earlier += _may_be_learned(text, piece.earlier)
     return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), generated, earlier)
+
+
+def are_unseen(codes: Sequence[str], scans: Mapping[str, SplitScan], exposure: Exposure) -> npt.NDArray[np.bool_]:
+    """Of each tested code, whether it was in no training that is known."""
+    empty = np.zeros(0, np.uint64)
+    seen = np.concatenate([empty, *(scan.codes for name, scan in scans.items() if name != TESTED)])
+    hashes = np.array([_hash(code.encode("utf-8")) for code in codes], np.uint64)
+    generated, earlier = exposure.generation_rule, tuple(filter(None, exposure.earlier))
+    maybe = [_may_be_generated(code, generated) or _may_be_learned(code, earlier) for code in codes]
+    return ~(np.isin(hashes, seen) | np.array(maybe, bool))
+
+
+def _may_be_generated(code: str, rule: SplitRule | None) -> bool:
+    return rule is not None and rule.by_hash(code) == TRAIN
+
+
+def _may_be_learned(code: str, rules: Iterable[CodeRule]) -> bool:
+    """A validation split chose a checkpoint, so that counts as learned too."""
+    return any(rule.by_hash(code) != TEST for rule in rules)
 
 
 def _scanned(pieces: list[ShardScan], processes: int) -> Iterable[tuple[ShardScan, SplitScan]]:

@@ -97,7 +97,8 @@ class CoveragePoint:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """How well a split was read. `lengths` has the accuracy of whole codes of each length."""
+    """How well a split was read. `lengths` has the accuracy of whole codes of each length, `unseen` that of the images
+    whose codes were in no training that is known; None where those are all, or none."""
 
     whole: Accuracy
     lengths: dict[int, Accuracy]
@@ -106,6 +107,7 @@ class Figures:
     confused_pairs: tuple[ConfusedPair, ...]
     look_alikes: LookAlikes | None  # None: no two characters of the alphabet look alike
     coverage: tuple[CoveragePoint, ...]
+    unseen: Accuracy | None = None
 
     @property
     def mistakes(self) -> int:
@@ -114,6 +116,7 @@ class Figures:
     def to_json(self) -> dict[str, Any]:
         return {
             "sequence_accuracy": dataclasses.asdict(self.whole),
+            "unseen_accuracy": dataclasses.asdict(self.unseen) if self.unseen else None,
             "length_accuracy": {str(length): dataclasses.asdict(of) for length, of in self.lengths.items()},
             "position_accuracy": [position.accuracy for position in self.positions],
             "position_count": [position.count for position in self.positions],
@@ -148,6 +151,8 @@ class Figures:
             confused_pairs=take(content, "confused_pairs", tuple[ConfusedPair, ...]),
             look_alikes=take(content, "look_alikes", LookAlikes | None),
             coverage=take(content, "coverage", tuple[CoveragePoint, ...]),
+            # Reports of earlier versions have none.
+            unseen=read_value(Accuracy | None, content.get("unseen_accuracy"), "unseen_accuracy"),
         )
 
 

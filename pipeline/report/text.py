@@ -21,6 +21,7 @@ from pipeline.report.phrases import (
     right_of,
     shortened,
     speed_text,
+    unseen_text,
     visible,
 )
 from pipeline.report.summary import Claim, Figures, LookAlikes, Summary
@@ -55,6 +56,8 @@ def summary_lines(summary: Summary, table: Sequence[Example]) -> Iterator[str]:
         f"chance {one_in(figures.chance.sequence)}"
     )
     yield from code_lines(whole.count, records.different_codes.get("tested"))
+    if figures.unseen:
+        yield f"new codes   {unseen_text(figures.unseen)}"
     yield from length_lines(figures)
     yield "confused    " + ("; ".join(map(confused_text, figures.confused_pairs[:_PAIRS_SHOWN])) or "nothing")
     yield from look_alike_lines(figures.look_alikes)
