@@ -42,8 +42,9 @@ def print_summary(summary: Summary, table: Sequence[Example]) -> None:
 def summary_lines(summary: Summary, table: Sequence[Example]) -> Iterator[str]:
     figures, records = summary.figures, summary.records
     whole = figures.whole
+    half = "half of " if summary.promise else ""  # the other half certified the threshold
     yield (
-        f"test: {whole.count:,} images of the {records.split} split in {records.folder}, "
+        f"test: {whole.count:,} images of {half}the {records.split} split in {records.folder}, "
         f"read with the checkpoint of step {summary.checkpoint.step:,}"
     )
     yield ""
