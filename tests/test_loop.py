@@ -152,12 +152,12 @@ def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
     assert state.finished == "the learning rate came down from step 30 to 90"
 
 
-def test_on_the_way_down_it_validates_a_third_as_often_unless_told_how_often(open_plan):
+def test_on_the_way_down_it_validates_half_as_often_unless_told_how_often(open_plan):
     asked = dataclasses.replace(open_plan.asked, validation_steps=0)
     stand_ins = StandIns(dataclasses.replace(open_plan, asked=asked))
     run(stand_ins, num_steps=open_plan.length.num_steps)
     validated = [event[1] for event in stand_ins.events if event[0] == "validate"]
-    assert validated == [10, 20, 30, 60, 90]
+    assert validated == [10, 20, 30, 40, 60, 80, 90]
 
 
 def test_it_continues_on_the_way_down(open_plan):

@@ -138,7 +138,7 @@ class Loop:
             self._reporter.has_length(self._state.num_steps)
             # Nothing is decided any more on the way down, and the best checkpoint is one of the last.
             if not self._plan.asked.validation_steps:
-                schedule = dataclasses.replace(schedule, validation_every=3 * schedule.validation_every)
+                schedule = dataclasses.replace(schedule, validation_every=2 * schedule.validation_every)
         self._schedule = dataclasses.replace(schedule, num_steps=self._state.num_steps)
 
     def _save(self, calibrated: Mapping[str, np.ndarray] = MappingProxyType({})) -> None:
