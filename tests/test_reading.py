@@ -56,11 +56,13 @@ def test_csv():
 
 def test_a_table():
     wide = Reading("漢.png", "漢", 1.0, 1.0, (Character("漢", 1.0),), False)
-    assert written("table", READ, FAILED, wide).splitlines() == [
+    undecided = Reading("d.png", "1", 0.5, 0.5, (Character("1", 0.5),), None)
+    assert written("table", READ, FAILED, wide, undecided).splitlines() == [
         f"{'file':<40}  {'code':<10}  confidence  decision  least sure",
         f"{'a.png':<40}  {'4é':<10}  0.9877      accepted  é 0.5000",
         f"{'b,c.png':<40}  {'-':<10}                        the file is empty",
         f"{'漢.png':<39}  {'漢':<9}  1.0000      refused   漢 1.0000",
+        f"{'d.png':<40}  {'1':<10}  0.5000      -         1 0.5000",
     ]
 
 

@@ -18,7 +18,7 @@ COLUMNS = ("file", "code", "confidence", "accepted", "error")
 _DIGITS = 6  # of a confidence, significant
 _NAME_WIDTH, _CODE_WIDTH = 40, 10
 _LONGEST_NAME = 4096  # of a path on Linux
-_DECISIONS = {True: "accepted", False: "refused", None: ""}
+_DECISIONS = {True: "accepted", False: "refused", None: "-"}  # nothing is certified for the model
 
 
 def jsonl(stream: TextIO) -> Write:
