@@ -10,7 +10,7 @@ import types
 import pytest
 
 from pipeline.config import STAGES as STAGE_NAMES
-from pipeline.config import TrainConfig
+from pipeline.config import TrainConfig, UseConfig
 from pipeline.stages import run as stages
 from pipeline.stages.run import STAGES, run_stages
 from pipeline.stages.train import check_splits, check_synthetic
@@ -118,6 +118,25 @@ def test_a_folder_that_a_later_stage_needs_is_checked_first(tmp_path, make_confi
     requested = dataclasses.replace(getattr(config, settings), **{flag: str(tmp_path)})
     with pytest.raises(DigitwiseError, match=f"--{flag}=.* holds no checkpoints"):
         run_stages(dataclasses.replace(config, **{settings: requested}))
+
+
+def test_an_export_in_the_way_is_named_before_anything_is_done(workdir, make_config, monkeypatch, fakes):
+    from pipeline.stages import export
+
+    monkeypatch.setattr(export, "check_packages", lambda: None)
+    workdir.export.mkdir()
+    (workdir.export / "settings.json").write_text('{"split": "test", "max_error": 0.01}')
+
+    def config_for(max_error, **given):
+        return make_config(
+            stages=("test", "export"), workdir=str(workdir.root), use=UseConfig(max_error=max_error), **given
+        )
+
+    with pytest.raises(DigitwiseError, match=r"export was made with different settings:\n.*max_error: 0.01 -> 0.05"):
+        run_stages(config_for(0.05))  # a stage that is run here fails the test
+    fakes["test"] = fakes["export"] = lambda *_: None
+    for config in (config_for(0.01), config_for(None), config_for(0.05, overwrite=True)):
+        assert run_stages(config) == 0
 
 
 def test_empty_splits_are_reported_before_training(tmp_path, make_config, capsys):

@@ -76,6 +76,21 @@ def export(config: RunConfig, workdir: Workdir, probes: Probes | None = None) ->
     return True
 
 
+def check_replaceable(config: RunConfig, workdir: Workdir) -> None:
+    """Before stages ahead of this one do anything: that an export with other settings is not in its way. What those
+    stages decide, such as the checkpoint, is compared later."""
+    check_packages()
+    try:
+        found = read_object(workdir.export / _SETTINGS, {})
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    asked = {"split": config.test.split, "max_error": config.use.max_error}
+    given = {name: value for name, value in asked.items() if value is not None}
+    differing = differing_settings({name: found.get(name) for name in given}, given)
+    if differing and not config.overwrite:
+        refuse_other_settings(str(workdir.export), differing)
+
+
 def check_packages() -> None:
     missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if missing:

@@ -71,7 +71,7 @@ def run_stages(config: RunConfig) -> int:
         from pipeline.stages.predict import predict
 
         return predict(with_local_records(config, workdir), workdir)
-    _check_inputs(config)
+    _check_inputs(config, workdir)
     chief = is_chief(config.train.strategy)  # of several workers on one workdir, only the first locks it
     probes = Probes()  # what --records holds is found out once, for all stages
     takes_lock = chief and not set(config.ordered_stages) <= _WITHOUT_LOCK
@@ -87,8 +87,12 @@ def run_stages(config: RunConfig) -> int:
     return 0
 
 
-def _check_inputs(config: RunConfig) -> None:
+def _check_inputs(config: RunConfig, workdir: Workdir) -> None:
     """Raises before any work is done if a folder that a later stage needs is not what it must be."""
+    if "export" in config.ordered_stages[1:]:
+        from pipeline.stages.export import check_replaceable
+
+        check_replaceable(config, workdir)
     trains = {"train", "folds", "cleanings"} & set(config.ordered_stages)
     needed = {
         "--initialize_from": config.train.given_weights if trains else "",
