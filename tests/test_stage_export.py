@@ -104,7 +104,7 @@ def test_max_error_at_test_and_predict(call_main, workdir, tmp_path, blank_plots
     result = call_main("--stage=test", "--workdir=w", "--max_error=0.01")
     assert result.returncode == 0, result.stderr
     assert "promise     NOT CERTIFIED: " in result.stdout and "more codes are needed" in result.stdout
-    assert "images of the test split" in result.stdout
+    assert "images of half of the test split" in result.stdout
     refused = call_main("--stage=predict", "--workdir=w", "--records=w/records", "--max_error=0.01")
     assert "error: --max_error=0.01: this network cannot promise that" in refused.stderr
 
