@@ -17,7 +17,7 @@ from records.errors import DamagedRecords
 from records.images import png
 from records.images.files import RAW
 from records.split import TEST, SplitRule
-from records.tfrecord.framing import frame
+from records.tfrecord.framing import frame, read_records
 from tests.small_records import make_records, picture
 from tests.training_fixtures import make_state
 
@@ -57,19 +57,27 @@ def test_shared_codes_are_counted(tmp_path):
     )
 
 
-def test_images_are_told_apart_whose_codes_no_training_had(tmp_path):
-    manifest = make_records(tmp_path, test=["12", "12", "34", "42", "44"])
-    exposure = Exposure(manifest, True)
-    found = scan_splits(manifest, "test", exposure, processes=1)
-    unseen = scans.are_unseen(["44", "12", "34", "12", "42"], found, exposure)
-    assert unseen.tolist() == [True, False, False, False, False]  # 34 is in train, 42 in validation
-    assert scans.are_unseen(["34", "42"], {"tested": found["tested"]}, Exposure(None, False)).tolist() == [True, True]
+def unseen_codes(manifest, exposure):
+    records = [record for path in manifest.paths("test") for record in read_records(path)]
+    codes = [schema.decode(data)[2] for _, data in records]
+    unseen = scans.are_unseen(scan_splits(manifest, "test", exposure, processes=1), exposure, "test")
+    return codes, [code for code, is_unseen in zip(codes, unseen, strict=True) if is_unseen]
+
+
+def test_images_are_told_apart_whose_codes_no_training_had(tmp_path, monkeypatch):
+    manifest = make_records(tmp_path / "a", test=["12", "12", "34", "42", "44"])
+    assert unseen_codes(manifest, Exposure(manifest, True))[1] == ["44"]  # 34 is in train, 42 in validation
+    codes, unseen = unseen_codes(manifest, Exposure(None, False))
+    assert unseen == codes
+    itself = Exposure(manifest, True)
+    assert not scans.are_unseen(scan_splits(manifest, "train", itself, processes=1), itself, "train").any()
     rule = SplitRule(0.2, 0.3)
-    codes = [f"{number:02d}" for number in range(100)]
-    unseen = scans.are_unseen(codes, {}, Exposure(None, False, earlier=(None, rule)))
-    kept = [code for code, is_unseen in zip(codes, unseen) if is_unseen]
-    assert kept == [code for code in codes if rule.by_hash(code) == TEST]
-    assert 0 < len(kept) < 100
+    manifest = make_records(tmp_path / "b", test=[a + b for a in "1234" for b in "1234"])
+    # Worker processes may finish their shards in any order.
+    monkeypatch.setattr(scans, "_scanned", lambda pieces, _: ((p, scans.scan_shard(p)) for p in reversed(pieces)))
+    codes, unseen = unseen_codes(manifest, Exposure(None, False, earlier=(None, rule)))
+    assert unseen == [code for code in codes if rule.by_hash(code) == TEST]
+    assert 0 < len(unseen) < 16
 
 
 def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):

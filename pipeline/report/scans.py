@@ -7,7 +7,7 @@ scans["tested"].codes, scans["train"].pixels
 import dataclasses
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,16 +77,24 @@ class ShardScan:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SplitScan:
-    """A hash of the code and one of the decoded pixels for each image of a split: 16 bytes an image.
-
-    `generated` counts the images with codes that may have been generated during training, `earlier` those with codes
-    that an earlier training may have learned.
-    """
+    """A hash of the code and one of the decoded pixels for each image of a split, in the order of the records, whether
+    its code may have been generated during training, and whether an earlier training may have learned it: 18 bytes an
+    image."""
 
     codes: np.ndarray
     pixels: np.ndarray
-    generated: int = 0
-    earlier: int = 0
+    may_be_generated: npt.NDArray[np.bool_]
+    may_be_learned: npt.NDArray[np.bool_]
+
+    @property
+    def generated(self) -> int:
+        """How many images have a code that may have been generated during training."""
+        return int(self.may_be_generated.sum())
+
+    @property
+    def earlier(self) -> int:
+        """How many have one that an earlier training may have learned."""
+        return int(self.may_be_learned.sum())
 
     @property
     def different_codes(self) -> int:
@@ -102,24 +110,27 @@ def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: i
     rules = exposure.generation_rule, tuple(filter(None, exposure.earlier))
     pieces = [_shard_scan(TESTED, path, manifest, *rules) for path in manifest.paths(split)]
     total = manifest.count(split)
-    found: dict[str, list[SplitScan]] = {TESTED: []}
+    names = [TESTED]
     if exposure.manifest is not None:
         for name in exposure.splits_used(split):
-            found[name] = []
+            names.append(name)
             pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
             total += exposure.manifest.count(name)
+    found: dict[tuple[str, str], SplitScan] = {}
     with progress("compare splits", total) as advance:
         for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
-            found[piece.name].append(scan)
+            found[piece.name, piece.path] = scan
             advance(len(scan.codes))
-    return {name: _joined(scans) for name, scans in found.items()}
+    # In the order of the records, whichever shard was done first.
+    return {name: _joined([found[name, piece.path] for piece in pieces if piece.name == name]) for name in names}
 
 
 def scan_shard(piece: ShardScan) -> SplitScan:
     """The SplitScan of one shard, in a worker process."""
     codes: list[int] = []
     pixels: list[int] = []
-    generated = earlier = 0
+    generated: list[bool] = []
+    earlier: list[bool] = []
     for offset, data in read_records(piece.path):
         try:
             _, image, text = schema.decode(data)
@@ -127,28 +138,21 @@ def scan_shard(piece: ShardScan) -> SplitScan:
         except Exception as error:  # noqa: BLE001  damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
         codes.append(_hash(text.encode("utf-8")))
-        generated += _may_be_generated(text, piece.generated)
-        earlier += _may_be_learned(text, piece.earlier)
-    return SplitScan(np.array(codes, np.uint64), np.array(pixels, np.uint64), generated, earlier)
+        generated.append(piece.generated is not None and piece.generated.by_hash(text) == TRAIN)
+        # Its validation split chose a checkpoint, so that counts as learned too.
+        earlier.append(any(rule.by_hash(text) != TEST for rule in piece.earlier))
+    return SplitScan(
+        np.array(codes, np.uint64), np.array(pixels, np.uint64), np.array(generated, bool), np.array(earlier, bool)
+    )
 
 
-def are_unseen(codes: Sequence[str], scans: Mapping[str, SplitScan], exposure: Exposure) -> npt.NDArray[np.bool_]:
-    """Of each tested code, whether it was in no training that is known."""
-    empty = np.zeros(0, np.uint64)
-    seen = np.concatenate([empty, *(scan.codes for name, scan in scans.items() if name != TESTED)])
-    hashes = np.array([_hash(code.encode("utf-8")) for code in codes], np.uint64)
-    generated, earlier = exposure.generation_rule, tuple(filter(None, exposure.earlier))
-    maybe = [_may_be_generated(code, generated) or _may_be_learned(code, earlier) for code in codes]
-    return ~(np.isin(hashes, seen) | np.array(maybe, bool))
-
-
-def _may_be_generated(code: str, rule: SplitRule | None) -> bool:
-    return rule is not None and rule.by_hash(code) == TRAIN
-
-
-def _may_be_learned(code: str, rules: Iterable[CodeRule]) -> bool:
-    """A validation split chose a checkpoint, so that counts as learned too."""
-    return any(rule.by_hash(code) != TEST for rule in rules)
+def are_unseen(scans: Mapping[str, SplitScan], exposure: Exposure, split: str) -> npt.NDArray[np.bool_]:
+    """Of each image of the tested split, whether its code was in no training that is known."""
+    tested = scans[TESTED]
+    if exposure.is_tested and split != TEST:  # these very images had a part in it
+        return np.zeros(len(tested.codes), bool)
+    seen = _joined([scan for name, scan in scans.items() if name != TESTED]).codes
+    return ~(np.isin(tested.codes, seen) | tested.may_be_generated | tested.may_be_learned)
 
 
 def _scanned(pieces: list[ShardScan], processes: int) -> Iterable[tuple[ShardScan, SplitScan]]:
@@ -162,12 +166,12 @@ def _shard_scan(name: str, path: Any, manifest: Manifest, *rules: Any) -> ShardS
 
 
 def _joined(scans: list[SplitScan]) -> SplitScan:
-    empty = np.zeros(0, np.uint64)
+    hashes, flags = np.zeros(0, np.uint64), np.zeros(0, bool)
     return SplitScan(
-        np.concatenate([empty, *(scan.codes for scan in scans)]),
-        np.concatenate([empty, *(scan.pixels for scan in scans)]),
-        sum(scan.generated for scan in scans),
-        sum(scan.earlier for scan in scans),
+        np.concatenate([hashes, *(scan.codes for scan in scans)]),
+        np.concatenate([hashes, *(scan.pixels for scan in scans)]),
+        np.concatenate([flags, *(scan.may_be_generated for scan in scans)]),
+        np.concatenate([flags, *(scan.may_be_learned for scan in scans)]),
     )
 
 

@@ -28,7 +28,7 @@ from pipeline.report.examples import choose, join_records
 from pipeline.report.figures import measure
 from pipeline.report.history import TrainingPoint, read_history
 from pipeline.report.readings import Readings, Speed, read_split
-from pipeline.report.scans import TESTED, Exposure, SplitScan, are_unseen, scan_splits
+from pipeline.report.scans import TESTED, SplitScan, are_unseen, scan_splits
 from pipeline.report.summary import CheckpointUsed, RecordsUsed, Settings, Summary
 from pipeline.report.text import print_summary
 from pipeline.report.trials import read_cleanings
@@ -93,7 +93,7 @@ def test(
             made.stored.save(checkpoint)
     readings = readings.of_rows(rows)
     summary = Summary(
-        figures=measure(readings, manifest, unseen_images(readings, manifest, asked.split, scans, exposure)),
+        figures=measure(readings, manifest, are_unseen(scans, exposure, asked.split)[rows]),
         speed=speed,
         claim=claim(manifest, asked.split, exposure, scans, is_repeatable(recognizer)),
         records=described,
@@ -124,25 +124,11 @@ def tested_half(
     readings: Readings, manifest: Manifest, described: RecordsUsed
 ) -> tuple[npt.NDArray[np.int64], RecordsUsed]:
     """The rows whose codes did not certify the threshold: all figures are theirs."""
-    codes = codes_of(readings, manifest)
+    alphabet = Alphabet(manifest.alphabet)
+    codes = [alphabet.text(label_ids) for label_ids in readings.label_ids]
     rows = np.flatnonzero(~calibration_rows(codes))
     different = {**described.different_codes, TESTED: len({codes[row] for row in rows.tolist()})}
     return rows, dataclasses.replace(described, different_codes=different)
-
-
-def codes_of(readings: Readings, manifest: Manifest) -> list[str]:
-    alphabet = Alphabet(manifest.alphabet)
-    return [alphabet.text(label_ids) for label_ids in readings.label_ids]
-
-
-def unseen_images(
-    readings: Readings, manifest: Manifest, split: str, scans: Mapping[str, SplitScan], exposure: Exposure
-) -> npt.NDArray[np.bool_] | None:
-    """Which images show a code that was in no training that is known; None where that says nothing: these very images
-    had a part in it."""
-    if exposure.is_tested and split != TEST:
-        return None
-    return are_unseen(codes_of(readings, manifest), scans, exposure)
 
 
 def check_split(manifest: Manifest, split: str) -> None:
