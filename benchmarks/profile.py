@@ -35,7 +35,7 @@ PARTS: dict[str, str] = {
     "pipeline.training.validation:Validator.run": "validations",
     "pipeline.training.saver:Saver.save": "saves",
     "pipeline.stages.test:load_recognizer": "load the network",
-    "pipeline.stages.test:scan_splits": "compare splits",
+    "pipeline.stages.test:scan_splits": "find shared codes",
     "pipeline.stages.test:read": "read the split",
     "pipeline.stages.test:measure": "figures",
     "pipeline.stages.test:join_records": "keys and examples",

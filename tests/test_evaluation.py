@@ -118,6 +118,13 @@ def test_a_test_that_is_repeated_keeps_its_time(run_test, workdir):
     assert first.seconds["test"] < 1234.5
 
 
+def test_only_the_training_took_its_time_for_a_test_on_other_images(run_test, workdir, tmp_path):
+    make_records(tmp_path / "other")
+    summary = run_test(seconds={"records": 1.0, "train": 9.5}, records=tmp_path / "other")
+    assert set(summary.seconds) == {"train", "test"}
+    assert set(run_test(seconds={"records": 1.0, "train": 9.5}).seconds) == {"records", "train", "test"}
+
+
 def test_the_report_is_written_although_nothing_can_be_printed(run_test, workdir, monkeypatch):
     class Closed(io.StringIO):
         def write(self, text):

@@ -259,7 +259,7 @@ def test_what_the_chief_says_and_logs(plan, tmp_path, capsys):
     assert lines[1:] == [
         "building the graph of the training (once, some seconds) ...",
         "step 10 (epoch 1.667): validation position_accuracy 0.7500, sequence_accuracy 0.5000 (2 of 4) (kept)",
-        "stopped at step 12 of 24, saved: run the same command again to continue",
+        "stopped at step 12 of 24, saved",
         "train: finished at step 24 (all 4 epochs)",
     ]
     rows = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
@@ -313,4 +313,4 @@ def test_a_length_that_is_not_known_is_not_said(open_plan, tmp_path, capsys):
         reporter.stopped(make_state(pace=Pace(0.5, 0.0, 2, 30, 42), num_steps=42), 32)
     out = capsys.readouterr().out
     assert "6 steps of 8 images an epoch, as many as help, for 20 minutes at most, float32" in out
-    assert "stopped at step 12, saved: " in out and "stopped at step 32 of 42, saved: " in out
+    assert "stopped at step 12, saved\n" in out and "stopped at step 32 of 42, saved\n" in out

@@ -39,6 +39,14 @@ def test_accuracy_plot(theme):
     assert_drawn(plots.accuracy_plot(shown, "test", theme), theme)
 
 
+def test_positions_that_not_all_codes_have_are_counted():
+    first, second = Position(0.99, 1234, 0.98, 1.0, 0.1), Position(1.0, 9, 0.99, 1.0, 0.1)
+    whole, chance = Accuracy(0.98, 1234, 1200, 0.96, 0.99), Chance(0.1, 1e-4)
+    assert plots.position_counts(figures([first, second], whole, chance)) == ["1,234", "9"]
+    assert plots.position_counts(figures([first, first], whole, chance)) == ["", ""]
+    assert plots.position_counts(figures([first, second] * 9, whole, chance)) == [""] * 18
+
+
 def test_accuracy_plot_at_chance_and_of_long_codes():
     shown = figures([Position(0.1, 9, 0.05, 0.2, 0.1)] * 64, Accuracy(0.0, 50, 0, 0.0, 0.1), Chance(0.1, 1e-64))
     assert_drawn(plots.accuracy_plot(shown, "test"), plots.LIGHT)

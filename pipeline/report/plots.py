@@ -73,10 +73,11 @@ def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
         _note(axes, f"{value:.4f}", (x, high), theme.text, offset=(0, 4), ha="center", fontsize=8, bbox=ground)
     _draw_chance(axes, figures, floor, theme)
     ticks = range(1, len(positions) + 1, max(1, -(-len(positions) // _FEW_TICKS)))
-    axes.set_xticks([*ticks, last], [*map(str, ticks), "whole\ncode"])
+    counts = position_counts(figures)
+    axes.set_xticks([*ticks, last], [*(f"{n}\n{counts[n - 1]}".rstrip() for n in ticks), "whole\ncode"])
     axes.set_xlim(0.4, last + 0.9 * gap)
     axes.set_ylim(floor, 1 + 0.12 * (1 - floor))
-    axes.set_xlabel("position of the character in the code")
+    axes.set_xlabel(f"position of the character in the code{', and how many have it' if any(counts) else ''}")
     axes.grid(axis="y", color=theme.line, linewidth=0.8)
     _titled(
         axes,
@@ -85,6 +86,13 @@ def accuracy_plot(figures: Figures, split: str, theme: Theme = LIGHT) -> bytes:
         theme,
     )
     return _png(axes)
+
+
+def position_counts(figures: Figures) -> list[str]:
+    """How many codes have each position, where not all have every one and there is room to say so."""
+    counts = [position.count for position in figures.positions]
+    is_shown = len(set(counts)) > 1 and len(counts) <= _FEW_TICKS
+    return [f"{count:,}" if is_shown else "" for count in counts]
 
 
 def _draw_chance(axes: Any, figures: Figures, floor: float, theme: Theme) -> None:

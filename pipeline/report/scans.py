@@ -117,7 +117,7 @@ def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: i
             pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
             total += exposure.manifest.count(name)
     found: dict[tuple[str, str], SplitScan] = {}
-    with progress("compare splits", total) as advance:
+    with progress("find shared codes", total) as advance:
         for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
             found[piece.name, piece.path] = scan
             advance(len(scan.codes))

@@ -108,9 +108,8 @@ def test(
     )
     chosen = choose(readings, asked.shown_predictions)
     keys, examples = join_records(manifest, asked.split, readings, chosen, rows)
-    # The stages before are those of this workdir; a checkpoint from elsewhere took other times.
-    is_own = checkpoint == workdir.checkpoints
-    summary = dataclasses.replace(summary, seconds=_seconds(summary, report, seconds if is_own else None, began))
+    behind = _behind(seconds or {}, checkpoint == workdir.checkpoints, report == workdir.report)
+    summary = dataclasses.replace(summary, seconds=_seconds(summary, report, behind, began))
     if is_chief(config.train.strategy):
         # Printed last: a terminal that fails must not cost the report.
         report.parent.mkdir(parents=True, exist_ok=True)
@@ -215,13 +214,16 @@ def history_of(checkpoint: pathlib.Path, workdir: Workdir) -> tuple[TrainingPoin
     return read_history(logs / HISTORY_FILE)
 
 
-def _seconds(
-    summary: Summary, report: pathlib.Path, before: Mapping[str, float] | None, began: float
-) -> dict[str, float]:
-    """Of the stages before, and of this one; a test that only repeats the last one keeps its time."""
+def _behind(seconds: Mapping[str, float], own_checkpoint: bool, own_images: bool) -> dict[str, float]:
+    """Those of the workdir that a result rests on: a checkpoint from elsewhere, or images, took other times."""
+    return {stage: took for stage, took in seconds.items() if own_checkpoint and (own_images or stage == "train")}
+
+
+def _seconds(summary: Summary, report: pathlib.Path, behind: Mapping[str, float], began: float) -> dict[str, float]:
+    """Of the stages behind it, and of this one; a test that only repeats the last one keeps its time."""
     previous = files.previous_summary(report)
     took = previous.seconds.get("test") if previous and summary.repeats(previous) else None
-    return {**(before or {}), "test": round(time.monotonic() - began, 2) if took is None else took}
+    return {**behind, "test": round(time.monotonic() - began, 2) if took is None else took}
 
 
 def _by(shape: tuple[int, ...]) -> str:

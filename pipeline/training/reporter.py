@@ -190,7 +190,7 @@ class Reporter(SilentReporter):
             return
         is_open = self._plan.pace_rules and not (state.pace and state.pace.last_step)
         of = "" if is_open else f" of {state.num_steps:,}"
-        print(f"stopped at step {step:,}{of}, saved: run the same command again to continue")
+        print(f"stopped at step {step:,}{of}, saved")
 
 
 def _why(pace: Pace) -> str:
