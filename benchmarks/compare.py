@@ -162,6 +162,8 @@ def against_pytorch(
     recognizer: "Recognizer", images: np.ndarray, model: str | None, size: Size
 ) -> dict[str, Comparison]:
     """Readings first, as steps change the weights, which are checked to be the same before."""
+    # Which PyTorch's build for GPUs brings, and which ends the process: its LLVM finds TensorFlow's options registered.
+    sys.modules["triton"] = None  # type: ignore[assignment]
     import torch
 
     from benchmarks.networks import training as our_training
