@@ -7,7 +7,15 @@
     python main.py --workdir=learned --stage=train --flagfile=pretraining/train.flags
     python -m pretraining.include learned
 
-It keeps what the network is read with, and a hash of every code that had a part in the training.
+and once more, from these weights, with other images:
+
+    python -m pretraining.various more --count=130000 --seed=12 --fonts=fonts
+    python main.py --workdir=further --stage=records --images=more
+    python main.py --workdir=further --stage=train --flagfile=pretraining/train.flags --initialize_from=included
+    python -m pretraining.include further
+
+It keeps what the network is read with, and a hash of every code that had a part in the training, or in the one that it
+began with.
 """
 
 import sys
@@ -16,6 +24,7 @@ import numpy as np
 
 from pipeline.model import included
 from pipeline.model.checkpoints import Checkpoints
+from pipeline.model.state import TrainingState
 from pipeline.model.variables import reading_arrays
 from pipeline.workdir import Workdir
 from records.dataset import schema
@@ -24,18 +33,23 @@ from records.split import TRAIN, VALIDATION
 from records.tfrecord.framing import read_records
 
 
+def learned_hashes(manifest: Manifest, state: TrainingState) -> set[int]:
+    """Those of the codes that a training on the records learned, and of those that its initial weights had learned."""
+    shards = [path for split in (TRAIN, VALIDATION) for path in manifest.paths(split)]
+    hashes = {included.hash_of(schema.decode(data)[2]) for path in shards for _, data in read_records(path)}
+    earlier = {training.fingerprint for training in state.provenance.earlier}
+    return hashes | included.LearnedCodes.load().hashes if earlier & included.fingerprints() else hashes
+
+
 def main(arguments: list[str]) -> None:
     workdir = Workdir(arguments[0])
     best = Checkpoints(workdir.checkpoints).choose("best")
-    given = reading_arrays(best.arrays)
+    hashes = learned_hashes(Manifest.load(workdir.records), best.state)  # before the folder is emptied
     folder = Checkpoints(included.FOLDER)
     folder.clear()
-    folder.save(best.step, dict(given), best.state)
-    manifest = Manifest.load(workdir.records)
-    shards = [path for split in (TRAIN, VALIDATION) for path in manifest.paths(split)]
-    codes = {schema.decode(data)[2] for path in shards for _, data in read_records(path)}
-    np.save(included.CODES, np.array(sorted(map(included.hash_of, codes)), np.uint64))
-    print(f"{included.FOLDER}: step {best.step:,}, {len(codes):,} codes")
+    folder.save(best.step, dict(reading_arrays(best.arrays)), best.state)
+    np.save(included.CODES, np.array(sorted(hashes), np.uint64))
+    print(f"{included.FOLDER}: step {best.step:,}, {len(hashes):,} codes")
 
 
 if __name__ == "__main__":

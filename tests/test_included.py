@@ -17,7 +17,7 @@ from pipeline.report.scans import TESTED, scan_splits
 from pipeline.train_config import AUTO_WEIGHTS, INCLUDED_WEIGHTS, NO_WEIGHTS, TrainConfig
 from pipeline.training.plan import begins_with, weights_for
 from pipeline.training.transfer import Transfer
-from records.split import TEST, TRAIN
+from records.split import TEST, TRAIN, SplitRule
 from tests.small_records import make_records
 from tests.training_fixtures import make_state
 
@@ -127,9 +127,11 @@ def test_where_records_tell_no_case_a_code_counts_in_any():
 def test_tested_codes_that_they_learned_are_counted(tmp_path, workdir, monkeypatch):
     monkeypatch.setattr(LearnedCodes, "load", lambda: LearnedCodes(frozenset(map(hash_of, ["a1", "b2"]))))
     manifest = make_records(tmp_path, train=["c3"], validation=[], test=["b2", "a1", "A1", "d4"])
-    earlier = (EarlierTraining(included.fingerprint(), None),)
+    monkeypatch.setattr(included, "fingerprints", lambda: {"last", "before"})
+    earlier = EarlierTraining("last", None), EarlierTraining("before", SplitRule(0.1, 0.1))
     provenance = dataclasses.replace(make_state().provenance, earlier=earlier)
     for fold_case, expected in ((False, 2), (True, 3)):
         manifest = dataclasses.replace(manifest, settings=manifest.settings | {"fold_case": fold_case})
         exposure = find_exposure(provenance, manifest, workdir)
+        assert len(exposure.earlier) == 1
         assert scan_splits(manifest, "test", exposure, processes=1)[TESTED].earlier == expected

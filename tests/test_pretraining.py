@@ -1,12 +1,19 @@
 """The images that the included weights are learned from."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks.font_files import all_font_files
 from pipeline.drawing.renderer import ImageSampler
+from pipeline.model import included
+from pipeline.model.provenance import EarlierTraining
 from pretraining import captchas, various
+from pretraining.include import learned_hashes
+from tests.small_records import make_records
+from tests.training_fixtures import make_state
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,16 @@ def test_captchas_of_many_kinds(fonts):
         pixels = np.asarray(image, float)
         assert image.height == captchas.HEIGHT and 28 <= image.width / len("x7Kq") <= 41
         assert pixels.std() > 1 and (number % 2 or not np.ptp(pixels, axis=2).any())
+
+
+def test_codes_that_the_initial_weights_had_learned_stay_among_the_learned(tmp_path, monkeypatch):
+    monkeypatch.setattr(included.LearnedCodes, "load", lambda: included.LearnedCodes(frozenset([1, 2])))
+    manifest = make_records(tmp_path, train=["a1"], validation=["b2"], test=["c3"])
+    own, state = {included.hash_of("a1"), included.hash_of("b2")}, make_state()
+    assert learned_hashes(manifest, state) == own
+    earlier = EarlierTraining("another", None), EarlierTraining(next(iter(included.fingerprints())), None)
+    state = dataclasses.replace(state, provenance=dataclasses.replace(state.provenance, earlier=earlier))
+    assert learned_hashes(manifest, state) == own | {1, 2}
 
 
 def test_a_folder_of_them(tmp_path, capsys):

@@ -55,9 +55,9 @@ def may_have_learned(alphabet: str, any_case: bool = False) -> bool:
 
 
 @functools.cache
-def fingerprint() -> str:
-    """Of the records of that training, by which a checkpoint names it."""
-    return Checkpoints(FOLDER).best_state().provenance.records.fingerprint
+def fingerprints() -> frozenset[str]:
+    """Of the records of that training and of those before it, by which checkpoints name them."""
+    return frozenset(training.fingerprint for training in Checkpoints(FOLDER).best_state().provenance.lineage)
 
 
 def hash_of(code: str) -> int:

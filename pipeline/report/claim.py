@@ -30,7 +30,9 @@ def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) 
     """The records of the training are those tested, or those of the work folder, or none that is known."""
     fingerprint = provenance.records.fingerprint
     any_case = bool(manifest.settings.get("fold_case"))
-    rest = bool(provenance.synthetic), tuple(_codes_of(training, any_case) for training in provenance.earlier)
+    # Without repeats: the included weights stand for all the trainings that made them.
+    earlier = dict.fromkeys(_codes_of(training, any_case) for training in provenance.earlier)
+    rest = bool(provenance.synthetic), tuple(earlier)
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, *rest)
     try:
@@ -42,7 +44,7 @@ def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) 
 
 def _codes_of(training: EarlierTraining, any_case: bool) -> CodeRule | None:
     """Where the records tell no case, a code may have been learned in another."""
-    if training.fingerprint != included.fingerprint():
+    if training.fingerprint not in included.fingerprints():
         return training.split
     return dataclasses.replace(included.LearnedCodes.load(), any_case=any_case)
 
