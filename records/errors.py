@@ -1,6 +1,10 @@
 """The one kind of exception that the user can do something about: its text is the whole message."""
 
+from collections.abc import Iterable
+from typing import Any
+
 MAX_SHOWN = 60
+_MOST_NAMED = 10  # images with a fault, beside the first
 
 
 class DigitwiseError(Exception):
@@ -9,6 +13,23 @@ class DigitwiseError(Exception):
 
 class DamagedRecords(DigitwiseError):
     """A shard or a folder of records is not what it was when it was written."""
+
+
+class UnusableImages(DigitwiseError):
+    """Images with a fault, (name, what to say of it) of each. All are named: nobody wants to learn of them one run at a
+    time."""
+
+    def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
+        self.faults = tuple(sorted(faults))
+        (_, message), *others = self.faults
+        if others:
+            names = ", ".join(name for name, _ in others[:_MOST_NAMED])
+            left = len(others) - _MOST_NAMED
+            message += f"; nor can these be stored: {names}" + (f" and {left:,} more" if left > 0 else "")
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.faults,)  # on its way from a worker process
 
 
 def printable(text: str, limit: int = 200) -> str:

@@ -310,6 +310,23 @@ def test_labels_and_sizes_that_do_not_fit(workdir, tmp_path, make_config, codes,
     assert not workdir.records.exists()
 
 
+@pytest.mark.parametrize("content", [lambda png: png[:-30], lambda _: b"hello"], ids=["cut short", "no image"])
+def test_unusable_images_of_all_shards_and_pieces_are_named_at_once(
+    workdir, tmp_path, make_config, monkeypatch, content
+):
+    monkeypatch.setattr("pipeline.conversion.measure._PIECE", 2)
+    folder = own_folder(tmp_path / "own", CODES)
+    images = sorted((tmp_path / "own").glob("*.png"))
+    for path in images:
+        path.write_bytes(content(path.read_bytes()))
+    with pytest.raises(DigitwiseError) as caught:
+        convert(make_config(images=folder, images_per_shard=1), workdir)
+    named = [path.name for path in images if path.name in str(caught.value)]
+    assert named == [path.name for path in images[: len(named)]] and len(named) == min(len(images), 11)
+    assert str(caught.value).endswith(f" and {len(images) - 11} more") == (len(images) > 11)
+    assert "\n" not in str(caught.value)
+
+
 def test_images_that_are_no_images(workdir, tmp_path, make_config):
     folder = own_folder(tmp_path / "own", CODES)
     path = tmp_path / "own" / "13_cut.png"
@@ -320,11 +337,14 @@ def test_images_that_are_no_images(workdir, tmp_path, make_config):
     other.write_bytes(path.read_bytes())
     with pytest.raises(DigitwiseError, match="13_cut.png: .*; nor can these be stored: [^,]*13_more.png$"):
         convert(make_config(images=folder), workdir)
-    other.unlink()
     path.write_bytes(b"hello")
-    with pytest.raises(DigitwiseError, match="13_cut.png is not an image that can be read .neither PNG"):
+    other.write_bytes(b"hello again")
+    with pytest.raises(
+        DigitwiseError, match="13_cut.png is not an image that can be read .neither PNG.*; nor can .*13_more.png$"
+    ):
         convert(make_config(images=folder), workdir)
     path.unlink()
+    other.unlink()
     own_folder(tmp_path / "own", ["77"], size=(20, 8))
     with pytest.raises(DigitwiseError, match="77_0.png is 20x8 pixels, the others are 12x8: --resize"):
         convert(make_config(images=folder, image_size="12x8"), workdir)

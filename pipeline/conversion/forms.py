@@ -31,8 +31,8 @@ def find_form(
     found: CodeSource, records: RecordsConfig, surveyed: Survey, folder: pathlib.Path, engine: Engine
 ) -> ImageForm:
     """From the settings and, where they leave it open, from all images."""
-    first = _first(found)
     measured = None if found.is_drawn else measure(found.source, folder, surveyed.total, engine)
+    first = _first(found)
     has_colour = measured.has_colour if measured else first.channels == 3
     if records.colors != "auto":
         has_colour = records.colors == "rgb"

@@ -19,6 +19,7 @@ from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine
 from records.dataset.sizes import Sizes
 from records.dataset.writer import read_plan
+from records.errors import DigitwiseError, UnusableImages
 from records.images.files import describe
 from records.source import Source
 from records.split import SPLITS
@@ -65,6 +66,7 @@ class _Found:
     kinds: dict[str, Kind]
     has_colour: bool
     files: npt.NDArray[np.uint64]  # a hash of each: eight bytes, as there may be millions
+    faults: list[tuple[str, str]]  # (name, what to say of it) of each that cannot be read
 
 
 def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) -> Measured:
@@ -72,11 +74,15 @@ def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) ->
     pieces = _pieces(source, folder)
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     found: dict[tuple[str, ...], _Found] = {}
+    faults: list[tuple[str, str]] = []
     with progress(f"measure{engine.place}", total) as advance:
         for piece, result in _measured(pieces, engine if total > _PIECE else None):
             found[piece.rows[0]] = result
             sizes.update(result.sizes)
+            faults += result.faults
             advance(len(piece.rows))
+    if faults:
+        raise UnusableImages(faults)
     # Pieces end in any order; which image is named as an example must not depend on that.
     in_order = [found[piece.rows[0]] for piece in _pieces(source, folder)]
     kinds: dict[str, Kind] = {}
@@ -114,16 +120,21 @@ def measure_piece(piece: _Piece) -> _Found:
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     kinds: dict[str, Kind] = {}
     has_colour = False
-    files = []
+    files, faults = [], []
     for key, text in piece.rows:
-        data = piece.source.load(key)
+        name = piece.source.name(key)
+        try:
+            data = piece.source.load(key)
+            header = describe(data, name)
+        except DigitwiseError as error:
+            faults.append((name, str(error)))
+            continue
         files.append(int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"))
-        header = describe(data, piece.source.name(key))
         sizes[header.width, header.height, len(text)] += 1
         earlier = kinds.get(header.kind)
         kinds[header.kind] = Kind(earlier.count + 1, earlier.first) if earlier else Kind(1, key)
         has_colour = has_colour or header.channels == 3
-    return _Found(sizes, kinds, has_colour, np.array(files, np.uint64))
+    return _Found(sizes, kinds, has_colour, np.array(files, np.uint64), faults)
 
 
 def _pieces(source: Source, folder: pathlib.Path) -> Iterator[_Piece]:

@@ -18,7 +18,7 @@ from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
 from records.dataset.shards import shard_count, shard_name
 from records.dataset.verify import Promise
 from records.dataset.writer import ShardSpec, standing_shard, write_shard
-from records.errors import DamagedRecords
+from records.errors import DamagedRecords, UnusableImages
 from records.split import SPLITS
 
 COMPRESSIONS: dict[str, str] = {"none": PLAIN, "gzip": GZIP}  # of --compression
@@ -78,18 +78,32 @@ def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, f
     return specs
 
 
+def write_if_usable(spec: ShardSpec) -> Shard | UnusableImages:
+    """In a worker process: what is wrong with images of one shard is told together with that of the others."""
+    try:
+        return write_shard(spec)
+    except UnusableImages as unusable:
+        return unusable
+
+
 def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, engine: Engine) -> dict[str, Shard]:
     """{target: Shard} of all, those that an earlier run finished among them."""
     shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
     missing = [spec for spec in specs if spec.target not in shards]
     done = sum(shard.count for shard in shards.values())
+    faults: list[tuple[str, str]] = []
     with (
         progress(f"records{engine.place}", total, done) as advance,
-        run_writing_pieces(write_shard, missing, engine, folder) as results,
+        run_writing_pieces(write_if_usable, missing, engine, folder) as results,
     ):
-        for spec, shard in results:
-            shards[spec.target] = shard
-            advance(shard.count)
+        for spec, result in results:
+            if isinstance(result, UnusableImages):
+                faults += result.faults
+            else:
+                shards[spec.target] = result
+                advance(result.count)
+    if faults:
+        raise UnusableImages(faults)
     # Counted again at the end: nothing else notices that a second run is writing into the same folder.
     written = sum(shard.count for shard in shards.values())
     if written != total:

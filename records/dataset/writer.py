@@ -18,12 +18,10 @@ from records.dataset.manifest import GZIP, PLAIN, Shard
 from records.dataset.shards import order_of
 from records.dataset.verify import Promise, verify_shard
 from records.digest import sha256_of
-from records.errors import DamagedRecords, DigitwiseError
+from records.errors import DamagedRecords, DigitwiseError, UnusableImages
 from records.images.files import StoredForm, check_stored, stored_bytes
 from records.source import Source
 from records.tfrecord.framing import frame, read_records
-
-_MOST_NAMED = 10  # images with a fault, beside the first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +100,8 @@ def _framed(rows: list[tuple[str, str]], spec: ShardSpec, digest: "hashlib._Hash
         data = frame(schema.encode(key, image, text))
         digest.update(data)
         yield data
-    _refuse(faults)
+    if faults:
+        raise UnusableImages(faults)
 
 
 def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec, digest: str) -> Shard:
@@ -130,17 +129,5 @@ def _blame_image(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> Non
         except DamagedRecords as error:
             name = spec.source.name(key)
             faults.append((name, f"{name}: {str(error).removeprefix('its ')}"))
-    _refuse(faults)
-
-
-def _refuse(faults: list[tuple[str, str]]) -> None:
-    """Raises where there is an image with a fault, [(its name, what to say of it)]. It names those of the whole shard:
-    nobody wants to learn of them one run at a time."""
-    if not faults:
-        return
-    (_, message), *others = sorted(faults)
-    if others:
-        names = ", ".join(name for name, _ in others[:_MOST_NAMED])
-        left = len(others) - _MOST_NAMED
-        message += f"; nor can these be stored: {names}" + (f" and {left:,} more" if left > 0 else "")
-    raise DigitwiseError(message)
+    if faults:
+        raise UnusableImages(faults)
