@@ -53,6 +53,8 @@ def draw(ratios: Mapping[str, Mapping[str, float]], picture: pathlib.Path) -> No
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.axvline(1, color="black", linewidth=0.8)
     axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    figure.suptitle("digitwise beside others, in processor time", fontweight="bold")
     axes.set_xlabel("times as fast in the same run (line: slowest to fastest round)")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
