@@ -16,8 +16,7 @@ class DamagedRecords(DigitwiseError):
 
 
 class UnusableImages(DigitwiseError):
-    """Images with a fault, (name, what to say of it) of each. All are named: nobody wants to learn of them one run at a
-    time."""
+    """Images with a fault, (name, what to say of it) of each."""
 
     def __init__(self, faults: Iterable[tuple[str, str]]) -> None:
         self.faults = tuple(sorted(faults))

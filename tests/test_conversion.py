@@ -1,5 +1,7 @@
 import dataclasses
+import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -20,6 +22,7 @@ from records.dataset.manifest import Manifest
 from records.dataset.settings import RecordSettings
 from records.errors import DigitwiseError
 from records.images import png
+from records.images.folder import LabeledFolder
 from records.split import SplitRule
 from records.tfrecord.framing import read_records
 from tests.training_fixtures import make_state
@@ -314,7 +317,7 @@ def test_labels_and_sizes_that_do_not_fit(workdir, tmp_path, make_config, codes,
 def test_unusable_images_of_all_shards_and_pieces_are_named_at_once(
     workdir, tmp_path, make_config, monkeypatch, content
 ):
-    monkeypatch.setattr("pipeline.conversion.measure._PIECE", 2)
+    monkeypatch.setattr("pipeline.conversion.plans._PIECE", 2)
     folder = own_folder(tmp_path / "own", CODES)
     images = sorted((tmp_path / "own").glob("*.png"))
     for path in images:
@@ -325,6 +328,55 @@ def test_unusable_images_of_all_shards_and_pieces_are_named_at_once(
     assert named == [path.name for path in images[: len(named)]] and len(named) == min(len(images), 11)
     assert str(caught.value).endswith(f" and {len(images) - 11} more") == (len(images) > 11)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [{}, {"images_per_shard": 1}, {"image_format": "jpeg"}, {"image_size": "12x8"}])
+def test_unusable_images_of_all_kinds_are_named_at_once(workdir, tmp_path, make_config, settings):
+    folder = own_folder(tmp_path / "own", CODES)
+    images = sorted((tmp_path / "own").glob("*.png"))
+    whole = images[0].read_bytes()
+    images[1].write_bytes(b"hello")  # seen in its header
+    images[2].write_bytes(whole[:-30])  # copied as it is
+    picture = io.BytesIO()
+    Image.open(io.BytesIO(whole)).convert("P").save(picture, "PNG")
+    images[3].write_bytes(picture.getvalue()[:-40])  # decoded, to be stored as another kind
+    for path, target in ((images[4], "nowhere"), (images[5], images[5].name)):
+        path.unlink()
+        path.symlink_to(target)
+    with pytest.raises(DigitwiseError) as caught:
+        convert(make_config(images=folder, **settings), workdir)
+    named = [path.name for path in images if path.name in str(caught.value)]
+    assert named == [path.name for path in images[1:6]]
+
+
+def test_images_that_cannot_be_loaded(tmp_path, monkeypatch):
+    folder = LabeledFolder(own_folder(tmp_path, ["12"]))
+    (path,) = tmp_path.glob("*.png")
+    (tmp_path / "13.png").symlink_to("nowhere")
+    (tmp_path / "14.png").symlink_to("14.png")
+    assert folder.identity()["count"] == 3
+    for key, message in (
+        ("13.png", "13.png is a link to a file that does not exist$"),
+        ("14.png", "14.png cannot be read: "),
+        ("15.png", "15.png is gone: it was there when the folder was listed$"),
+    ):
+        with pytest.raises(DigitwiseError, match=message):
+            folder.load(key)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(DigitwiseError, match=f"{path.name} cannot be read: Permission denied$"):
+        folder.load(path.name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_is_called_an_image_is_not_read(tmp_path):
+    folder = LabeledFolder(own_folder(tmp_path, ["12"]))
+    os.mkfifo(tmp_path / "13.png")
+    assert len(list(folder.rows())) == 1
+    assert folder.left_out() == ["1 file that is not an image (13.png)"]
 
 
 def test_images_that_are_no_images(workdir, tmp_path, make_config):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.config import CodeConfig, RecordsConfig, RunConfig
+from pipeline.conversion.faults import all_faults
 from pipeline.conversion.findings import alphabet_lines, code_lines, image_lines
 from pipeline.conversion.foreign import Probes
 from pipeline.conversion.forms import find_form
@@ -33,7 +34,7 @@ from records.dataset.shards import is_shard_name
 from records.dataset.store import DESCRIPTIONS
 from records.dataset.verify import is_as_written
 from records.dataset.writer import entry_path
-from records.errors import DigitwiseError, printable
+from records.errors import DigitwiseError, UnusableImages, printable
 from records.split import SPLITS, SplitRule
 
 _SETTINGS = "settings.json"
@@ -73,10 +74,15 @@ def convert(
         surveyed = survey(found, rule, folder)
         for line in (*code_lines(found, surveyed), *alphabet_lines(found, surveyed)):
             print(f"records: {printable(line, 1000)}")
-        images = find_form(found, config.records, surveyed, folder, engine)
-        for line in image_lines(found, images):
-            print(f"records: {printable(line, 1000)}")
-        manifest = write_shards(found, config.records, settings, surveyed, images, folder, engine)
+        form = None
+        try:
+            images = find_form(found, config.records, surveyed, folder, engine)
+            form = images.stored
+            for line in image_lines(found, images):
+                print(f"records: {printable(line, 1000)}")
+            manifest = write_shards(found, config.records, settings, surveyed, images, folder, engine)
+        except UnusableImages as unusable:
+            raise all_faults(unusable, found.source, folder, surveyed.total, engine, form) from None
         _finish(manifest, folder, workdir)
     seconds = time.monotonic() - began
     total = surveyed.total

@@ -14,7 +14,7 @@ from pipeline.conversion.survey import Survey
 from pipeline.drawing.renderer import SyntheticSource
 from pipeline.machine.workers import Engine
 from records.dataset.sizes import Size, Sizes
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, UnusableImages
 from records.images.files import Header, StoredForm, describe
 
 
@@ -59,7 +59,11 @@ def _first(found: CodeSource) -> Header:
     if isinstance(found.source, SyntheticSource):
         return found.source.header  # known without loading what renders it
     key, _ = next(iter(found.source.rows()))
-    return describe(found.source.load(key), found.source.name(key))
+    name = found.source.name(key)
+    try:
+        return describe(found.source.load(key), name)
+    except DigitwiseError as error:
+        raise UnusableImages([(name, str(error))]) from None
 
 
 def _size(found: CodeSource, records: RecordsConfig, measured: Measured | None, first: Header) -> Size | None:

@@ -5,26 +5,24 @@ measured.sizes.vary, measured.kinds["grey"].count
 """
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
-import itertools
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.conversion.plans import plan_path
+from pipeline.conversion.plans import Piece, pieces_of
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine
 from records.dataset.sizes import Sizes
-from records.dataset.writer import read_plan
 from records.errors import DigitwiseError, UnusableImages
 from records.images.files import describe
 from records.source import Source
-from records.split import SPLITS
 
-_PIECE = 2_000  # images: about a second of reading headers
+_FEW = 2_000  # images: looked at sooner in this process than a worker would start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Measured:
 @dataclasses.dataclass(frozen=True)
 class _Piece:
     source: Source
-    rows: tuple[tuple[str, str], ...]
+    rows: Piece
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,31 +64,29 @@ class _Found:
     kinds: dict[str, Kind]
     has_colour: bool
     files: npt.NDArray[np.uint64]  # a hash of each: eight bytes, as there may be millions
-    faults: list[tuple[str, str]]  # (name, what to say of it) of each that cannot be read
 
 
 def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) -> Measured:
-    """Of the `total` rows that the survey left in `folder`."""
-    pieces = _pieces(source, folder)
+    """Of the `total` rows that the survey left in `folder`; raises UnusableImages for one that cannot be read."""
+    pieces = (_Piece(source, rows) for rows in pieces_of(folder))
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
-    found: dict[tuple[str, ...], _Found] = {}
-    faults: list[tuple[str, str]] = []
-    with progress(f"measure{engine.place}", total) as advance:
-        for piece, result in _measured(pieces, engine if total > _PIECE else None):
+    found: dict[tuple[str, str], _Found] = {}
+    results = _measured(pieces, engine if total > _FEW else None)
+    with progress(f"measure{engine.place}", total) as advance, contextlib.closing(results):
+        for piece, result in results:
+            if isinstance(result, UnusableImages):
+                raise result
             found[piece.rows[0]] = result
             sizes.update(result.sizes)
-            faults += result.faults
             advance(len(piece.rows))
-    if faults:
-        raise UnusableImages(faults)
     # Pieces end in any order; which image is named as an example must not depend on that.
-    in_order = [found[piece.rows[0]] for piece in _pieces(source, folder)]
+    in_order = [found[rows[0]] for rows in pieces_of(folder)]
     kinds: dict[str, Kind] = {}
     for result in in_order:
         for name, kind in result.kinds.items():
             earlier = kinds.get(name)
             kinds[name] = Kind(earlier.count + kind.count, earlier.first) if earlier else kind
-    rows = (row for piece in _pieces(source, folder) for row in piece.rows)
+    rows = (row for rows in pieces_of(folder) for row in rows)
     conflict = find_conflict(np.concatenate([result.files for result in in_order]), rows)
     return Measured(Sizes(sizes), kinds, any(result.has_colour for result in in_order), conflict)
 
@@ -115,37 +111,28 @@ def find_conflict(files: npt.NDArray[np.uint64], rows: Iterable[tuple[str, str]]
     return Conflict(sum(map(len, mixed)), first, second)
 
 
-def measure_piece(piece: _Piece) -> _Found:
-    """In a worker process."""
+def measure_piece(piece: _Piece) -> _Found | UnusableImages:
+    """In a worker process; returned and not raised, as errors from other machines arrive as text."""
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     kinds: dict[str, Kind] = {}
     has_colour = False
-    files, faults = [], []
+    files = []
     for key, text in piece.rows:
         name = piece.source.name(key)
         try:
             data = piece.source.load(key)
             header = describe(data, name)
         except DigitwiseError as error:
-            faults.append((name, str(error)))
-            continue
+            return UnusableImages([(name, str(error))])
         files.append(int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"))
         sizes[header.width, header.height, len(text)] += 1
         earlier = kinds.get(header.kind)
         kinds[header.kind] = Kind(earlier.count + 1, earlier.first) if earlier else Kind(1, key)
         has_colour = has_colour or header.channels == 3
-    return _Found(sizes, kinds, has_colour, np.array(files, np.uint64), faults)
+    return _Found(sizes, kinds, has_colour, np.array(files, np.uint64))
 
 
-def _pieces(source: Source, folder: pathlib.Path) -> Iterator[_Piece]:
-    for split in SPLITS:
-        path = plan_path(folder, split)
-        rows = read_plan(path) if path.exists() else iter(())
-        while piece := tuple(itertools.islice(rows, _PIECE)):
-            yield _Piece(source, piece)
-
-
-def _measured(pieces: Iterable[_Piece], engine: Engine | None) -> Iterable[tuple[_Piece, _Found]]:
-    if engine is None:  # few images are looked at sooner here than a worker would start
+def _measured(pieces: Iterable[_Piece], engine: Engine | None) -> Generator[tuple[_Piece, _Found | UnusableImages]]:
+    if engine is None:
         return ((piece, measure_piece(piece)) for piece in pieces)
     return engine.run_pieces(measure_piece, pieces)

@@ -1,12 +1,19 @@
 """The rows that wait to be written: a file of [key, text] lines for each split, and then for each shard."""
 
 import collections
+import itertools
 import json
 import pathlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from records.dataset.writer import read_plan
+from records.split import SPLITS
+
 FOLDER = "plan"
+Piece = tuple[tuple[str, str], ...]
+_PIECE = 2_000  # rows: about a second of reading headers
 _ROWS_HELD = 4096  # a few hundred kB
 
 
@@ -48,3 +55,12 @@ class RowFiles:
                 file.writelines(rows)
         self._rows.clear()
         self._held = 0
+
+
+def pieces_of(folder: pathlib.Path) -> Iterator[Piece]:
+    """The rows of all splits, (key, text) of each, in their order and in pieces for worker processes."""
+    for split in SPLITS:
+        path = plan_path(folder, split)
+        rows = read_plan(path) if path.exists() else iter(())
+        while piece := tuple(itertools.islice(rows, _PIECE)):
+            yield piece

@@ -79,7 +79,7 @@ def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, f
 
 
 def write_if_usable(spec: ShardSpec) -> Shard | UnusableImages:
-    """In a worker process: what is wrong with images of one shard is told together with that of the others."""
+    """In a worker process; returned and not raised, as errors from other machines arrive as text."""
     try:
         return write_shard(spec)
     except UnusableImages as unusable:
@@ -91,19 +91,15 @@ def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, engine: E
     shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
     missing = [spec for spec in specs if spec.target not in shards]
     done = sum(shard.count for shard in shards.values())
-    faults: list[tuple[str, str]] = []
     with (
         progress(f"records{engine.place}", total, done) as advance,
         run_writing_pieces(write_if_usable, missing, engine, folder) as results,
     ):
         for spec, result in results:
             if isinstance(result, UnusableImages):
-                faults += result.faults
-            else:
-                shards[spec.target] = result
-                advance(result.count)
-    if faults:
-        raise UnusableImages(faults)
+                raise result
+            shards[spec.target] = result
+            advance(result.count)
     # Counted again at the end: nothing else notices that a second run is writing into the same folder.
     written = sum(shard.count for shard in shards.values())
     if written != total:

@@ -89,19 +89,15 @@ def read_plan(path: AnyPath) -> Iterator[tuple[str, str]]:
 
 def _framed(rows: list[tuple[str, str]], spec: ShardSpec, digest: "hashlib._Hash") -> Iterator[bytes]:
     """The records before they are compressed, all of which go into `digest`."""
-    faults = []
     for key, text in rows:
         name = spec.source.name(key)
         try:
             image = stored_bytes(spec.source.load(key), name, spec.form)
         except DigitwiseError as error:
-            faults.append((name, str(error)))
-            continue
+            raise UnusableImages([(name, str(error))]) from None
         data = frame(schema.encode(key, image, text))
         digest.update(data)
         yield data
-    if faults:
-        raise UnusableImages(faults)
 
 
 def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec, digest: str) -> Shard:
@@ -121,13 +117,10 @@ def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec, digest: 
 
 
 def _blame_image(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> None:
-    faults = []
     for (_, data), (key, _) in zip(read_records(path), rows, strict=False):  # reading may stop before the rows end
         _, image, _ = schema.decode(data)
         try:
             check_stored(image, spec.promise.image_shape, spec.promise.encoding)
         except DamagedRecords as error:
             name = spec.source.name(key)
-            faults.append((name, f"{name}: {str(error).removeprefix('its ')}"))
-    if faults:
-        raise UnusableImages(faults)
+            raise UnusableImages([(name, f"{name}: {str(error).removeprefix('its ')}")]) from None

@@ -11,6 +11,7 @@ import hashlib
 import os
 import posixpath
 import re
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -58,7 +59,11 @@ class LabeledFolder:
             with open(path, "rb") as file:
                 return file.read()
         except FileNotFoundError:
-            raise DigitwiseError(f"{self.name(key)} is gone: it was there when the folder was listed") from None
+            if not os.path.islink(path):
+                raise DigitwiseError(f"{self.name(key)} is gone: it was there when the folder was listed") from None
+            raise DigitwiseError(f"{self.name(key)} is a link to a file that does not exist") from None
+        except OSError as error:
+            raise DigitwiseError(f"{self.name(key)} cannot be read: {error.strerror}") from None
 
     def name(self, key: str) -> str:
         """What the user calls the image."""
@@ -127,11 +132,19 @@ def identity_of(root: str, rows: Iterable[tuple[str, str]]) -> dict[str, int | s
     digest = hashlib.sha256()
     count = 0
     for key, text in rows:
-        status = os.stat(os.path.join(root, key))
         # Size and time stand for the content: reading every image again would take as long as writing the records.
-        digest.update(f"{key}\0{text}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        size, changed = _size_and_time(os.path.join(root, key))
+        digest.update(f"{key}\0{text}\0{size}\0{changed}\n".encode())
         count += 1
     return {"count": count, "sha256": digest.hexdigest()}
+
+
+def _size_and_time(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:  # told where the image is loaded, together with others that cannot be
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
 
 
 def image_keys(root: str) -> Iterator[str]:
@@ -156,7 +169,16 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in outputs)
         for name in sorted(names):
             if not name.startswith("."):
-                yield _IMAGE if name.lower().endswith(ENDINGS) else _OTHER, relative + name
+                is_image = name.lower().endswith(ENDINGS) and not _is_special(os.path.join(folder, name))
+                yield _IMAGE if is_image else _OTHER, relative + name
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is no file but, say, a pipe, from which reading would wait for ever."""
+    try:
+        return not stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:  # told where the image is loaded
+        return False
 
 
 def _is_workdir(folder: str) -> bool:

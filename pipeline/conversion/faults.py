@@ -1,0 +1,58 @@
+"""All images of a source that cannot be stored, once one of them was found: nobody wants to learn of them one run at a
+time.
+
+raise all_faults(unusable, source, folder, total, engine, form)
+"""
+
+import dataclasses
+import pathlib
+
+from pipeline.conversion.plans import Piece, pieces_of
+from pipeline.machine.progress import progress
+from pipeline.machine.workers import Engine
+from records.errors import DamagedRecords, DigitwiseError, UnusableImages
+from records.images.files import StoredForm, check_stored, stored_bytes
+from records.source import Source
+
+# Where one was found before it is known how images will be stored. Any image can be stored so.
+_ANY_FORM = StoredForm(None, None, 3, convert_colors=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Suspects:
+    source: Source
+    rows: Piece
+    form: StoredForm
+
+
+def all_faults(
+    first: UnusableImages, source: Source, folder: pathlib.Path, total: int, engine: Engine, form: StoredForm | None
+) -> UnusableImages:
+    """Of the `total` rows that the survey left in `folder`; `first` stopped what was being done with them."""
+    faults = dict(first.faults)
+    pieces = (_Suspects(source, rows, form or _ANY_FORM) for rows in pieces_of(folder))
+    with progress(f"look for other faults{engine.place}", total) as advance:
+        for piece, found in engine.run_pieces(find_faults, pieces):
+            faults.update(found)
+            advance(len(piece.rows))
+    return UnusableImages(faults.items())
+
+
+def find_faults(piece: _Suspects) -> list[tuple[str, str]]:
+    """(name, what to say of it) of each image that cannot be stored, in a worker process."""
+    faults = []
+    for key, _ in piece.rows:
+        name = piece.source.name(key)
+        try:
+            _store_whole(piece.source.load(key), name, piece.form)
+        except DigitwiseError as error:
+            faults.append((name, str(error)))
+    return faults
+
+
+def _store_whole(data: bytes, name: str, form: StoredForm) -> None:
+    stored = stored_bytes(data, name, form)
+    try:
+        check_stored(stored, form.shape, form.encoding)
+    except DamagedRecords as error:
+        raise DigitwiseError(f"{name}: {str(error).removeprefix('its ')}") from None
