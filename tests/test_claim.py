@@ -67,17 +67,32 @@ def unseen_codes(manifest, exposure):
 def test_images_are_told_apart_whose_codes_no_training_had(tmp_path, monkeypatch):
     manifest = make_records(tmp_path / "a", test=["12", "12", "34", "42", "44"])
     assert unseen_codes(manifest, Exposure(manifest, True))[1] == ["44"]  # 34 is in train, 42 in validation
-    codes, unseen = unseen_codes(manifest, Exposure(None, False))
-    assert unseen == codes
     itself = Exposure(manifest, True)
     assert not scans.are_unseen(scan_splits(manifest, "train", itself, processes=1), itself, "train").any()
     rule = SplitRule(0.2, 0.3)
     manifest = make_records(tmp_path / "b", test=[a + b for a in "1234" for b in "1234"])
     # Worker processes may finish their shards in any order.
     monkeypatch.setattr(scans, "_scanned", lambda pieces, _: ((p, scans.scan_shard(p)) for p in reversed(pieces)))
-    codes, unseen = unseen_codes(manifest, Exposure(None, False, earlier=(None, rule)))
-    assert unseen == [code for code in codes if rule.by_hash(code) == TEST]
-    assert 0 < len(unseen) < 16
+    codes, unseen = unseen_codes(manifest, Exposure(manifest, True, earlier=(rule,)))
+    held_out = [code for code in codes if rule.by_hash(code) == TEST]
+    assert unseen == [code for code in held_out if code not in ("12", "34", "42")]
+    assert 0 < len(unseen) < 13
+
+
+@pytest.mark.parametrize(
+    "exposure",
+    [
+        lambda manifest: Exposure(None, False),
+        lambda manifest: Exposure(None, False, generated=True),
+        lambda manifest: Exposure(manifest, True, earlier=(SplitRule(0.2, 0.3), None)),
+        lambda manifest: Exposure(dataclasses.replace(manifest, settings={}), True, generated=True),
+    ],
+    ids=["records", "records and images", "earlier", "generated"],
+)
+def test_no_code_is_called_new_where_not_all_that_were_learned_are_known(manifest, exposure):
+    exposure = exposure(manifest)
+    scanned = scan_splits(manifest, "test", exposure, processes=1)
+    assert scans.are_unseen(scanned, exposure, "test") is None
 
 
 def test_shared_pixels_are_counted_whatever_file_they_are_in(tmp_path):
@@ -159,7 +174,11 @@ def test_other_records_are_compared_with_those_of_the_training(tmp_path, manifes
 def test_what_is_not_known_is_said(manifest):
     found = statements(manifest, exposure=Exposure(None, False))
     assert [found[name][0] for name in ("held out", "shared codes", "shared pixels")] == [None, None, None]
-    assert found["shared codes"][1] == "Not checked: the records of the training are not there to compare with."
+    why = "were not looked for: the records of the training are not there to compare with."
+    assert [found[f"shared {what}"][1] for what in ("codes", "pixels")] == [
+        f"Shared codes {why}",
+        f"Shared pixels {why}",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from records.alphabet import Alphabet
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.errors import DigitwiseError
-from tests.small_records import TEST, make_records, picture
+from tests.small_records import TEST, VALIDATION, make_records, picture
 from tests.training_fixtures import make_state
 
 pytestmark = pytest.mark.usefixtures("blank_plots")
@@ -81,8 +81,11 @@ def run_test(workdir, monkeypatch):
         manifest = Manifest.load(records or workdir.records)
         recognizer = stand_in or StandIn(manifest, read)
         monkeypatch.setattr(evaluation, "load_recognizer", lambda *_: (None, recognizer))
-        monkeypatch.setattr(evaluation, "read", lambda *_: (readings_of(manifest, read or {}), Speed(100.0, 5, 0.05)))
-        config = RunConfig(workdir=str(workdir.root), workers=1, test=asked or TestConfig())
+        asked = asked or TestConfig()
+        codes = {"codes": VALIDATION} if asked.split == "validation" else {}
+        found = readings_of(manifest, read or {}, **codes), Speed(100.0, 5, 0.05)
+        monkeypatch.setattr(evaluation, "read", lambda *_: found)
+        config = RunConfig(workdir=str(workdir.root), workers=1, test=asked)
         return evaluation.test(config, workdir, seconds, records)
 
     return run
@@ -122,7 +125,9 @@ def test_only_the_training_took_its_time_for_a_test_on_other_images(run_test, wo
     make_records(tmp_path / "other")
     summary = run_test(seconds={"records": 1.0, "train": 9.5}, records=tmp_path / "other")
     assert set(summary.seconds) == {"train", "test"}
-    assert set(run_test(seconds={"records": 1.0, "train": 9.5}).seconds) == {"records", "train", "test"}
+    for split in ("test", "validation"):
+        summary = run_test(seconds={"records": 1.0, "train": 9.5}, asked=TestConfig(split=split))
+        assert set(summary.seconds) == {"records", "train", "test"}, split
 
 
 def test_the_report_is_written_although_nothing_can_be_printed(run_test, workdir, monkeypatch):

@@ -526,7 +526,8 @@ def test_the_heads_of_tables_say_what_they_are_for(tmp_path, summary, readings):
     [
         ([], 4, "None: every code was read right."),
         ([], 1, "3 codes were read wrong; none is shown."),
-        ([WRONG], 3, "All 1, the highest confidence first"),
+        ([WRONG], 3, "The only one: what was read"),
+        ([WRONG, WRONG], 2, "All 2, the highest confidence first"),
         ([WRONG], 0, "The 1 of 4 with the highest confidence"),
     ],
 )

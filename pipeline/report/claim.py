@@ -85,8 +85,8 @@ def held_out_statement(manifest: Manifest, split: str, exposure: Exposure) -> St
 def separation_statements(scans: dict[str, SplitScan]) -> list[Statement]:
     """Whether a code, or a picture, of the tested split is also in a split that had a part in the training."""
     if set(scans) == {TESTED}:  # nothing was scanned to compare with
-        text = "Not checked: the records of the training are not there to compare with."
-        return [Statement(name, None, text) for name in ("shared codes", "shared pixels")]
+        why = "were not looked for: the records of the training are not there to compare with."
+        return [Statement(name, None, f"{name.capitalize()} {why}") for name in ("shared codes", "shared pixels")]
     codes = {name: scan.codes for name, scan in scans.items()}
     pixels = {name: scan.pixels for name, scan in scans.items()}
     return [

@@ -108,6 +108,8 @@ def _mistakes_section(mistakes: int, shown: Sequence[Example]) -> str:
         note = "None: every code was read right."
     elif not shown:
         note = f"{mistakes:,} codes were read wrong; none is shown."
+    elif mistakes == len(shown) == 1:
+        note = "The only one: what was read, and how probable each character was."
     elif mistakes == len(shown):
         note = f"All {mistakes:,}, the highest confidence first: what was read, and how probable each character was."
     else:

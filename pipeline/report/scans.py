@@ -54,6 +54,12 @@ class Exposure:
         """Which codes were kept out of the generated images; None where none were generated, or that is not known."""
         return self.manifest.split_rule if self.generated and self.manifest else None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all codes are known that any training may have learned."""
+        generated = not self.generated or self.generation_rule is not None
+        return self.manifest is not None and generated and None not in self.earlier
+
     def splits_used(self, tested: str) -> list[str]:
         """The splits that had a part in the training, but for the one that is tested."""
         if self.manifest is None:
@@ -146,8 +152,10 @@ def scan_shard(piece: ShardScan) -> SplitScan:
     )
 
 
-def are_unseen(scans: Mapping[str, SplitScan], exposure: Exposure, split: str) -> npt.NDArray[np.bool_]:
-    """Of each image of the tested split, whether its code was in no training that is known."""
+def are_unseen(scans: Mapping[str, SplitScan], exposure: Exposure, split: str) -> npt.NDArray[np.bool_] | None:
+    """Of each image of the tested split, whether its code was in no training; None where that is not known."""
+    if not exposure.is_known:
+        return None
     tested = scans[TESTED]
     if exposure.is_tested and split != TEST:  # these very images had a part in it
         return np.zeros(len(tested.codes), bool)

@@ -55,8 +55,12 @@ def run(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bo
 
 def report_folder(split: str, workdir: Workdir, records: pathlib.Path | None) -> pathlib.Path:
     """That of the test split of the workdir's own records; a test of anything else has another, and leaves it."""
-    is_own = records is None or records == workdir.records
-    return workdir.report if is_own and split == TEST else Workdir(workdir.tested).report
+    is_own = _are_own(records, workdir) and split == TEST
+    return workdir.report if is_own else Workdir(workdir.tested).report
+
+
+def _are_own(records: pathlib.Path | None, workdir: Workdir) -> bool:
+    return records is None or records == workdir.records
 
 
 def test(
@@ -91,9 +95,9 @@ def test(
         rows, described = tested_half(readings, manifest, described)
         if is_chief(config.train.strategy):
             made.stored.save(checkpoint)
-    readings = readings.of_rows(rows)
+    readings, is_unseen = readings.of_rows(rows), are_unseen(scans, exposure, asked.split)
     summary = Summary(
-        figures=measure(readings, manifest, are_unseen(scans, exposure, asked.split)[rows]),
+        figures=measure(readings, manifest, None if is_unseen is None else is_unseen[rows]),
         speed=speed,
         claim=claim(manifest, asked.split, exposure, scans, is_repeatable(recognizer)),
         records=described,
@@ -108,7 +112,7 @@ def test(
     )
     chosen = choose(readings, asked.shown_predictions)
     keys, examples = join_records(manifest, asked.split, readings, chosen, rows)
-    behind = _behind(seconds or {}, checkpoint == workdir.checkpoints, report == workdir.report)
+    behind = _behind(seconds or {}, checkpoint == workdir.checkpoints, _are_own(records, workdir))
     summary = dataclasses.replace(summary, seconds=_seconds(summary, report, behind, began))
     if is_chief(config.train.strategy):
         # Printed last: a terminal that fails must not cost the report.
@@ -214,9 +218,9 @@ def history_of(checkpoint: pathlib.Path, workdir: Workdir) -> tuple[TrainingPoin
     return read_history(logs / HISTORY_FILE)
 
 
-def _behind(seconds: Mapping[str, float], own_checkpoint: bool, own_images: bool) -> dict[str, float]:
-    """Those of the workdir that a result rests on: a checkpoint from elsewhere, or images, took other times."""
-    return {stage: took for stage, took in seconds.items() if own_checkpoint and (own_images or stage == "train")}
+def _behind(seconds: Mapping[str, float], own_checkpoint: bool, own_records: bool) -> dict[str, float]:
+    """Those of the workdir that a result rests on: a checkpoint from elsewhere, or records, took other times."""
+    return {stage: took for stage, took in seconds.items() if own_checkpoint and (own_records or stage == "train")}
 
 
 def _seconds(summary: Summary, report: pathlib.Path, behind: Mapping[str, float], began: float) -> dict[str, float]:
