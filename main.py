@@ -22,6 +22,8 @@ from pipeline.config import RunConfig
 from pipeline.machine.startup import usable_streams
 from records.errors import DigitwiseError
 
+_INTERRUPTED, _TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # exit codes, as shells report these signals
+
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
@@ -51,7 +53,7 @@ def _run(config: RunConfig) -> int:
 
 def _heed_signals() -> None:
     # By default SIGTERM ends Python without `finally`: partial files and child processes would stay.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a background job ignores it
         signal.signal(signal.SIGINT, _interrupt_once)
 
@@ -105,7 +107,11 @@ def run() -> None:
         app.run(main, flags_parser=parse)
     except KeyboardInterrupt:
         print("\ninterrupted: run the same command again to continue", file=sys.stderr)
-        sys.exit(130)  # 128 + SIGINT, as shells report it
+        sys.exit(_INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == _TERMINATED:
+            print("\nterminated: run the same command again to continue", file=sys.stderr)
+        raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python itself would be killed by it while it ends
 

@@ -151,7 +151,7 @@ def test_workers_agree_when_a_training_that_finds_its_length_ends(tmp_path):
     results = [finish(process) for process in start_workers(workdir, **FINDS_ITS_LENGTH)]
     assert [code for code, _ in results] == [0, 0], results
     (line,) = [line for line in results[0][1].splitlines() if "the learning rate comes down" in line]
-    assert line.startswith("no improvement for --patience=1: from step "), line
+    assert line.startswith("no improvement in 1 validation: from step "), line
     state = Checkpoints(workdir / "checkpoints").choose("last").state
     assert state.finished and state.pace.last_step == state.num_steps == state.validated_step
 

@@ -293,7 +293,7 @@ def test_other_workers_say_one_line(plan, tmp_path, capsys):
 @pytest.mark.parametrize(
     "reason, why",
     [
-        ("patience", "no improvement for --patience=2"),
+        ("patience", "no improvement in 2 validations"),
         ("time", "--max_minutes is near"),
         ("steps", "a third of the images that a training may see at most"),
         ("learned", "nearly all codes of the validation split are read right"),

@@ -101,6 +101,7 @@ def test_a_signal_ends_the_run_and_the_next_goes_on(run_main, start_main, tmp_pa
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in stderr, stderr
+    assert stderr.count("run the same command again to continue") == 1
     assert not list((tmp_path / "two").rglob(".partial-*"))
     assert run_main(*arguments("two", 2)).returncode == 0
     assert digests(tmp_path / "two") == digests(tmp_path / "one")

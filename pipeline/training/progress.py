@@ -62,7 +62,7 @@ def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: i
         if state.pace and state.pace.anneal_step is not None:
             came_down = f"the learning rate came down from step {state.pace.anneal_step:,} to {step:,}"
             return came_down + _LIMITS.get(state.pace.reason, "")
-        return f"all {epochs} epochs"
+        return f"all {epochs} epochs" if epochs > 1 else "its only epoch"
     if not state.pace and asked.patience and state.stale_validations >= asked.patience:
         return f"{asked.patience} validations without improvement, --patience={asked.patience}"
     return None

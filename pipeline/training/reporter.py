@@ -107,7 +107,7 @@ class Reporter(SilentReporter):
     def introduce(self, recognizer: Recognizer, strategy: tf.distribute.Strategy) -> None:
         asked, spec, length = self._plan.asked, self._plan.spec, self._plan.length
         height, width, channels = spec.image_shape
-        minutes = f", for {asked.max_minutes:g} minutes at most" if asked.max_minutes else ""
+        minutes = f", for {_minutes(asked.max_minutes)} at most" if asked.max_minutes else ""
         images = f"{asked.images_per_step} images an epoch"
         if self._plan.num_synthetic > 0:
             images += f" ({self._plan.num_synthetic} of them synthetic)"
@@ -193,6 +193,10 @@ class Reporter(SilentReporter):
         print(f"stopped at step {step:,}{of}, saved")
 
 
+def _minutes(count: float) -> str:
+    return f"{count:g} minute{'' if count == 1 else 's'}"
+
+
 def _why(pace: Pace) -> str:
     """Why the rate comes down."""
     if pace.reason == "time":
@@ -201,7 +205,7 @@ def _why(pace: Pace) -> str:
         return "a third of the images that a training may see at most"
     if pace.reason == "learned":
         return "nearly all codes of the validation split are read right"
-    return f"no improvement for --patience={pace.stale}"
+    return f"no improvement in {counted(pace.stale, 'validation')}"
 
 
 def make_reporter(plan: Plan, logs_folder: str | os.PathLike[str], step: int, chief: bool) -> SilentReporter:

@@ -123,7 +123,7 @@ def _signalled(lab, draw, name):
         time.sleep(draw.choice((0.0, 0.01, 0.1, 0.4)))
     result = lab.end(process, _PROMPT)
     hold(result, codes=(0, 130) if number == signal.SIGINT else (0, 143, -signal.SIGTERM))
-    if result.code == 130 and "run the same command again to continue" not in result.err + result.out:
+    if result.code in (130, 143) and "run the same command again to continue" not in result.err + result.out:
         raise NotHeld(f"{result.command}: an interrupted run does not say how to continue")
     left = list(folder.rglob(".partial-*"))
     if left and result.code == 0:
