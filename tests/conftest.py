@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 
+import hypothesis
 import pytest
 from absl import flags
 from absl.testing import flagsaver
@@ -31,6 +32,11 @@ flags.FLAGS.mark_as_parsed()
 fast_kernels()  # before any test imports TensorFlow
 # The test processes share the cores: operations that have threads of their own would wait for each other.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# The same examples each time, however long they take.
+hypothesis.settings.register_profile(
+    "exact", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("exact")
 # Matplotlib lists the fonts of the machine once, not once for each workdir of a test.
 os.environ["MPLCONFIGDIR"] = str(pathlib.Path(tempfile.gettempdir()) / f"digitwise-tests-matplotlib-{os.getuid()}")
 

@@ -252,7 +252,7 @@ _parts = st.recursive(
 
 
 @given(_parts)
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_drawn_patterns_match_as_python_does(pattern):
     automaton = pattern_automaton(pattern, "ab1")
     for code in all_codes("ab1", 0, 4):
