@@ -221,7 +221,8 @@ GROUPS: tuple[Group, ...] = (
             "validation_steps": "steps between validations, with --schedule=auto to begin with; 0: so many that "
             "validation takes little of the time",
             "patience": "stop after this many validations without improvement; 0: never. With --schedule=auto the "
-            "learning rate comes down first. Default: 1 with auto, 0 with one_cycle, 10 with constant",
+            "learning rate comes down first, and after three times as many while validation shows that more than 1 "
+            "code in 40 is misread. Default: 1 with auto, 0 with one_cycle, 10 with constant",
             "target_accuracy": "stop when whole-code accuracy on the validation split reaches this value",
             "checkpoint_seconds": "seconds between checkpoints",
             "strategy": f"{', '.join(choices.STRATEGIES)}; auto: all GPUs, or the CPU if there are none; multi_worker "

@@ -33,6 +33,20 @@ def test_down_when_two_validations_gained_nothing():
     assert (third.anneal_step, third.last_step) == (300, 900)
 
 
+def test_three_times_as_patient_where_validation_shows_that_many_codes_are_misread():
+    patient = dataclasses.replace(RULES, patience=1, patient_times=3)
+    steps = range(100, 600, 100)
+    # Of 100 codes 6 or more are misread: fewer than 0.975 of all are read right. Of 5, it may be chance.
+    for wrong, expected in ((0.5, 400), (0.06, 400), (0.05, 200)):
+        (*_, last) = _follow([(step, wrong, 1.0, 0) for step in steps], patient)
+        assert (last.anneal_step, last.reason) == (expected, "patience"), wrong
+    stale = Pace(least_wrong=0.05, least_loss=1.0, stale=1)
+    assert after_validation(patient, stale, 300, _result(0.06, 1.0), 0).anneal_step is None
+    assert after_validation(patient, stale, 300, _result(0.05, 1.0), 0).anneal_step == 300
+    never = dataclasses.replace(patient, patience=0)
+    assert _follow([(step, 0.5, 1.0, 0) for step in steps], never)[-1].anneal_step is None
+
+
 def test_a_decision_stands():
     down = _follow([(100, 0.1, 1.0, 0), (200, 0.1, 1.0, 0), (300, 0.1, 1.0, 0), (400, 0.0, 0.1, 0)])
     assert down[-1] == down[-2]

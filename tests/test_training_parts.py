@@ -272,7 +272,7 @@ class TestPlan:
         # 16 images of the validation split, 48 for the statistics, 3 times that many images in between: 24 steps of 8
         assert plan.length == Length(epochs=66_667, per_epoch=6, validation_every=30, growth=0.15)
         assert plan.length.schedule == Schedule(400_002, 30, growth=0.15)
-        assert plan.pace_rules == PaceRules(3e-3, 100, 1, 400_002, least_steps=450, validation_every=30)
+        assert plan.pace_rules == PaceRules(3e-3, 100, 1, 400_002, 3, least_steps=450, validation_every=30)
         assert plan.learning_rate(600, Pace()) == 3e-3
         assert plan.learning_rate(600, Pace(anneal_step=500, last_step=700)) == pytest.approx(1.5e-3)
         assert self.plan(manifest, epochs=0, validation_steps=7, patience=0).length.validation_every == 7

@@ -42,6 +42,7 @@ class PaceRules:
     warm_steps: int
     patience: int  # validations without a gain; 0: as many as there are
     most_steps: int
+    patient_times: int = 1  # so many times the patience where validation shows that not nearly all codes are read right
     # At full rate: before these, validations without a gain are not counted, unless nothing can be gained any more.
     least_steps: int = 0
     validation_every: int = 0  # steps
@@ -57,7 +58,8 @@ def after_validation(
         return pace
     wrong, loss = 1.0 - result.sequence_accuracy, result.loss or 0.0
     can_gain = wrong > 0 or loss > SMALL_LOSS
-    is_nearly_all = wilson_interval(result.right, result.count)[0] > NEARLY_ALL
+    low, high = wilson_interval(result.right, result.count)
+    is_nearly_all = low > NEARLY_ALL
     # A single code more may be chance.
     gained = not is_nearly_all and (
         pace.least_wrong - wrong > 1.5 / result.count or (can_gain and loss < pace.least_loss * (1 - GAIN))
@@ -72,6 +74,8 @@ def after_validation(
             pace, least_wrong=min(wrong, pace.least_wrong), least_loss=min(loss, pace.least_loss)
         )
     pace = dataclasses.replace(pace, stale=0 if gained or is_early else pace.stale + 1)
+    if high < NEARLY_ALL:  # more is to be gained, slowly
+        rules = dataclasses.replace(rules, patience=rules.patience * rules.patient_times)
     reason = _reason_to_come_down(rules, pace, step, time_share, is_nearly_all)
     if reason is None:
         return pace

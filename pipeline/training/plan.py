@@ -38,6 +38,7 @@ _MOST_IMAGES = 3_200_000  # where a training finds its own length
 # Validations without improvement, after which a training ends or, with `auto`, the rate comes down. One whose rate
 # comes down at the end anyway is never cut short: it reads best there.
 _PATIENCE: dict[str, int] = {AUTO: 1, "constant": 10, "one_cycle": 0}
+_PATIENT_TIMES = 3  # with `auto`, as long as many codes are misread
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 24_000, 75
 _LEAST_IMAGES_LEARNED = 9_600  # where the initial weights have learned codes before
@@ -136,7 +137,13 @@ class Plan:
         asked, length = self.asked, self.length
         least = _least_steps(asked, length.per_epoch)
         return PaceRules(
-            asked.learning_rate, _WARM_STEPS, asked.patience or 0, length.num_steps, least, length.validation_every
+            peak=asked.learning_rate,
+            warm_steps=_WARM_STEPS,
+            patience=asked.patience or 0,
+            most_steps=length.num_steps,
+            patient_times=_PATIENT_TIMES,
+            least_steps=least,
+            validation_every=length.validation_every,
         )
 
     def learning_rate(self, step: int, pace: Pace | None = None) -> float:
