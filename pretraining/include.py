@@ -7,15 +7,9 @@
     python main.py --workdir=learned --stage=train --flagfile=pretraining/train.flags
     python -m pretraining.include learned
 
-and once more, from these weights, with other images:
-
-    python -m pretraining.various more --count=130000 --seed=12 --fonts=fonts
-    python main.py --workdir=further --stage=records --images=more
-    python main.py --workdir=further --stage=train --flagfile=pretraining/train.flags --initialize_from=included
-    python -m pretraining.include further
-
-It keeps what the network is read with, and a hash of every code that had a part in the training, or in the one that it
-began with.
+It keeps what the network is read with, and a hash of every code that had a part in the training. The weights that are
+there are of these commands. Those of a further training, with --initialize_from=included and other images, would keep
+the hashes of both.
 """
 
 import sys
