@@ -7,7 +7,6 @@ measured.sizes.vary, measured.kinds["grey"].count
 import collections
 import contextlib
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Generator, Iterable
 
@@ -18,6 +17,7 @@ from pipeline.conversion.plans import Piece, pieces_of
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine
 from records.dataset.sizes import Sizes
+from records.digest import hash64
 from records.errors import DigitwiseError, UnusableImages
 from records.images.files import describe
 from records.source import Source
@@ -124,7 +124,7 @@ def measure_piece(piece: _Piece) -> _Found | UnusableImages:
             header = describe(data, name)
         except DigitwiseError as error:
             return UnusableImages([(name, str(error))])
-        files.append(int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big"))
+        files.append(hash64(data))
         sizes[header.width, header.height, len(text)] += 1
         earlier = kinds.get(header.kind)
         kinds[header.kind] = Kind(earlier.count + 1, earlier.first) if earlier else Kind(1, key)

@@ -6,7 +6,6 @@ LearnedCodes.load().by_hash("7kQ2")         # "train" or "test": whether that tr
 
 import dataclasses
 import functools
-import hashlib
 import itertools
 import pathlib
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import numpy as np
 
 import alexnet
 from pipeline.model.checkpoints import Checkpoints
+from records.digest import hash64
 from records.split import TEST, TRAIN
 
 MODULE = "alexnet.alexnet"  # of the network that they are for
@@ -61,6 +61,4 @@ def fingerprints() -> frozenset[str]:
 
 
 def hash_of(code: str) -> int:
-    """64 bits: among a million codes, one that was not learned is taken for one that was in fewer than one of 10^8
-    trials."""
-    return int.from_bytes(hashlib.blake2b(code.encode("utf-8"), digest_size=8).digest(), "big")
+    return hash64(code.encode("utf-8"))

@@ -5,7 +5,6 @@ scans["tested"].codes, scans["train"].pixels
 """
 
 import dataclasses
-import hashlib
 import io
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from pipeline.machine.progress import progress
 from pipeline.machine.workers import run_pieces
 from records.dataset import schema
 from records.dataset.manifest import Manifest
+from records.digest import hash64
 from records.errors import DamagedRecords
 from records.images import png
 from records.images.files import RAW, ImageShape, fits_shape
@@ -140,10 +140,10 @@ def scan_shard(piece: ShardScan) -> SplitScan:
     for offset, data in read_records(piece.path):
         try:
             _, image, text = schema.decode(data)
-            pixels.append(_hash(_pixels(image, piece)))
+            pixels.append(hash64(_pixels(image, piece)))
         except Exception as error:  # noqa: BLE001  damaged data make Pillow's readers raise many kinds
             raise DamagedRecords(f"{piece.path}: record {len(codes)} at byte {offset}: {error}") from None
-        codes.append(_hash(text.encode("utf-8")))
+        codes.append(hash64(text.encode("utf-8")))
         generated.append(piece.generated is not None and piece.generated.by_hash(text) == TRAIN)
         # Its validation split chose a checkpoint, so that counts as learned too.
         earlier.append(any(rule.by_hash(text) != TEST for rule in piece.earlier))
@@ -181,12 +181,6 @@ def _joined(scans: list[SplitScan]) -> SplitScan:
         np.concatenate([flags, *(scan.may_be_generated for scan in scans)]),
         np.concatenate([flags, *(scan.may_be_learned for scan in scans)]),
     )
-
-
-def _hash(data: bytes) -> int:
-    # With 64 bits, two of a million different images share a hash by accident once in 37 million such tests.
-    # SHA-256, as processors have instructions for it.
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")
 
 
 def _pixels(image: bytes, piece: ShardScan) -> bytes:

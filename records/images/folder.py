@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from records.digest import hash64
 from records.errors import DigitwiseError, printable, quoted
 from records.images.files import ENDINGS
 
@@ -120,7 +121,7 @@ class LabeledFolder:
                 raise DigitwiseError(f"{path}, line {line}: the file {quoted(key)} is missing from {self.root}")
             # Eight bytes a name: a set of names would grow with the folder.
             name = normalized(key).encode()
-            seen.append(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big"))
+            seen.append(hash64(name))
             yield key, text
         if not seen:
             raise DigitwiseError(f"{path} lists no image")
