@@ -15,7 +15,7 @@ from typing import TypeAlias, Union
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from digitwise.errors import ReaderError
 from digitwise.fitting import fit
@@ -32,6 +32,15 @@ _MODES = {1: "L", 3: "RGB"}
 _GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _WITH_ALPHA = ("RGBA", "LA", "La", "RGBa", "PA")
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Source: TypeAlias = Union[str, "os.PathLike[str]", bytes, Image.Image, Pixels]
@@ -161,10 +170,10 @@ def _upright(image: Image.Image) -> Image.Image:
     if "exif" not in image.info:
         return image
     try:
-        is_turned = image.getexif().get(_ORIENTATION, 1) != 1
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # Pillow raises many kinds; a damaged note turns nothing
         return image
-    return ImageOps.exif_transpose(image) if is_turned else image
+    return image if turn is None else image.transpose(turn)
 
 
 def _shown(image: Image.Image) -> Image.Image:

@@ -8,7 +8,8 @@ from PIL import Image, ImageColor
 
 from records.errors import DamagedRecords, DigitwiseError
 from records.images import png
-from records.images.files import Header, StoredForm, check_stored, describe, in_mode, stored_bytes
+from records.images.files import ENCODED, Header, StoredForm, check_stored, describe, in_mode, stored_bytes
+from tests.camera_notes import NOTES, with_note
 
 
 def pixels(mode="RGB", size=(12, 8), seed=0):
@@ -84,6 +85,21 @@ def test_a_photo_is_turned_as_its_camera_says():
     data = encoded(image, "PNG", exif=exif)
     assert describe(data, "a") == Header(12, 8, "colour")
     assert (shown(stored_bytes(data, "a", RGB)) == np.rot90(np.asarray(image), 3)).all()
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_a_note_that_makes_no_sense_turns_nothing_and_ends_nothing(name):
+    data = with_note(encoded(pixels(size=(8, 12))), NOTES[name])
+    size = (12, 8) if name.startswith("turned") else (8, 12)
+    assert describe(data, "a") == Header(*size, "colour")
+    stored = stored_bytes(data, "a", StoredForm(None, None, 3))
+    check_stored(stored, (size[1], size[0], 3), ENCODED)
+
+
+def test_what_a_format_cannot_hold_is_refused_by_name():
+    data = encoded(Image.new("L", (66_000, 2)))
+    with pytest.raises(DigitwiseError, match="wide.png cannot be stored as jpeg"):
+        stored_bytes(data, "wide.png", StoredForm(None, None, 1, "jpeg"))
 
 
 def test_another_size_is_refused_or_resized():

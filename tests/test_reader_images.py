@@ -11,6 +11,7 @@ from digitwise.errors import ReaderError
 from digitwise.fitting import fit
 from digitwise.images import InputShape, in_mode, model_pixels
 from records.images import files
+from tests.camera_notes import NOTES, with_note
 
 SHAPE = InputShape(height=8, width=12, channels=3, stored_channels=3)
 GREY = InputShape(height=8, width=12, channels=1, stored_channels=1)
@@ -66,6 +67,7 @@ ODD = {
     "webp": encoded(Image.fromarray(noise(3)), "WEBP"),
     **{f"turned {number}": turned(number) for number in range(1, 9)},
     "turned jpeg": turned(6, "JPEG"),
+    **{name: with_note(encoded(Image.fromarray(noise(3, (30, 20)))), note) for name, note in NOTES.items()},
 }
 
 

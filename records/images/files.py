@@ -9,7 +9,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from records.errors import DamagedRecords, DigitwiseError
 from records.images import png
@@ -45,9 +45,21 @@ _GREY_16 = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _ALPHAMODES = ("RGBA", "LA", "La", "RGBa", "PA")
 _GREYMODES = ("1", "L", "LA", "La", *_GREY_16)
 _ORIENTATION = 0x0112  # the number of the EXIF note that says how a camera was held
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_QUARTER_TURNS = tuple(_TURNS.values())[3:]  # which exchange the sides
 
 # open_image checks the size, against a far lower limit than the one at which Pillow warns.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+# A note that cannot be read turns nothing.
+warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +127,7 @@ def describe(data: bytes, name: str) -> Header:
         return Header(plain[1], plain[0], GREY if plain[2] == 1 else COLOUR)
     image = open_image(data, name)
     width, height = image.size
-    # 5 to 8 are the orientations with a quarter turn, which exchange the sides.
-    if _is_turned(image) and image.getexif()[_ORIENTATION] >= 5:
+    if _turn(image) in _QUARTER_TURNS:
         width, height = height, width
     return Header(width, height, _kind(image))
 
@@ -131,12 +142,12 @@ def stored_bytes(data: bytes, name: str, form: StoredForm) -> bytes:
         raise DigitwiseError(
             f"{name} is in colour where the first image is grey: --colors=grey or --colors=rgb converts all of them"
         )
-    turned = _is_turned(image)
-    if form.has_size(image.size) and not turned and _is_stored_as_it_is(image, form):
+    turn = _turn(image)
+    if form.has_size(image.size) and turn is None and _is_stored_as_it_is(image, form):
         return data
     pixels = _decoded(image, name)
-    if turned:
-        pixels = ImageOps.exif_transpose(pixels)
+    if turn is not None:
+        pixels = pixels.transpose(turn)
     if not form.has_size(pixels.size) and not form.resize:
         raise DigitwiseError(
             f"{name} is {pixels.size[0]}x{pixels.size[1]} pixels, the others are {form.width}x{form.height}: "
@@ -145,7 +156,10 @@ def stored_bytes(data: bytes, name: str, form: StoredForm) -> bytes:
     pixels = in_mode(pixels, form.channels)
     if form.width and form.height and not form.has_size(pixels.size):
         pixels = pixels.resize((form.width, form.height), Image.Resampling.BILINEAR)
-    return encode(pixels, form.image_format)
+    try:
+        return encode(pixels, form.image_format)
+    except Exception as error:  # JPEG ends at 65,500 pixels a side, and Pillow raises what it is told by a library
+        raise DigitwiseError(f"{name} cannot be stored as {form.image_format} ({_reason(error)})") from None
 
 
 def encode(pixels: Image.Image, image_format: str = "png") -> bytes:
@@ -238,9 +252,14 @@ def _is_stored_as_it_is(image: Image.Image, form: StoredForm) -> bool:
     return image.format in allowed[form.image_format]
 
 
-def _is_turned(image: Image.Image) -> bool:
-    """Whether a camera left a note that the picture must be turned, which TensorFlow's decoders ignore."""
-    return "exif" in image.info and image.getexif().get(_ORIENTATION, 1) != 1
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How the picture must be turned by a camera's note, which TensorFlow's decoders ignore."""
+    if "exif" not in image.info:
+        return None
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # damaged notes make Pillow raise many kinds; such a note turns nothing
+        return None
 
 
 def _decoded(image: Image.Image, name: str) -> Image.Image:
