@@ -6,10 +6,13 @@ rule.split("4071")      # "train"
 
 import dataclasses
 import hashlib
+import itertools
+from collections.abc import Iterable
 from typing import Any, Self
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS: tuple[str, ...] = (TRAIN, VALIDATION, TEST)
+_MOST_WAYS = 4096  # to write a code of 12 letters
 
 
 def fraction_of(text: str, salt: str) -> float:
@@ -85,3 +88,24 @@ class SplitRule:
             only=content.get("only_split", ""),
             held_out_only=content.get("held_out_only", False),
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class AnyCase:
+    """A rule of codes that told no case, asked about codes that do, or the other way round: a code belongs to the train
+    split where one way to write it does."""
+
+    rule: SplitRule
+
+    def by_hash(self, code: str) -> str:
+        found = set()
+        for written in itertools.islice(ways_to_write(code), _MOST_WAYS):
+            found.add(self.rule.by_hash(written))
+            if TRAIN in found:
+                break
+        return next(split for split in SPLITS if split in found)
+
+
+def ways_to_write(code: str) -> Iterable[str]:
+    """The code with its letters in all combinations of cases."""
+    return map("".join, itertools.product(*({c.lower(), c.upper()} for c in code)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from pipeline.report import claim, scans
 from pipeline.report.claim import find_exposure
 from pipeline.report.scans import Exposure, scan_splits
 from pipeline.report.summary import Claim, Statement
+from pipeline.workdir import Workdir
 from records.dataset import schema
 from records.errors import DamagedRecords
 from records.images import png
 from records.images.files import RAW
-from records.split import TEST, SplitRule
+from records.split import TEST, AnyCase, SplitRule
 from records.tfrecord.framing import frame, read_records
 from tests.small_records import make_records, picture
 from tests.training_fixtures import make_state
@@ -201,6 +203,14 @@ def test_the_records_of_the_training_are_found_by_their_fingerprint(tmp_path, ma
     own = make_records(workdir.records)
     assert own.fingerprint == manifest.fingerprint
     assert find_exposure(trained, other, workdir) == Exposure(own, False)
+    elsewhere = Workdir(tmp_path / "elsewhere")
+    assert find_exposure(trained, other, elsewhere, workdir) == Exposure(own, False)
+
+
+def test_a_shard_that_is_missing_is_named_with_what_it_is_for(manifest):
+    manifest.paths("train")[0].unlink()
+    with pytest.raises(DamagedRecords, match="is missing: the tested images are compared with those that are in it$"):
+        scan_splits(manifest, "test", Exposure(manifest, True), processes=1)
 
 
 def test_a_damaged_record_is_named(manifest):
@@ -266,3 +276,20 @@ def test_the_earlier_trainings_are_those_that_the_checkpoint_tells_of(manifest, 
     earlier = (EarlierTraining("a", SplitRule(0.1, 0.2)), EarlierTraining("b", None))
     provenance = dataclasses.replace(make_state().provenance, earlier=earlier)
     assert claim.find_exposure(provenance, manifest, workdir).earlier == (SplitRule(0.1, 0.2), None)
+
+
+def test_an_earlier_training_that_told_no_case_may_have_learned_a_code_in_any(manifest, workdir):
+    rule = SplitRule(0.1, 0.2)
+
+    def earlier(tested, *, is_folded):
+        provenance = dataclasses.replace(make_state().provenance, earlier=(EarlierTraining("a", rule, is_folded),))
+        return claim.find_exposure(provenance, tested, workdir).earlier
+
+    assert earlier(manifest, is_folded=True) == (AnyCase(rule),)
+    folded = dataclasses.replace(manifest, settings={**manifest.settings, "fold_case": True})
+    assert earlier(folded, is_folded=False) == (AnyCase(rule),)
+    own = Provenance({}, TrainedRecords.of(folded, rule))
+    assert own.lineage == (EarlierTraining(manifest.fingerprint, rule, True),)
+    assert Provenance.from_json(json.loads(json.dumps(own.to_json()))) == own
+    begun = dataclasses.replace(own, earlier=own.lineage)
+    assert Provenance.from_json(json.loads(json.dumps(begun.to_json()))) == begun

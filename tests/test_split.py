@@ -2,9 +2,21 @@ import dataclasses
 
 import pytest
 
-from records.split import SPLITS, TEST, TRAIN, VALIDATION, SplitRule, fraction_of
+from records.split import SPLITS, TEST, TRAIN, VALIDATION, AnyCase, SplitRule, fraction_of
 
 CODES = [f"{n:04d}" for n in range(10_000)]
+
+
+def test_where_one_side_tells_no_case_any_way_to_write_a_code_counts():
+    rule = SplitRule(0.2, 0.3)
+    ways = ["aB1", "ab1", "Ab1", "AB1"]
+    splits = {way: rule.by_hash(way) for way in ways}
+    assert {AnyCase(rule).by_hash(way) for way in ways} == {next(split for split in SPLITS if split in splits.values())}
+    codes = [f"{number:x}" for number in range(4000, 4400)]
+    held_out = [code for code in codes if AnyCase(rule).by_hash(code) == TEST]
+    assert 0 < len(held_out) < len([code for code in codes if rule.by_hash(code) == TEST])
+    assert all(rule.by_hash(written) == TEST for code in held_out for written in (code, code.upper()))
+    assert AnyCase(rule).by_hash("aB" * 20) == TRAIN  # a million ways
 
 
 def test_fractions_are_the_same_everywhere():

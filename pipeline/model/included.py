@@ -6,7 +6,6 @@ LearnedCodes.load().by_hash("7kQ2")         # "train" or "test": whether that tr
 
 import dataclasses
 import functools
-import itertools
 import pathlib
 from collections.abc import Iterable
 from typing import Self
@@ -16,7 +15,7 @@ import numpy as np
 import alexnet
 from pipeline.model.checkpoints import Checkpoints
 from records.digest import hash64
-from records.split import TEST, TRAIN
+from records.split import TEST, TRAIN, ways_to_write
 
 MODULE = "alexnet.alexnet"  # of the network that they are for
 FOLDER = pathlib.Path(alexnet.__file__).with_name("included")
@@ -43,7 +42,7 @@ class LearnedCodes:
     def _ways_to_write(self, code: str) -> Iterable[str]:
         if not self.any_case or len(code) > LONGEST:
             return (code,)
-        return map("".join, itertools.product(*({c.lower(), c.upper()} for c in code)))
+        return ways_to_write(code)
 
 
 def may_have_learned(alphabet: str, any_case: bool = False) -> bool:

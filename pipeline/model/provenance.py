@@ -14,18 +14,20 @@ from records.split import SplitRule
 
 @dataclasses.dataclass(frozen=True)
 class TrainedRecords:
-    """The records of a training; `split` is None where they do not say how codes were split."""
+    """The records of a training; `split` is None where they do not say how codes were split. With `fold_case` it is
+    that of codes which tell no case."""
 
     name: str
     fingerprint: str
     train: int  # images
     validation: int
     split: SplitRule | None
+    fold_case: bool = False
 
     @classmethod
     def of(cls, manifest: Manifest, split: SplitRule | None) -> Self:
         counts = manifest.count("train"), manifest.count("validation")
-        return cls(manifest.name, manifest.fingerprint, *counts, split)
+        return cls(manifest.name, manifest.fingerprint, *counts, split, bool(manifest.settings.get("fold_case")))
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "split": self.split and self.split.to_json()}
@@ -38,6 +40,7 @@ class TrainedRecords:
             take(content, "train", int, "records"),
             take(content, "validation", int, "records"),
             _split(content.get("split")),
+            content.get("fold_case") is True,
         )
 
 
@@ -47,16 +50,17 @@ class EarlierTraining:
 
     fingerprint: str
     split: SplitRule | None
+    fold_case: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {"fingerprint": self.fingerprint, "split": self.split and self.split.to_json()}
+        return {**vars(self), "split": self.split and self.split.to_json()}
 
     @classmethod
     def from_json(cls, content: Any) -> Self:
         check_kind(content, dict, "earlier")
         # Version 1 of the state called the fingerprint "records".
         name = "fingerprint" if "fingerprint" in content else "records"
-        return cls(take(content, name, str, "earlier"), _split(content.get("split")))
+        return cls(take(content, name, str, "earlier"), _split(content.get("split")), content.get("fold_case") is True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Provenance:
     @property
     def lineage(self) -> tuple[EarlierTraining, ...]:
         """What a training that begins with these weights has before it: this training, and those before this one."""
-        return EarlierTraining(self.records.fingerprint, self.records.split), *self.earlier
+        own = self.records
+        return EarlierTraining(own.fingerprint, own.split, own.fold_case), *self.earlier
 
     @property
     def compared(self) -> dict[str, Any]:

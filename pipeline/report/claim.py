@@ -6,6 +6,7 @@ only characters that were learned. Each is looked up or counted, none is taken f
     claim(manifest, "test", exposure, scans, repeatable=True).holds
 """
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -19,15 +20,15 @@ from pipeline.workdir import Workdir
 from records.dataset.manifest import Manifest
 from records.dataset.settings import num_read
 from records.errors import DigitwiseError, counted
-from records.split import TRAIN, VALIDATION
+from records.split import TRAIN, VALIDATION, AnyCase
 
 _PROBES = 8  # images, of noise: dropout would show in any of them
 _GAPS_SHOWN = 6
 _CHARACTERS_SHOWN = 8
 
 
-def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) -> Exposure:
-    """The records of the training are those tested, or those of the work folder, or none that is known."""
+def find_exposure(provenance: Provenance, manifest: Manifest, *workdirs: Workdir) -> Exposure:
+    """The records of the training are those tested, or those of a work folder, or none that is known."""
     fingerprint = provenance.records.fingerprint
     any_case = bool(manifest.settings.get("fold_case"))
     # Without repeats: the included weights stand for all the trainings that made them.
@@ -35,18 +36,18 @@ def find_exposure(provenance: Provenance, manifest: Manifest, workdir: Workdir) 
     rest = bool(provenance.synthetic), tuple(earlier)
     if fingerprint == manifest.fingerprint:
         return Exposure(manifest, True, *rest)
-    try:
-        own = Manifest.load(workdir.records)
-    except DigitwiseError:
-        return Exposure(None, False, *rest)
-    return Exposure(own if fingerprint == own.fingerprint else None, False, *rest)
+    for workdir in workdirs:
+        with contextlib.suppress(DigitwiseError):
+            if (own := Manifest.load(workdir.records)).fingerprint == fingerprint:
+                return Exposure(own, False, *rest)
+    return Exposure(None, False, *rest)
 
 
 def _codes_of(training: EarlierTraining, any_case: bool) -> CodeRule | None:
-    """Where the records tell no case, a code may have been learned in another."""
-    if training.fingerprint not in included.fingerprints():
-        return training.split
-    return dataclasses.replace(included.LearnedCodes.load(), any_case=any_case)
+    """Where these records or those tell no case, a code may have been learned in another."""
+    if training.fingerprint in included.fingerprints():
+        return dataclasses.replace(included.LearnedCodes.load(), any_case=any_case)
+    return AnyCase(training.split) if training.split and (any_case or training.fold_case) else training.split
 
 
 def claim(manifest: Manifest, split: str, exposure: Exposure, scans: dict[str, SplitScan], repeatable: bool) -> Claim:

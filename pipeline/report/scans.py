@@ -6,6 +6,7 @@ scans["tested"].codes, scans["train"].pixels
 
 import dataclasses
 import io
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
@@ -137,6 +138,8 @@ def scan_shard(piece: ShardScan) -> SplitScan:
     pixels: list[int] = []
     generated: list[bool] = []
     earlier: list[bool] = []
+    if not os.path.exists(piece.path):
+        raise DamagedRecords(f"{piece.path} is missing: the tested images are compared with those that are in it")
     for offset, data in read_records(piece.path):
         try:
             _, image, text = schema.decode(data)

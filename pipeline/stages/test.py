@@ -84,7 +84,7 @@ def test(
     strategy, recognizer = load_recognizer(checkpoint, config.train)
     check_fits(recognizer, manifest)
     training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
-    exposure = find_exposure(recognizer.provenance, manifest, workdir)
+    exposure = find_exposure(recognizer.provenance, manifest, workdir, Workdir(checkpoint.parent))
     scans = scan_splits(manifest, asked.split, exposure, config.processes)
     readings, speed = read(strategy, recognizer, manifest, asked.split)
     max_error, rows, promise = config.use.max_error, np.arange(len(readings)), None
