@@ -358,7 +358,7 @@ def test_images_that_cannot_be_loaded(tmp_path, monkeypatch):
     for key, message in (
         ("13.png", "13.png is a link to a file that does not exist$"),
         ("14.png", "14.png cannot be read: "),
-        ("15.png", "15.png is gone: it was there when the folder was listed$"),
+        ("15.png", "15.png is missing: it was there when the folder was listed$"),
     ):
         with pytest.raises(DigitwiseError, match=message):
             folder.load(key)

@@ -40,7 +40,6 @@ def test_codes_in_a_table(tmp_path):
 @pytest.mark.parametrize(
     "table, message",
     [
-        (b"file,text\nno.png,1\n", "line 2: the file 'no.png' is missing"),
         (b"file,text\na.png,1\na.png,2\n", "line 3: 'a.png' is already listed, in line 2"),
         (b"file,text\na.png,1\n./a.png,2\n", "line 3: './a.png' is already listed, in line 2"),
         (b"file,text\n../a.png,1\n", "line 2: '../a.png' is not a file name below"),
@@ -60,6 +59,29 @@ def test_bad_tables(tmp_path, table, message):
     fill(tmp_path, "a.png")
     (tmp_path / "labels.csv").write_bytes(table)
     with pytest.raises(DigitwiseError, match=message):
+        rows(tmp_path)
+
+
+def test_what_a_table_lists_in_vain_is_told_with_all_else_that_cannot_be_loaded(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,text\nno.png,1\nfolder.png,2\n")
+    (tmp_path / "folder.png").mkdir()
+    assert rows(tmp_path) == [("no.png", "1"), ("folder.png", "2")]
+    for key, message in (("no.png", "no.png is missing: labels.csv lists it$"), ("folder.png", "is not a file$")):
+        with pytest.raises(DigitwiseError, match=message):
+            LabeledFolder(str(tmp_path)).load(key)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path, monkeypatch):
+    fill(tmp_path, "1.png", "sub/2.png")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DigitwiseError, match="sub cannot be listed: Permission denied$"):
         rows(tmp_path)
 
 

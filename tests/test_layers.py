@@ -19,7 +19,8 @@ from tests.conftest import ROOT
 RECORDS_LAYERS = (
     ("errors",),
     ("atomic", "alphabet", "jsonfile", "split", "source"),
-    ("digest", "tfrecord", "images"),
+    ("digest",),
+    ("tfrecord", "images"),
     ("dataset", "foreign"),
     ("probe",),
 )

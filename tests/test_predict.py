@@ -109,6 +109,15 @@ def test_a_table_and_a_csv_and_a_list_on_stdin(call_main, trained, images, monke
     assert list(rows[0]) == ["file", "code", "confidence", "accepted", "error"]
 
 
+def test_a_broken_link_is_named_whether_its_folder_or_a_pattern_is_given(call_main, trained, images, tmp_path):
+    (tmp_path / "images" / "link.png").symlink_to("nowhere")
+    for given in ("images", "images/*.png"):
+        result = call_main("--stage=predict", f"--checkpoint={trained}", f"--images={given}", "--output_format=csv")
+        assert result.returncode == stage.UNREAD
+        assert "predict: images/link.png: the file cannot be read" in result.stderr, given
+        assert f"predict: {len(images)} of {len(images) + 1} images read" in result.stderr
+
+
 def test_what_cannot_be_read_is_named_and_does_not_stop_it(call_main, trained, images, tmp_path, monkeypatch):
     (tmp_path / "images" / "001-cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     monkeypatch.setattr("sys.stdin", io.StringIO("gone.png\n"))

@@ -89,6 +89,7 @@ def test_what_is_certain_joins_the_train_split(here, workdir, tmp_path, capsys):
     output = capsys.readouterr().out
     assert f"{len(read)} of 43 images of {others} were read with a confidence of 0.9 or more" in output
     assert "2 copies of labelled images, 1 not readable" in output
+    assert "records: warning: not readable: damaged.png (" in output
     (statement,) = label_statements(Exposure(manifest, True, False, ()))
     assert statement.text.startswith(f"{len(read)} of the {len(train)} training images were labelled by a network")
     assert label_statements(Exposure(first, True, False, ())) == []

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.config import CodeConfig, RecordsConfig, RunConfig
-from pipeline.conversion.faults import all_faults
+from pipeline.conversion.faults import all_faults, widest_form
 from pipeline.conversion.findings import alphabet_lines, code_lines, image_lines
 from pipeline.conversion.foreign import Probes
 from pipeline.conversion.forms import find_form
@@ -74,7 +74,7 @@ def convert(
         surveyed = survey(found, rule, folder)
         for line in (*code_lines(found, surveyed), *alphabet_lines(found, surveyed)):
             print(f"records: {printable(line, 1000)}")
-        form = None
+        form = widest_form(found.size, config.records.resize)
         try:
             images = find_form(found, config.records, surveyed, folder, engine)
             form = images.stored

@@ -10,12 +10,10 @@ import pathlib
 from pipeline.conversion.plans import Piece, pieces_of
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine
+from records.dataset.sizes import Size
 from records.errors import DamagedRecords, DigitwiseError, UnusableImages
 from records.images.files import StoredForm, check_stored, stored_bytes
 from records.source import Source
-
-# Where one was found before it is known how images will be stored. Any image can be stored so.
-_ANY_FORM = StoredForm(None, None, 3, convert_colors=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +23,18 @@ class _Suspects:
     form: StoredForm
 
 
+def widest_form(size: Size | None, resize: bool) -> StoredForm:
+    """Of what is known before any image was looked at: whatever cannot be stored so cannot be stored at all."""
+    width, height = size or (None, None)
+    return StoredForm(width, height, 3, convert_colors=True, resize=resize and size is not None)
+
+
 def all_faults(
-    first: UnusableImages, source: Source, folder: pathlib.Path, total: int, engine: Engine, form: StoredForm | None
+    first: UnusableImages, source: Source, folder: pathlib.Path, total: int, engine: Engine, form: StoredForm
 ) -> UnusableImages:
     """Of the `total` rows that the survey left in `folder`; `first` stopped what was being done with them."""
     faults = dict(first.faults)
-    pieces = (_Suspects(source, rows, form or _ANY_FORM) for rows in pieces_of(folder))
+    pieces = (_Suspects(source, rows, form) for rows in pieces_of(folder))
     with progress(f"look for other faults{engine.place}", total) as advance:
         for piece, found in engine.run_pieces(find_faults, pieces):
             faults.update(found)

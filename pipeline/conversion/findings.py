@@ -6,7 +6,7 @@ from pipeline.conversion.survey import Survey
 from pipeline.model.look_alikes import pairs_of
 from records.alphabet import Alphabet
 from records.errors import quoted
-from records.images.files import COLOUR, GREY
+from records.images.files import COLOUR, GREY, StoredForm
 
 _SHOWN = 4
 _RARE = 0.1  # of how often a character occurs in the mean
@@ -48,6 +48,10 @@ def alphabet_lines(found: CodeSource, surveyed: Survey) -> list[str]:
     return lines
 
 
+def _all_of(form: StoredForm) -> str:
+    return f"all {'become' if form.resize else 'must be'} {form.width}x{form.height}"
+
+
 def image_lines(found: CodeSource, images: ImageForm) -> list[str]:
     """What images of several sizes and kinds become."""
     measured, form = images.measured, images.stored
@@ -57,7 +61,7 @@ def image_lines(found: CodeSource, images: ImageForm) -> list[str]:
     sizes = measured.sizes
     if sizes.vary:
         (least_width, least_height), (width, height) = sizes.smallest, sizes.largest
-        what = "each image keeps its own" if form.width is None else f"all become {form.width}x{form.height}"
+        what = "each image keeps its own" if form.width is None else _all_of(form)
         lines.append(
             f"images of {len(sizes.distinct):,} sizes, {_range(least_width, width)} pixels wide and "
             f"{_range(least_height, height)} high: {what}"

@@ -35,15 +35,19 @@ def find_images(patterns: Sequence[str], stdin: TextIO) -> Iterator[pathlib.Path
 
 def _in_folder(folder: pathlib.Path) -> list[pathlib.Path]:
     named = (path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
-    # A broken link too: reading it says what is wrong. Not a pipe, which may never end.
-    found = sorted(path for path in named if path.is_file() or not path.exists())
+    found = sorted(filter(_is_file_or_broken, named))
     if not found:
         raise DigitwiseError(f"--images={folder}: there is no {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} file in it")
     return found
 
 
 def _matching(pattern: str) -> list[pathlib.Path]:
-    found = sorted(path for path in map(pathlib.Path, glob.glob(pattern, recursive=True)) if path.is_file())
+    found = sorted(filter(_is_file_or_broken, map(pathlib.Path, glob.glob(pattern, recursive=True))))
     if not found:
         raise DigitwiseError(f"--images={pattern}: no file matches")
     return found
+
+
+def _is_file_or_broken(path: pathlib.Path) -> bool:
+    """A broken link too: reading it says what is wrong. Not a pipe, which may never end."""
+    return path.is_file() or not path.exists()

@@ -75,7 +75,8 @@ class Known:
 def opened_readings(config: RunConfig, workdir: Workdir, reader: Reader, images: Images) -> Iterator[Readings]:
     """The readings of `reader`, whose network is the one that the settings name."""
     if config.cluster == LOCAL:
-        yield Readings(_read_here(reader, images.rows))
+        with contextlib.closing(_read_here(reader, images.rows)) as rows:
+            yield Readings(rows)
         return
     packages = packages_of(config.test.checkpoint, workdir)
     with opened_reading_engine(config, _folder_of_network(config, workdir), images.folders, packages) as engine:
@@ -88,7 +89,7 @@ def _folder_of_network(config: RunConfig, workdir: Workdir) -> pathlib.Path:
     return path if path.is_dir() else path.parent
 
 
-def _read_here(reader: Reader, rows: Iterable[Image]) -> Iterator[tuple[Image, Reading]]:
+def _read_here(reader: Reader, rows: Iterable[Image]) -> Generator[tuple[Image, Reading], None, None]:
     def read(piece: ReadingPiece) -> tuple[ReadingPiece, list[ReadBatch]]:
         return piece, list(reader.read_batches(map(_loaded, piece.images)))
 

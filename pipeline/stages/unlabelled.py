@@ -25,13 +25,14 @@ from pipeline.stages.networks import open_network
 from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.atomic import write_text
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, printable
 from records.images.files import StoredForm, stored_bytes
 from records.images.folder import LABELS_HEADER, LabeledFolder, image_keys
 from records.split import TRAIN, SplitRule
 
 CERTAIN = 0.9  # the confidence from which on a reading is taken for a label
 _PIXELS = StoredForm(None, None, 3, "raw", convert_colors=True)
+_NAMED = 3  # images that cannot be read
 
 Fate = Literal["certain", "doubtful", "held out", "labelled", "unread"]
 Fates = collections.Counter[Fate]
@@ -88,6 +89,7 @@ def _read(config: RunConfig, reader: Reader, folder: str) -> tuple[str, Fates]:
     table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerow(LABELS_HEADER)
     fates: Fates = collections.Counter()
+    unread = []
     with progress("unlabelled", len(keys)) as advance:
         for key, reading in zip(keys, reader.read_each(os.path.join(folder, key) for key in keys), strict=True):
             fate = _fate(reading, rule)
@@ -95,8 +97,13 @@ def _read(config: RunConfig, reader: Reader, folder: str) -> tuple[str, Fates]:
                 fate = "labelled"
             if fate == "certain":
                 table.writerow((key, reading.code))
+            if fate == "unread":
+                unread.append(f"{printable(key)} ({reading.error})")
             fates[fate] += 1
             advance(1)
+    if unread:
+        left = f", and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
+        print(f"records: warning: not readable: {', '.join(unread[:_NAMED])}{left}")
     return text.getvalue(), fates
 
 

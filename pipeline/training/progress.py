@@ -15,6 +15,7 @@ from pipeline.model.spec import ModelSpec
 from pipeline.model.state import Best, TrainingState, ValidationResult
 from pipeline.training.pace import PaceRules
 from pipeline.training.pace import after_validation as pace_after_validation
+from records.errors import counted
 
 _LIMITS = {"time": ", as --max_minutes was near", "steps": ", as no training sees more images"}
 _LEARNED_SHARE = 0.1  # of what guessing leaves to be read
@@ -64,7 +65,7 @@ def reason_to_end(state: TrainingState, step: int, asked: TrainConfig, epochs: i
             return came_down + _LIMITS.get(state.pace.reason, "")
         return f"all {epochs} epochs" if epochs > 1 else "its only epoch"
     if not state.pace and asked.patience and state.stale_validations >= asked.patience:
-        return f"{asked.patience} validations without improvement, --patience={asked.patience}"
+        return f"{counted(asked.patience, 'validation')} without improvement, --patience={asked.patience}"
     return None
 
 

@@ -14,6 +14,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 import numpy as np
 
@@ -57,12 +58,15 @@ class LabeledFolder:
     def load(self, key: str) -> bytes:
         path = os.path.join(self.root, key)
         try:
+            if _is_special(path):  # a table may list anything
+                raise DigitwiseError(f"{self.name(key)} is not a file")
             with open(path, "rb") as file:
                 return file.read()
         except FileNotFoundError:
-            if not os.path.islink(path):
-                raise DigitwiseError(f"{self.name(key)} is gone: it was there when the folder was listed") from None
-            raise DigitwiseError(f"{self.name(key)} is a link to a file that does not exist") from None
+            if os.path.islink(path):
+                raise DigitwiseError(f"{self.name(key)} is a link to a file that does not exist") from None
+            why = f"{LABELS_FILE} lists it" if self._has_table else "it was there when the folder was listed"
+            raise DigitwiseError(f"{self.name(key)} is missing: {why}") from None
         except OSError as error:
             raise DigitwiseError(f"{self.name(key)} cannot be read: {error.strerror}") from None
 
@@ -116,9 +120,7 @@ class LabeledFolder:
     def _rows_by_table(self) -> Iterator[tuple[str, str]]:
         path = os.path.join(self.root, LABELS_FILE)
         seen = array.array("Q")
-        for line, key, text in table_rows(path):
-            if not os.path.isfile(os.path.join(self.root, key)):
-                raise DigitwiseError(f"{path}, line {line}: the file {quoted(key)} is missing from {self.root}")
+        for _, key, text in table_rows(path):
             # Eight bytes a name: a set of names would grow with the folder.
             name = normalized(key).encode()
             seen.append(hash64(name))
@@ -158,7 +160,7 @@ def image_keys(root: str) -> Iterator[str]:
 def _walk(root: str) -> Iterator[tuple[str, str]]:
     """(kind, path below the root) of each file, in a fixed order; hidden files and folders are left out. A folder of
     digitwise's own output is an entry of its own, and what is in it is not listed."""
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_refuse_folder):
         relative = "" if folder == root else os.path.relpath(folder, root).replace(os.sep, "/") + "/"
         if _is_workdir(folder):  # the root: those below it are not entered
             names = [name for name in names if name not in _OUTPUTS]
@@ -172,6 +174,10 @@ def _walk(root: str) -> Iterator[tuple[str, str]]:
             if not name.startswith("."):
                 is_image = name.lower().endswith(ENDINGS) and not _is_special(os.path.join(folder, name))
                 yield _IMAGE if is_image else _OTHER, relative + name
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
+    raise DigitwiseError(f"{error.filename} cannot be listed: {error.strerror}") from None
 
 
 def _is_special(path: str) -> bool:
