@@ -59,7 +59,7 @@ _QUARTER_TURNS = tuple(_TURNS.values())[3:]  # which exchange the sides
 # open_image checks the size, against a far lower limit than the one at which Pillow warns.
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 # A note that cannot be read turns nothing.
-warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)
+warnings.filterwarnings("ignore", module="PIL.TiffImagePlugin")
 
 
 @dataclasses.dataclass(frozen=True)
