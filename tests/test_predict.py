@@ -17,9 +17,11 @@ from digitwise.images import InputShape
 from digitwise.metadata import ModelMetadata, Promise
 from digitwise.reader import Outputs, Reader
 from digitwise.watch import Reference
+from pipeline.config import RunConfig
 from pipeline.stages import predict as stage
 from pipeline.stages import readings
-from pipeline.stages.images import Image
+from pipeline.stages.images import Image, Images
+from tests.stripes import StripesNetwork, png
 from tests.using_fixtures import draw_images, make_checkpoint
 
 HINT = r"--label_pattern=-([a-d]+)$"
@@ -107,6 +109,18 @@ def test_a_table_and_a_csv_and_a_list_on_stdin(call_main, trained, images, monke
     rows = list(csv.DictReader(io.StringIO(given)))
     assert [row["code"] for row in rows] == images[:2] + images
     assert list(rows[0]) == ["file", "code", "confidence", "accepted", "error"]
+
+
+def test_reading_ends_with_the_block_however_that_ends(workdir):
+    image = png("407")
+    images = Images(500, (Image(str(number), lambda: image, None) for number in range(500)))
+    with (
+        pytest.raises(SystemExit),
+        readings.opened_readings(RunConfig(), workdir, Reader(StripesNetwork()), images) as opened,
+    ):
+        assert next(opened.rows)[1].code == "407"
+        raise SystemExit(143)  # SIGTERM
+    assert next(opened.rows, None) is None, "its threads have ended, not only when it is collected as garbage"
 
 
 def test_a_broken_link_is_named_whether_its_folder_or_a_pattern_is_given(call_main, trained, images, tmp_path):
