@@ -62,11 +62,12 @@ def trained_here(options: Sequence[str], records: pathlib.Path, fresh: str, minu
         run_main(f"--workdir={folder}", "--stage=train", f"--max_minutes={minutes}", *options)
         seconds = time.perf_counter() - began
         network = [option for option in options if option.startswith(("--network", "--readout"))]
+        other = Workdir(f"{folder}/fresh")
         run_main(
-            f"--workdir={folder}/fresh", "--stage=test", f"--images={fresh}", f"--checkpoint={folder}",
+            f"--workdir={other.root}", "--stage=test", f"--images={fresh}", f"--checkpoint={folder}",
             "--shown_predictions=0", *network,
         )  # fmt: skip
-        report = json.loads((Workdir(pathlib.Path(folder) / "fresh").report / "report.json").read_text())
+        report = json.loads((Workdir(other.tested).report / "report.json").read_text())
     return {"seconds": round(seconds), "sequence_accuracy": report["sequence_accuracy"]}
 
 
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def toy() -> dict[str, Any]:
-    """The example alone, on a handful of images."""
+    """Two of them, on a handful of images."""
     with tempfile.TemporaryDirectory() as folder:
         images = pathlib.Path(folder) / "images"
         images.mkdir()
@@ -197,7 +198,11 @@ def toy() -> dict[str, Any]:
         fractions = ("--validation_fraction=0.2", "--test_fraction=0.2")
         run_main(f"--workdir={folder}/w", "--stage=records", f"--images={images}", *fractions)
         import_tensorflow()
-        return {EXAMPLE: example(Manifest.load(Workdir(f"{folder}/w").records), folder_of(str(images)), 0.0)}
+        records = Workdir(f"{folder}/w").records
+        return {
+            "digitwise": trained_here(("--epochs=1",), records.absolute(), str(images), 0.0),
+            EXAMPLE: example(Manifest.load(records), folder_of(str(images)), 0.0),
+        }
 
 
 if __name__ == "__main__":
