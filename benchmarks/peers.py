@@ -200,7 +200,7 @@ def toy() -> dict[str, Any]:
         import_tensorflow()
         records = Workdir(f"{folder}/w").records
         return {
-            "digitwise": trained_here(("--epochs=1",), records.absolute(), str(images), 0.0),
+            "digitwise": trained_here(("--epochs=1",), records, str(images), 0.0),
             EXAMPLE: example(Manifest.load(records), folder_of(str(images)), 0.0),
         }
 

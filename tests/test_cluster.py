@@ -21,7 +21,7 @@ from pipeline.conversion.convert import convert
 from pipeline.machine.devices import LostPeers
 from pipeline.values import SettingError, check_cluster
 from pipeline.workdir import Workdir
-from records.errors import DigitwiseError
+from records.errors import DigitwiseError, UnusableImages
 from tests.conftest import ROOT
 from tests.made_up_cluster import Clock, MadeUpCluster, engine_on
 from tests.training_fixtures import make_records
@@ -48,6 +48,10 @@ def fail(number):
     raise DigitwiseError(f"piece {number} is damaged")
 
 
+def refuse(number):
+    raise UnusableImages([(f"{number}.png", f"{number}.png is empty")])
+
+
 def break_down(number):
     raise ZeroDivisionError("a bug")
 
@@ -71,6 +75,12 @@ def test_a_piece_that_fails_ends_the_run_with_its_line(requirements):
     with pytest.raises(DigitwiseError, match=r"^piece 1 is damaged \(on node node-0\)$"):
         list(engine_on(cluster, requirements).run_pieces(fail, range(9)))
     assert [outcome.unmet for outcome in cluster.left] == [("the run has ended",)]
+
+
+def test_images_that_cannot_be_stored_arrive_as_such(requirements):
+    with pytest.raises(UnusableImages) as caught:
+        list(engine_on(MadeUpCluster(1), requirements).run_pieces(refuse, [1]))
+    assert caught.value.faults == (("1.png", "1.png is empty (on node node-0)"),)
 
 
 def test_a_mistake_of_ours_shows_where_it_was_made(requirements):

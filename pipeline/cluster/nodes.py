@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pipeline.cluster.ray_cluster import LostWork, Node, RayCluster, Ticket
 from pipeline.cluster.requirements import Requirements
 from pipeline.cluster.work import Order, Outcome, carry_out
-from records.errors import DigitwiseError, printable
+from records.errors import DigitwiseError, UnusableImages, printable
 
 _LOOK_SECONDS = 3.0  # between looks
 _SILENT_SECONDS = 15.0  # without an answer, after which others do what a node was doing
@@ -144,7 +144,10 @@ def raise_error(outcome: Outcome, name: str) -> None:
     error = outcome.error
     if error is None:
         return
+    where = f" (on node {printable(name)})"
+    if isinstance(error, UnusableImages):  # of this kind, as others are looked for
+        raise UnusableImages((image, text + where) for image, text in error.faults)
     if isinstance(error, DigitwiseError):
-        raise DigitwiseError(f"{error} (on node {printable(name)})")
+        raise DigitwiseError(f"{error}{where}")
     error.add_note(f"on node {printable(name)}:\n{outcome.trace}")
     raise error

@@ -11,8 +11,8 @@ from pipeline.conversion.plans import Piece, pieces_of
 from pipeline.machine.progress import progress
 from pipeline.machine.workers import Engine
 from records.dataset.sizes import Size
-from records.errors import DamagedRecords, DigitwiseError, UnusableImages
-from records.images.files import StoredForm, check_stored, stored_bytes
+from records.errors import DigitwiseError, UnusableImages
+from records.images.files import StoredForm, check_named, stored_bytes
 from records.source import Source
 
 
@@ -33,13 +33,13 @@ def all_faults(
     first: UnusableImages, source: Source, folder: pathlib.Path, total: int, engine: Engine, form: StoredForm
 ) -> UnusableImages:
     """Of the `total` rows that the survey left in `folder`; `first` stopped what was being done with them."""
-    faults = dict(first.faults)
+    faults: dict[str, str] = {}
     pieces = (_Suspects(source, rows, form) for rows in pieces_of(folder))
     with progress(f"look for other faults{engine.place}", total) as advance:
         for piece, found in engine.run_pieces(find_faults, pieces):
             faults.update(found)
             advance(len(piece.rows))
-    return UnusableImages(faults.items())
+    return UnusableImages((faults | dict(first.faults)).items())
 
 
 def find_faults(piece: _Suspects) -> list[tuple[str, str]]:
@@ -48,15 +48,8 @@ def find_faults(piece: _Suspects) -> list[tuple[str, str]]:
     for key, _ in piece.rows:
         name = piece.source.name(key)
         try:
-            _store_whole(piece.source.load(key), name, piece.form)
+            stored = stored_bytes(piece.source.load(key), name, piece.form)
+            check_named(stored, name, piece.form.shape, piece.form.encoding)
         except DigitwiseError as error:
             faults.append((name, str(error)))
     return faults
-
-
-def _store_whole(data: bytes, name: str, form: StoredForm) -> None:
-    stored = stored_bytes(data, name, form)
-    try:
-        check_stored(stored, form.shape, form.encoding)
-    except DamagedRecords as error:
-        raise DigitwiseError(f"{name}: {str(error).removeprefix('its ')}") from None

@@ -74,8 +74,6 @@ def measure(source: Source, folder: pathlib.Path, total: int, engine: Engine) ->
     results = _measured(pieces, engine if total > _FEW else None)
     with progress(f"measure{engine.place}", total) as advance, contextlib.closing(results):
         for piece, result in results:
-            if isinstance(result, UnusableImages):
-                raise result
             found[piece.rows[0]] = result
             sizes.update(result.sizes)
             advance(len(piece.rows))
@@ -111,8 +109,8 @@ def find_conflict(files: npt.NDArray[np.uint64], rows: Iterable[tuple[str, str]]
     return Conflict(sum(map(len, mixed)), first, second)
 
 
-def measure_piece(piece: _Piece) -> _Found | UnusableImages:
-    """In a worker process; returned and not raised, as errors from other machines arrive as text."""
+def measure_piece(piece: _Piece) -> _Found:
+    """In a worker process."""
     sizes: collections.Counter[tuple[int, int, int]] = collections.Counter()
     kinds: dict[str, Kind] = {}
     has_colour = False
@@ -123,7 +121,7 @@ def measure_piece(piece: _Piece) -> _Found | UnusableImages:
             data = piece.source.load(key)
             header = describe(data, name)
         except DigitwiseError as error:
-            return UnusableImages([(name, str(error))])
+            raise UnusableImages([(name, str(error))]) from None
         files.append(hash64(data))
         sizes[header.width, header.height, len(text)] += 1
         earlier = kinds.get(header.kind)
@@ -132,7 +130,7 @@ def measure_piece(piece: _Piece) -> _Found | UnusableImages:
     return _Found(sizes, kinds, has_colour, np.array(files, np.uint64))
 
 
-def _measured(pieces: Iterable[_Piece], engine: Engine | None) -> Generator[tuple[_Piece, _Found | UnusableImages]]:
+def _measured(pieces: Iterable[_Piece], engine: Engine | None) -> Generator[tuple[_Piece, _Found]]:
     if engine is None:
         return ((piece, measure_piece(piece)) for piece in pieces)
     return engine.run_pieces(measure_piece, pieces)

@@ -18,7 +18,7 @@ from records.dataset.manifest import GZIP, PLAIN, Manifest, Shard
 from records.dataset.shards import shard_count, shard_name
 from records.dataset.verify import Promise
 from records.dataset.writer import ShardSpec, standing_shard, write_shard
-from records.errors import DamagedRecords, UnusableImages
+from records.errors import DamagedRecords
 from records.split import SPLITS
 
 COMPRESSIONS: dict[str, str] = {"none": PLAIN, "gzip": GZIP}  # of --compression
@@ -78,14 +78,6 @@ def _shard_specs(pattern: ShardSpec, records: RecordsConfig, surveyed: Survey, f
     return specs
 
 
-def write_if_usable(spec: ShardSpec) -> Shard | UnusableImages:
-    """In a worker process; returned and not raised, as errors from other machines arrive as text."""
-    try:
-        return write_shard(spec)
-    except UnusableImages as unusable:
-        return unusable
-
-
 def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, engine: Engine) -> dict[str, Shard]:
     """{target: Shard} of all, those that an earlier run finished among them."""
     shards = {spec.target: shard for spec in specs if (shard := standing_shard(spec.target))}
@@ -93,13 +85,11 @@ def _written(specs: list[ShardSpec], total: int, folder: pathlib.Path, engine: E
     done = sum(shard.count for shard in shards.values())
     with (
         progress(f"records{engine.place}", total, done) as advance,
-        run_writing_pieces(write_if_usable, missing, engine, folder) as results,
+        run_writing_pieces(write_shard, missing, engine, folder) as results,
     ):
-        for spec, result in results:
-            if isinstance(result, UnusableImages):
-                raise result
-            shards[spec.target] = result
-            advance(result.count)
+        for spec, shard in results:
+            shards[spec.target] = shard
+            advance(shard.count)
     # Counted again at the end: nothing else notices that a second run is writing into the same folder.
     written = sum(shard.count for shard in shards.values())
     if written != total:

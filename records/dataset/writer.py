@@ -19,7 +19,7 @@ from records.dataset.shards import order_of
 from records.dataset.verify import Promise, verify_shard
 from records.digest import sha256_of
 from records.errors import DamagedRecords, DigitwiseError, UnusableImages
-from records.images.files import StoredForm, check_stored, stored_bytes
+from records.images.files import StoredForm, check_named, stored_bytes
 from records.source import Source
 from records.tfrecord.framing import frame, read_records
 
@@ -119,8 +119,8 @@ def _read_back(path: str, rows: list[tuple[str, str]], spec: ShardSpec, digest: 
 def _blame_image(path: str, rows: list[tuple[str, str]], spec: ShardSpec) -> None:
     for (_, data), (key, _) in zip(read_records(path), rows, strict=False):  # reading may stop before the rows end
         _, image, _ = schema.decode(data)
+        name = spec.source.name(key)
         try:
-            check_stored(image, spec.promise.image_shape, spec.promise.encoding)
-        except DamagedRecords as error:
-            name = spec.source.name(key)
-            raise UnusableImages([(name, f"{name}: {str(error).removeprefix('its ')}")]) from None
+            check_named(image, name, spec.promise.image_shape, spec.promise.encoding)
+        except DigitwiseError as error:
+            raise UnusableImages([(name, str(error))]) from None

@@ -231,6 +231,14 @@ def check_stored(data: bytes, shape: ImageShape, encoding: str) -> None:
     )
 
 
+def check_named(data: bytes, name: str, shape: ImageShape, encoding: str) -> None:
+    """The same for an image that has a name, told to people."""
+    try:
+        check_stored(data, shape, encoding)
+    except DamagedRecords as error:
+        raise DigitwiseError(f"{name}: {str(error).removeprefix('its ')}") from None
+
+
 def _is_grey(image: Image.Image) -> bool:
     return image.mode in _GREYMODES
 
