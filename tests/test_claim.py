@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -219,6 +220,41 @@ def test_a_damaged_record_is_named(manifest):
     path.write_bytes(frame(schema.encode("a.png", b"no picture", "12")) + whole)
     with pytest.raises(DamagedRecords, match=r"-00000-of-00002: record 0 at byte 0: cannot identify image"):
         statements(manifest)
+
+
+def splits_scanned(manifest, monkeypatch, ahead):
+    """(what scan_splits gives, the splits of the shards that it scanned itself)"""
+    here = []
+    monkeypatch.setattr(
+        scans, "_scanned", lambda pieces, _: here.extend(pieces) or ((p, scans.scan_shard(p)) for p in pieces)
+    )
+    found = scan_splits(manifest, "test", Exposure(manifest, True), processes=1, ahead=ahead)
+    return {name: scan.pixels.tolist() for name, scan in found.items()}, sorted({piece.name for piece in here})
+
+
+def test_what_was_scanned_ahead_is_not_scanned_again_unless_it_changed(manifest, monkeypatch):
+    expected, names = splits_scanned(manifest, monkeypatch, None)
+    assert names == ["tested", "train", "validation"]
+    with scans.scanning_ahead() as ahead:
+        ahead.begin(manifest)
+        assert splits_scanned(manifest, monkeypatch, ahead)[1] == names, "so few are not worth a process"
+        monkeypatch.setattr(scans, "_SMALL", 0)
+        ahead.begin(manifest)
+        assert splits_scanned(manifest, monkeypatch, ahead) == (expected, ["tested"])
+        ahead.begin(manifest)
+        for path in manifest.paths("validation"):
+            os.utime(path, ns=(0, 0))
+        assert splits_scanned(manifest, monkeypatch, ahead) == (expected, ["tested", "validation"])
+
+
+def test_what_fails_ahead_is_named_when_it_is_needed(manifest, monkeypatch):
+    path = manifest.paths("train")[0]
+    path.write_bytes(frame(schema.encode("a.png", b"no picture", "12")) + path.read_bytes())
+    monkeypatch.setattr(scans, "_SMALL", 0)
+    with scans.scanning_ahead() as ahead:
+        ahead.begin(manifest)
+        with pytest.raises(DamagedRecords, match="record 0 at byte 0: cannot identify image"):
+            scan_splits(manifest, "test", Exposure(manifest, True), processes=1, ahead=ahead)
 
 
 def test_worker_processes_find_the_same(manifest, monkeypatch):

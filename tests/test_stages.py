@@ -73,7 +73,7 @@ def test_a_training_and_a_test_that_are_repeated_keep_their_seconds(workdir, mak
         if not list(workdir.checkpoints.iterdir()):
             (workdir.checkpoints / "step-1.json").write_text("{}")
 
-    def test(config, workdir, seconds, records):
+    def test(config, workdir, seconds, records, ahead):
         return types.SimpleNamespace(repeats=lambda previous: repeats.pop(0))
 
     monkeypatch.setattr("pipeline.stages.train.import_tensorflow", lambda: None)

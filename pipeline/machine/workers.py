@@ -64,7 +64,7 @@ def run_pieces(
     submitted: dict[concurrent.futures.Future[Result], Piece] = {}
     with worker_pool(processes) as executor:
         for piece in pieces:
-            submitted[_submit(executor, function, piece)] = piece
+            submitted[submit(executor, function, piece)] = piece
             if len(submitted) >= _AHEAD * processes:
                 yield from _finished(submitted)
         while submitted:
@@ -101,7 +101,7 @@ def run_in_order(
         except Exception as error:
             failure = error
             break
-        submitted.append(_submit(executor, function, piece))
+        submitted.append(submit(executor, function, piece))
         # The oldest is waited for even if later ones are done: that is the price of a fixed order.
         if len(submitted) > _AHEAD * processes:
             yield submitted.popleft().result()
@@ -133,7 +133,7 @@ def worker_pool(processes: int) -> Iterator[concurrent.futures.Executor]:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
+def submit(
     executor: concurrent.futures.Executor, function: Callable[[Piece], Result], piece: Piece
 ) -> concurrent.futures.Future[Result]:
     """Submits a piece, which may start a process. That inherits a blocked Ctrl-C, so it is the parent's alone."""

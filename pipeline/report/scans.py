@@ -2,12 +2,19 @@
 
 scans = scan_splits(manifest, "test", exposure, processes=2)
 scans["tested"].codes, scans["train"].pixels
+
+with scanning_ahead() as ahead:
+    ahead.begin(manifest)                       # in the background, while a training begins
+    ...
+    scan_splits(manifest, "test", exposure, processes=2, ahead=ahead)
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,11 +22,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.machine.progress import progress
-from pipeline.machine.workers import run_pieces
+from pipeline.machine.workers import run_pieces, submit, worker_pool
 from records.dataset import schema
 from records.dataset.manifest import Manifest
 from records.digest import hash64
-from records.errors import DamagedRecords
+from records.errors import DamagedRecords, DigitwiseError
 from records.images import png
 from records.images.files import RAW, ImageShape, fits_shape
 from records.split import TEST, TRAIN, VALIDATION, SplitRule
@@ -28,6 +35,7 @@ from records.tfrecord.framing import read_records
 TESTED = "tested"
 _MODES = {1: "L", 3: "RGB"}
 _SMALL = 10_000  # images that are hashed sooner here than worker processes would start
+_FileState = tuple[int, int] | None
 
 
 class CodeRule(Protocol):
@@ -112,7 +120,42 @@ class SplitScan:
         return len(np.unique(self.pixels))
 
 
-def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: int) -> dict[str, SplitScan]:
+class Ahead:
+    """Scans that a worker process makes in the background. One that fails is made again when it is needed, and then
+    says why."""
+
+    def __init__(self, executor: concurrent.futures.Executor) -> None:
+        self._executor = executor
+        self._begun: dict[Any, tuple[_FileState, concurrent.futures.Future[SplitScan]]] = {}
+
+    def begin(self, manifest: Manifest) -> None:
+        """With the splits that are learned from; few images are scanned sooner than a process starts."""
+        if sum(map(manifest.count, (TRAIN, VALIDATION))) > _SMALL:
+            for name in (TRAIN, VALIDATION):
+                for path in manifest.paths(name):
+                    piece = _shard_scan(name, path, manifest)
+                    self._begun[_key(piece)] = _file_state(piece.path), submit(self._executor, scan_shard, piece)
+
+    def take(self, piece: ShardScan) -> SplitScan | None:
+        """What was found in the file, if it still is as it was."""
+        state, future = self._begun.pop(_key(piece), (None, None))
+        if future is None or state != _file_state(piece.path):
+            return None
+        try:
+            return future.result()
+        except (concurrent.futures.BrokenExecutor, DigitwiseError):
+            return None
+
+
+@contextlib.contextmanager
+def scanning_ahead() -> Iterator[Ahead]:
+    with worker_pool(1) as executor:
+        yield Ahead(executor)
+
+
+def scan_splits(
+    manifest: Manifest, split: str, exposure: Exposure, processes: int, ahead: Ahead | None = None
+) -> dict[str, SplitScan]:
     """{name: SplitScan} of the tested split (TESTED), and of those that had a part in the training."""
     rules = exposure.generation_rule, tuple(filter(None, exposure.earlier))
     pieces = [_shard_scan(TESTED, path, manifest, *rules) for path in manifest.paths(split)]
@@ -124,8 +167,13 @@ def scan_splits(manifest: Manifest, split: str, exposure: Exposure, processes: i
             pieces += [_shard_scan(name, path, exposure.manifest) for path in exposure.manifest.paths(name)]
             total += exposure.manifest.count(name)
     found: dict[tuple[str, str], SplitScan] = {}
-    with progress("find shared codes", total) as advance:
-        for piece, scan in _scanned(pieces, processes if total > _SMALL else 1):
+    for piece in pieces:
+        if ahead and (known := ahead.take(piece)):
+            found[piece.name, piece.path] = known
+    left = [piece for piece in pieces if (piece.name, piece.path) not in found]
+    done = sum(len(scan.codes) for scan in found.values())
+    with progress("find shared codes", total, done) as advance:
+        for piece, scan in _scanned(left, processes if total - done > _SMALL else 1):
             found[piece.name, piece.path] = scan
             advance(len(scan.codes))
     # In the order of the records, whichever shard was done first.
@@ -184,6 +232,19 @@ def _joined(scans: list[SplitScan]) -> SplitScan:
         np.concatenate([flags, *(scan.may_be_generated for scan in scans)]),
         np.concatenate([flags, *(scan.may_be_learned for scan in scans)]),
     )
+
+
+def _key(piece: ShardScan) -> tuple[Any, ...]:
+    return piece.name, piece.path, piece.image_shape, piece.encoding
+
+
+def _file_state(path: str) -> _FileState:
+    """Differs once the file was changed; None where there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _pixels(image: bytes, piece: ShardScan) -> bytes:

@@ -7,6 +7,7 @@ import importlib
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import RunConfig
 from pipeline.conversion.foreign import Probes
@@ -19,8 +20,11 @@ from pipeline.values import LOCAL
 from pipeline.workdir import Workdir
 from records.errors import DigitwiseError
 
+if TYPE_CHECKING:
+    from pipeline.report.scans import Ahead
+
 # A stage returns False where it had nothing to do.
-Stage = Callable[..., bool | None]  # (config, workdir, probes), and those of ON_ENGINE: engine
+Stage = Callable[..., bool | None]  # (config, workdir, probes), those of ON_ENGINE: engine, of SCANNED: ahead
 
 # Modules are imported only when their stage runs: that of train takes seconds, and check must work without packages.
 STAGES: dict[str, str] = {
@@ -38,6 +42,8 @@ STAGES: dict[str, str] = {
 }
 # What these do is pieces of work, for an engine.
 ON_ENGINE: frozenset[str] = frozenset({"generate", "records", "train"})
+# What the test compares is looked at while the training begins.
+SCANNED: frozenset[str] = frozenset({"train", "test"})
 # These leave the workdir as it is, and may run for days: a training must be able to write to it meanwhile.
 _WITHOUT_LOCK = {"check", "serve"}
 
@@ -48,11 +54,12 @@ _FULL_BELOW = 1 << 16  # free bytes, below which a failed write of any library i
 @dataclasses.dataclass(frozen=True)
 class _Shared:
     """What the stages of a run have in common: `engine` is that of a cluster, `chief` whether this process writes what
-    the run leaves."""
+    the run leaves, `ahead` what is found in the background."""
 
     probes: Probes
     engine: Engine | None
     chief: bool
+    ahead: "Ahead | None"
 
 
 def run_stages(config: RunConfig) -> int:
@@ -78,13 +85,27 @@ def run_stages(config: RunConfig) -> int:
     with (
         workdir.locked() if takes_lock else contextlib.nullcontext(),
         opened_engine(config, workdir, bool(ON_ENGINE & set(config.ordered_stages))) as engine,
+        _scanning_ahead(config) as ahead,
     ):
         check_upload(config, workdir)
         config = with_local_records(config, workdir)
         for stage in config.ordered_stages:
             if stage != "check":
-                _run_stage(stage, config, workdir, _Shared(probes, engine, chief))
+                _run_stage(stage, config, workdir, _Shared(probes, engine, chief, ahead))
     return 0
+
+
+@contextlib.contextmanager
+def _scanning_ahead(config: RunConfig) -> "Iterator[Ahead | None]":
+    """Where a test follows a training on this machine alone."""
+    is_alone = config.train.strategy != "multi_worker" and config.cluster == LOCAL
+    if not is_alone or not set(config.ordered_stages) >= SCANNED:
+        yield None
+        return
+    from pipeline.report.scans import scanning_ahead
+
+    with scanning_ahead() as ahead:
+        yield ahead
 
 
 def _check_inputs(config: RunConfig, workdir: Workdir) -> None:
@@ -114,7 +135,9 @@ def _run_stage(stage: str, config: RunConfig, workdir: Workdir, shared: "_Shared
     """A stage that finds its results complete leaves the time that they took."""
     began = time.monotonic()
     with _full_disk_named(stage, workdir):
-        given = {"engine": shared.engine} if shared.engine and stage in ON_ENGINE else {}
+        given: dict[str, Any] = {"engine": shared.engine} if shared.engine and stage in ON_ENGINE else {}
+        if shared.ahead and stage in SCANNED:
+            given["ahead"] = shared.ahead
         worked = _function(stage)(config, workdir, shared.probes, **given)
     if shared.chief and worked is not False:
         workdir.write_seconds(stage, time.monotonic() - began)

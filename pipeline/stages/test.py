@@ -28,7 +28,7 @@ from pipeline.report.examples import choose, join_records
 from pipeline.report.figures import measure
 from pipeline.report.history import TrainingPoint, read_history
 from pipeline.report.readings import Readings, Speed, read_split
-from pipeline.report.scans import TESTED, SplitScan, are_unseen, scan_splits
+from pipeline.report.scans import TESTED, Ahead, SplitScan, are_unseen, scan_splits
 from pipeline.report.summary import CheckpointUsed, RecordsUsed, Settings, Summary
 from pipeline.report.text import print_summary
 from pipeline.report.trials import read_cleanings
@@ -44,13 +44,13 @@ _BATCH_SIZE = 64  # what fits into the caches of a core: larger batches are read
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow")
 
 
-def run(config: RunConfig, workdir: Workdir, probes: Probes | None = None) -> bool:
+def run(config: RunConfig, workdir: Workdir, probes: Probes | None = None, ahead: Ahead | None = None) -> bool:
     """The stage: tests what the settings name; the result is whether it found anything new."""
     records = records_to_test(config, workdir, probes)
     last_state(Checkpoints.to_test(config.test, workdir))  # raises where there is none, before an import takes seconds
     import_tensorflow()
     previous = files.previous_summary(report_folder(config.test.split, workdir, records))
-    return not test(config, workdir, workdir.read_seconds(), records).repeats(previous)
+    return not test(config, workdir, workdir.read_seconds(), records, ahead).repeats(previous)
 
 
 def report_folder(split: str, workdir: Workdir, records: pathlib.Path | None) -> pathlib.Path:
@@ -68,10 +68,12 @@ def test(
     workdir: Workdir,
     seconds: Mapping[str, float] | None = None,
     records: pathlib.Path | None = None,
+    ahead: Ahead | None = None,
 ) -> Summary:
     """Reads the split, writes the report, and prints how well it was read.
 
-    `seconds` are those of the stages that ran before; `records` is a folder other than the workdir's own.
+    `seconds` are those of the stages that ran before; `records` is a folder other than the workdir's own; `ahead` may
+    have scanned some of it.
     """
     from pipeline.machine.devices import is_chief
 
@@ -85,7 +87,7 @@ def test(
     check_fits(recognizer, manifest)
     training = {"network": recognizer.spec.to_json(), **recognizer.provenance.to_json()}
     exposure = find_exposure(recognizer.provenance, manifest, workdir, Workdir(checkpoint.parent))
-    scans = scan_splits(manifest, asked.split, exposure, config.processes)
+    scans = scan_splits(manifest, asked.split, exposure, config.processes, ahead)
     readings, speed = read(strategy, recognizer, manifest, asked.split)
     max_error, rows, promise = config.use.max_error, np.arange(len(readings)), None
     described = describe_records(manifest, asked.split, scans)

@@ -12,6 +12,7 @@ from pipeline.conversion.foreign import Probes
 from pipeline.machine.devices import Cluster
 from pipeline.machine.startup import import_tensorflow, own_environment
 from pipeline.machine.workers import Engine
+from pipeline.report.scans import Ahead
 from pipeline.stages.generate import too_small
 from pipeline.stages.inputs import records_to_train
 from pipeline.training.plan import synthetic_per_batch
@@ -23,7 +24,13 @@ from records.errors import DigitwiseError
 ON_CLUSTER = ("auto", "multi_worker")  # of --strategy; the others train on this machine alone
 
 
-def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None, engine: Engine | None = None) -> bool:
+def train(
+    config: RunConfig,
+    workdir: Workdir,
+    probes: Probes | None = None,
+    engine: Engine | None = None,
+    ahead: Ahead | None = None,
+) -> bool:
     """Trains, or continues a training; the result is whether there was anything left to train."""
     records = records_to_train(config, workdir, probes)
     manifest = Manifest.load(records)
@@ -33,6 +40,8 @@ def train(config: RunConfig, workdir: Workdir, probes: Probes | None = None, eng
     if engine is not None and config.train.strategy in ON_CLUSTER:
         _train_on_cluster(config, workdir, engine)
     else:
+        if ahead:
+            ahead.begin(manifest)  # the import of TensorFlow takes seconds of one core
         import_tensorflow()
         from pipeline.training.train import train as run_training
 
