@@ -196,9 +196,9 @@ GROUPS: tuple[Group, ...] = (
             "dropout": "fraction of features dropped in training. Default: depends on the network",
             "batch_size": "images per step over all devices together; of fewer images, some are in it more than once",
             "learn_from": f"{', '.join(choices.LEARN_FROM)}: which images a step learns from; hardest: it reads twice "
-            "--batch_size images and of every four in a row learns from the one that it reads worst; auto: hardest "
-            "with 10,000 or more training images, none of them drawn, if the training finds its own length and "
-            "--batch_size is a multiple of 32; otherwise all",
+            "--batch_size images and of every four in a row learns from the one that it reads worst, or read worst the "
+            "last time, once nearly all are read right; auto: hardest with 10,000 or more training images, none of "
+            "them drawn, if the training finds its own length and --batch_size is a multiple of 32; otherwise all",
             "epochs": "passes over the train split; 0: as many as the schedule finds to help",
             "synthetic_share": "fraction of each batch that is synthetic, rendered during training without files. "
             "Default: 1 with --source=synthetic, otherwise 0",

@@ -11,7 +11,8 @@ AUTO_WEIGHTS, NO_WEIGHTS, INCLUDED_WEIGHTS = "auto", "none", "included"
 
 # With --learn_from=hardest: a step reads so many images for each of --batch_size, and learns from one in so many, that
 # which it reads worst. Reading an image takes less than a third of the time of learning from it: such a step takes a
-# tenth to a fifth longer than one that learns from all of --batch_size.
+# tenth to a fifth longer than one that learns from all of --batch_size, or half as long where it remembers how they
+# were read.
 READ_TIMES, HARDEST_OF = 2, 4
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pipeline.machine.shares import Part
 from pipeline.model.cleaning import CLEANINGS
+from pipeline.model.intake import records_parser
 from pipeline.model.reading import evaluation_batches, shares_of_batches
 from pipeline.training.augmentation import augment
 from pipeline.training.feed import Feed, decode_split, epoch_seed, fits_in_memory
@@ -47,6 +48,25 @@ def test_a_later_start_sees_what_was_left(manifest, start_step):
 def test_pictures_kept_in_memory_come_in_the_same_order(manifest):
     decoded = decode_split(manifest, "train", 1)
     assert train_batches(manifest, 5, decoded=decoded) == train_batches(manifest, 5)
+
+
+def test_numbers_are_those_of_the_examples_in_their_split(manifest):
+    parse = records_parser(manifest, 1)
+    in_order = [
+        image.tolist()
+        for images, _ in read_in_order(manifest, "train").batch(26).map(parse)
+        for image in images.numpy()
+    ]
+    decoded = decode_split(manifest, "train", 1)
+    for part in (Part(), Part(2, 0, 2)):
+        plain = train_batches(manifest, 3, part)
+        for kept in (None, decoded):
+            feed = Feed(manifest, 1, 4, num_epochs=2, seed=0, decoded=kept, numbered=True)
+            numbered = [[value.numpy().tolist() for value in batch] for batch in feed.batches(3, part)]
+            assert [(images, label_ids) for images, label_ids, _ in numbered] == plain
+            assert [images for images, *_ in numbered] == [
+                [in_order[number] for number in numbers] for *_, numbers in numbered
+            ]
 
 
 def test_records_other_than_the_manifest_counts_are_not_kept_in_memory(manifest):

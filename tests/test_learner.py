@@ -1,5 +1,7 @@
 """What a network is read with while it is trained: averaged weights, and statistics that fit them."""
 
+import ast
+
 import keras
 import numpy as np
 import pytest
@@ -88,6 +90,19 @@ def test_without_averaging_the_last_weights_are_read(manifest):
     assert all(np.array_equal(arrays[name], read) for name, read in reading_arrays(arrays).items())
 
 
+def test_a_checkpoint_from_before_images_were_remembered_begins_to_remember(manifest):
+    arrays = make_learner(manifest, num_steps=4, learn_from="hardest", epochs=0).arrays()
+    rows = arrays["remembered/rows"]
+    assert rows.shape == (48, 3) and (rows[:, 2] > 0).sum() == 48, "four steps of 16 are more than a pass"
+    old = {name: array for name, array in arrays.items() if name != "remembered/rows"}
+    learner = make_learner(manifest, learn_from="hardest", epochs=0)
+    learner.restore(Checkpoint(4, make_state(4), old))
+    restored = learner.arrays()
+    assert list(restored) == list(arrays)
+    assert (restored.pop("remembered/rows")[:, 2] == 0).all()
+    assert_same_bits(restored, old)
+
+
 def test_a_checkpoint_without_averages_starts_them_from_the_weights(manifest):
     arrays = make_learner(manifest, num_steps=4).arrays()
     old = {name: array for name, array in arrays.items() if not name.startswith("averages/")}
@@ -110,6 +125,34 @@ def test_another_training_begins_with_what_codes_are_read_with(manifest):
     for name in kernels:
         average = name.replace("network/", "averages/")
         assert np.array_equal(now[name], arrays[average]) and np.array_equal(now[average], arrays[average])
+
+
+@pytest.mark.slow
+def test_two_devices_remember_what_each_has_read(run_on_two_devices):
+    printed = run_on_two_devices("""
+from pipeline.training.remembered import Remembered
+with strategy.scope():
+    remembered = Remembered(5)
+
+@tf.function(autograph=False)
+def step():
+    def read():
+        mine = tf.distribute.get_replica_context().replica_id_in_sync_group
+        numbers = tf.constant([[4, 0], [1, 3]], tf.int64)[mine]
+        before = remembered.take(numbers)[:, 2]
+        remembered.put(numbers, tf.cast(numbers, tf.float32)[:, None] + tf.constant([[0.5, 1.0, 2.0]]))
+        return before, remembered.take(tf.range(5, dtype=tf.int64))
+    return strategy.run(read)
+
+for _ in range(2):
+    found = [strategy.experimental_local_results(values) for values in step()]
+    print([[value.numpy().astype(int).tolist() for value in values] for values in found])
+""")
+    rows = [[0, 1, 2], [1, 2, 3], [0, 0, 0], [3, 4, 5], [4, 5, 6]]
+    first, second = (ast.literal_eval(line) for line in printed.splitlines())
+    assert first[0] == [[0, 0], [0, 0]] and second[0] == [[6, 2], [3, 5]]
+    for _, everything in (first, second):
+        assert [[row if row[2] else [0, 0, 0] for row in of_one] for of_one in everything] == [rows, rows]
 
 
 @pytest.mark.slow

@@ -301,12 +301,30 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(two_epochs, tmp_path,
 
 def test_a_training_that_learns_from_the_hardest_continues_with_the_same_bits(work):
     train_here(work, learn_from="hardest", dropout=0.5)
+    assert Checkpoints(work.checkpoints).steps()[-1] == 4 * 48 // 16, "each step reads twice a batch"
+    assert_continues_with_the_same_bits(work, learn_from="hardest", dropout=0.5)
+
+
+def test_one_that_remembers_the_hardest_continues_with_the_same_bits(work, monkeypatch):
+    monkeypatch.setattr("pipeline.training.pace.NEARLY_ALL", -1.0)
+    monkeypatch.setattr("pipeline.training.plan._LEAST_PASSES", 0)
+    options = {"learn_from": "hardest", "dropout": 0.5, "epochs": 0, "validation_steps": 3}
+    train_here(work, **options)
+    # The rate comes down from the first validation on, and then all 48 images have been read once.
+    state = Checkpoints(work.checkpoints).latest().state
+    assert (state.pace.anneal_step, state.pace.reason, state.num_steps) == (3, "learned", 9)
+    rows = final_arrays(work.root)["remembered/rows"]
+    assert (rows[:, 2] > 0).all()
+    assert_continues_with_the_same_bits(work, **options)
+
+
+def assert_continues_with_the_same_bits(work, **options):
+    """From the checkpoint before the last, as if a training with these options had not come further."""
     expected = final_arrays(work.root)
     last = Checkpoints(work.checkpoints).steps()[-1]
-    assert last == 4 * 48 // 16, "each step reads twice a batch"
     for path in work.checkpoints.glob(f"step-{last:08d}.*"):
         path.unlink()
-    train_here(work, learn_from="hardest", dropout=0.5)
+    train_here(work, **options)
     assert_same_bits(final_arrays(work.root), expected)
 
 

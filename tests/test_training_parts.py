@@ -285,6 +285,8 @@ class TestPlan:
         assert alone.pace_rules.least_steps == 24_000 / 8 and not alone.provenance.earlier
         begun = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS)
         assert begun.pace_rules.least_steps == 9_600 / 8
+        hardest = self.plan(manifest, epochs=0, initialize_from=INCLUDED_WEIGHTS, learn_from="hardest")
+        assert hardest.pace_rules.least_steps == 11_200 / 8
         assert {earlier.fingerprint for earlier in begun.provenance.earlier} == included.fingerprints()
 
     def test_a_length_that_is_given_is_kept_to(self, manifest, tmp_path):
@@ -319,6 +321,27 @@ class TestPlan:
         asked_for = {"epochs": 0, "batch_size": 32, "learn_from": "all"}
         expected = [("learn_from", "hardest", "all")]
         assert self.plan(manifest, self.state(plan), **asked_for).differing(self.state(plan)) == expected
+
+    def test_the_hardest_are_remembered_where_that_can_be_of_use(self, manifest):
+        def remembers(**options):
+            settings = settings_for_tests(**{"epochs": 0, "batch_size": 24, "learn_from": "hardest", **options})
+            return Plan.of(RunConfig(train=TrainConfig(**settings)), manifest, None, None).remembers
+
+        assert remembers()
+        assert not remembers(learn_from="all")
+        assert not remembers(batch_size=26), "of 48 images, some would be among the 52 of a step twice"
+        assert not remembers(synthetic_share=0.5), "an image that is drawn comes once"
+        assert not remembers(epochs=4), "nobody asks whether nearly all are read right"
+
+    def test_they_are_chosen_by_that_once_all_were_read_and_nearly_all_right(self, manifest):
+        plan = self.plan(manifest, epochs=0, batch_size=4, learn_from="hardest")
+        assert plan.length.per_epoch == 6
+        paces = (None, Pace(), Pace(anneal_step=9, last_step=12, reason="patience"))
+        assert [plan.remembers_from(pace) for pace in paces] == [None] * 3
+        down = [Pace(anneal_step=step, last_step=12, reason="learned") for step in (3, 9)]
+        assert [plan.remembers_from(pace) for pace in down] == [6, 9]
+        everything = self.plan(manifest, epochs=0, batch_size=4, learn_from="all")
+        assert everything.remembers_from(down[0]) is None
 
     def test_a_training_from_before_there_was_a_choice_goes_on_with_all(self, manifest, monkeypatch):
         monkeypatch.setattr("pipeline.training.plan.FEW_EXAMPLES", 48)

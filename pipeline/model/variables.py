@@ -5,7 +5,7 @@ assign_arrays(arrays, network=other.variables)
 
 A checkpoint of a training holds a network three times over: `network/` as the next step takes it, `averages/`, the
 running means of that, and `calibrated/`, statistics of batch normalization that fit the means. Codes are read with the
-means and their statistics: `reading_arrays`.
+means and their statistics: `reading_arrays`. `remembered/` says how the images of the train split were read last.
 """
 
 import re
@@ -20,7 +20,7 @@ from records.errors import DigitwiseError
 if TYPE_CHECKING:
     import keras
 
-NETWORK, AVERAGES, CALIBRATED = "network", "averages", "calibrated"
+NETWORK, AVERAGES, CALIBRATED, REMEMBERED = "network", "averages", "calibrated", "remembered"
 # Keras variables, whose order and path make their names; or any others by the rest of their name.
 Group: TypeAlias = "Sequence[keras.Variable] | Mapping[str, Any]"
 # (name, array, initial value of the variable) to what it is to begin with, or None.

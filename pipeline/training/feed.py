@@ -79,6 +79,7 @@ class Feed:
     decoded: DecodedSplit | None = None  # the train split, where it is kept in memory
     synthetic: SyntheticShare | None = None
     fitted: tuple[int, int] | None = None
+    numbered: bool = False  # a third value is the number of each example in its split
 
     @classmethod
     def of(cls, plan: Plan, manifest: Manifest, decoded: DecodedSplit | None, synthetic: SyntheticShare | None) -> Self:
@@ -94,10 +95,11 @@ class Feed:
             decoded,
             synthetic,
             plan.spec.fitted,
+            plan.remembers,
         )
 
     def batches(self, start_step: int = 0, part: Part = Part()) -> tf.data.Dataset:
-        """(images, label_ids) of the steps from `start_step` on, for each replica of `part`."""
+        """(images, label_ids), and numbers if asked, of the steps from `start_step` on, for each replica of `part`."""
         recorded = self.batch_size - (self.synthetic.count if self.synthetic else 0)
         sources = []
         if recorded:
@@ -109,7 +111,7 @@ class Feed:
             batches = tf.data.Dataset.zip(*sources).map(_joined)
         if self.cleaning != "none":
             clean = CLEANINGS[self.cleaning]
-            batches = batches.map(lambda images, label_ids: (clean(images), label_ids), tf.data.AUTOTUNE)
+            batches = batches.map(lambda images, *others: (clean(images), *others), tf.data.AUTOTUNE)
         return batches.prefetch(2 + part.last - part.first)
 
     def distributed(self, strategy: tf.distribute.Strategy, start_step: int) -> Iterator[Any]:
@@ -123,7 +125,7 @@ class Feed:
             most = min(most, steps_per_epoch(self.manifest, self.batch_size))
         plain = dataclasses.replace(self, augmentation=0.0)
         batches = distributed(strategy, lambda part: plain.batches(0, part).take(most))
-        return [images for images, _ in itertools.islice(batches, most)]
+        return [images for images, *_ in itertools.islice(batches, most)]
 
     def _recorded(self, batch_size: int, start_step: int, part: Part) -> tf.data.Dataset:
         per_epoch = steps_per_epoch(self.manifest, batch_size)
@@ -136,9 +138,11 @@ class Feed:
         shares = _share(batches.skip(done).enumerate(start_step), batch_size, part)
         load = self.decoded.take if self.decoded else records_parser(self.manifest, self.channels, self.fitted)
 
-        def prepare(numbers: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            images, label_ids = load(batch)
-            return augment(images, numbers, self.seed, self.augmentation), label_ids
+        def prepare(places: tf.Tensor, batch: tf.Tensor | tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            examples, numbers = batch if isinstance(batch, tuple) else (batch, batch)
+            images, label_ids = load(examples)
+            images = augment(images, places, self.seed, self.augmentation)
+            return (images, label_ids, numbers) if self.numbered else (images, label_ids)
 
         # To take images out of memory is too little work to be spread over threads.
         return shares.map(prepare, None if self.decoded and not self.augmentation else tf.data.AUTOTUNE)
@@ -148,6 +152,8 @@ class Feed:
         the graph was built, and the order must not depend on that."""
         tf.compat.v1.set_random_seed(None)
         mixed = (numbers_mixed if self.decoded else read_mixed)(self.manifest, "train", seed)
+        if self.numbered and not self.decoded:
+            mixed = tf.data.Dataset.zip(mixed, numbers_mixed(self.manifest, "train", seed))
         dataset = mixed.shuffle(_shuffled(self.manifest), seed=seed, reshuffle_each_iteration=False)
         count = self.manifest.count("train")
         if count < batch_size:
@@ -185,11 +191,10 @@ class Feed:
 def empty_batches(plan: Plan, strategy: tf.distribute.Strategy) -> Iterator[Any]:
     """Batches of the right shapes and nothing in them: enough to build a graph while the pictures are being decoded."""
     size = plan.asked.images_per_step // strategy.num_replicas_in_sync
-    nothing = (
-        tf.zeros([size, *plan.spec.image_shape], tf.uint8),
-        tf.zeros([size, plan.spec.max_length], tf.int32),
-    )
-    return distributed(strategy, lambda _: tf.data.Dataset.from_tensors(nothing).repeat())
+    nothing = [tf.zeros([size, *plan.spec.image_shape], tf.uint8), tf.zeros([size, plan.spec.max_length], tf.int32)]
+    if plan.remembers:
+        nothing.append(tf.zeros([size], tf.int64))
+    return distributed(strategy, lambda _: tf.data.Dataset.from_tensors(tuple(nothing)).repeat())
 
 
 @contextlib.contextmanager
@@ -287,18 +292,18 @@ def _shuffled(manifest: Manifest) -> int:
 
 
 def _share(steps: tf.data.Dataset, batch_size: int, part: Part) -> tf.data.Dataset:
-    """Of (step, batch), for each replica of `part`: (the numbers of its examples in the whole training, its batch)."""
+    """Of (step, batch), for each replica of `part`: (the places of its examples in the whole training, its batch)."""
 
-    def numbered(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def placed(step: tf.Tensor, batch: Any) -> tuple[tf.Tensor, Any]:
         return step * batch_size + tf.range(batch_size, dtype=tf.int64), batch
 
     def cut(values: tf.Tensor) -> tf.Tensor:
         return tf.reshape(values, [part.num_replicas, batch_size // part.num_replicas])[part.first : part.last]
 
-    batches = steps.map(numbered)
+    batches = steps.map(placed)
     if part.num_replicas == 1:
         return batches
-    return batches.map(lambda *batch: tuple(cut(values) for values in batch)).unbatch()
+    return batches.map(lambda *batch: tf.nest.map_structure(cut, batch)).unbatch()
 
 
 def _joined(recorded: tuple[tf.Tensor, ...], synthetic: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:

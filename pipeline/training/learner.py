@@ -25,6 +25,7 @@ from pipeline.model.variables import (
     AVERAGES,
     CALIBRATED,
     NETWORK,
+    REMEMBERED,
     Group,
     arrays_of,
     assign_arrays,
@@ -34,7 +35,8 @@ from pipeline.model.variables import (
 )
 from pipeline.training.optimizer import make_optimizer, state_of
 from pipeline.training.plan import Plan
-from pipeline.training.steps import Steps
+from pipeline.training.remembered import Remembered
+from pipeline.training.steps import Choice, Steps
 from pipeline.training.transfer import Transfer
 
 
@@ -53,6 +55,7 @@ class Learner:
             # made.
             self.optimizer.build(self._network.trainable_variables)
             self._averages = Averages(self._network, asked.averaging) if asked.averaging else None
+            self._remembered = Remembered(plan.provenance.records.train) if plan.remembers else None
             self.steps = Steps(
                 strategy,
                 self.recognizer,
@@ -60,7 +63,7 @@ class Learner:
                 asked.images_per_step,
                 self._averages,
                 asked.xla,
-                asked.hardest_of,
+                Choice(asked.hardest_of, self._remembered) if asked.hardest_of > 1 else None,
             )
         self._calibration = Calibration(self._network, strategy)
         self._calibration_batches: Sequence[Any] = ()
@@ -68,13 +71,11 @@ class Learner:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes up all variables of a checkpoint of the same training."""
         variables = self._variables()
-        # Checkpoints from before there were averages hold none.
-        is_old = self._averages and not holds(checkpoint.arrays, AVERAGES)
+        # Checkpoints from before there were averages hold none, and those from before images were remembered neither.
+        missing = {group for group in (AVERAGES, REMEMBERED) if not holds(checkpoint.arrays, group)}
         with self.strategy.scope():
-            assign_arrays(
-                checkpoint.arrays, **{group: v for group, v in variables.items() if group != AVERAGES or not is_old}
-            )
-            if self._averages and is_old:
+            assign_arrays(checkpoint.arrays, **{group: v for group, v in variables.items() if group not in missing})
+            if self._averages and AVERAGES in missing:
                 self._averages.start_again()
         self.recognizer.step = checkpoint.step
 
@@ -133,4 +134,6 @@ class Learner:
             paths = numbered_paths(self._network.variables)
             averaged = (paths[number] for number in self._averages.numbers)
             groups[AVERAGES] = dict(zip(averaged, self._averages.variables))
+        if self._remembered:
+            groups[REMEMBERED] = {"rows": self._remembered.variable}
         return groups

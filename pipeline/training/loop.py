@@ -80,7 +80,13 @@ class Loop:
             self._schedule.steps_to_event(self._step), steps.steps_per_call(self._speed.steps_in(_CALL_SECONDS))
         )
         rates = [self._plan.learning_rate(step, self._state.pace) for step in range(self._step, self._step + count)]
-        call = Call.of(self._step, self._step - self._looked_step, rates, self._interrupts.asked)
+        call = Call.of(
+            self._step,
+            self._step - self._looked_step,
+            rates,
+            self._interrupts.asked,
+            self._plan.remembers_from(self._state.pace),
+        )
         self._reporter.advancing(self._step, rates[0])
         with self._speed.timed(count):
             steps.run(batches, call)

@@ -42,6 +42,7 @@ _PATIENT_TIMES = 3  # with `auto`, as long as many codes are misread
 # Seen at full rate where a training finds its own length, or as many passes if that is less.
 _LEAST_IMAGES, _LEAST_PASSES = 24_000, 75
 _LEAST_IMAGES_LEARNED = 9_600  # where the initial weights have learned codes before
+_LEAST_IMAGES_OF_HARDEST = 11_200  # the same where a step learns from those that it remembers as the hardest
 # With fewer a step would choose too few to learn from, and multiples can be shared by any usual number of replicas.
 _BATCHES_OF_HARDEST = 32
 _GROWTH = 0.15  # from a validation to the next, where nobody knows how many there will be
@@ -130,6 +131,20 @@ class Plan:
         return cls(asked, length, spec, provenance, num_synthetic)
 
     @property
+    def remembers(self) -> bool:
+        """Whether it remembers how each image was read last: only to choose the hardest by that, and images that are
+        drawn come once."""
+        chooses = self.asked.schedule == AUTO and self.asked.hardest_of > 1 and self.num_synthetic == 0
+        return chooses and self.provenance.records.train >= self.asked.images_per_step
+
+    def remembers_from(self, pace: Pace | None) -> int | None:
+        """The step from which on the hardest images are those that were read worst last; None: never yet. All must have
+        been read once, and nearly all read right: where many are not, wrong labels among them would be learned."""
+        if not self.remembers or not pace or pace.anneal_step is None or pace.reason != "learned":
+            return None
+        return max(pace.anneal_step, self.length.per_epoch)
+
+    @property
     def pace_rules(self) -> PaceRules | None:
         """How the training finds its own length, None where that is settled."""
         if self.asked.schedule != AUTO:
@@ -188,7 +203,8 @@ def usual_epochs(per_epoch: int, batch_size: int, varied: bool = False) -> int:
 
 def _least_steps(asked: TrainConfig, per_epoch: int) -> int:
     """At full rate: so many images seen, or all of them so often."""
-    images = _LEAST_IMAGES_LEARNED if asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
+    learned = _LEAST_IMAGES_OF_HARDEST if asked.hardest_of > 1 else _LEAST_IMAGES_LEARNED
+    images = learned if asked.initialize_from == INCLUDED_WEIGHTS else _LEAST_IMAGES
     return min(math.ceil(images / asked.batch_size), _LEAST_PASSES * per_epoch)
 
 

@@ -18,6 +18,7 @@ from alexnet.labels import PADDING
 from pipeline.machine.devices import is_multi_worker
 from pipeline.model.recognizer import Recognizer
 from pipeline.training.optimizer import rate_of
+from pipeline.training.remembered import COUNTED, LOSS, RIGHT, Remembered, mean_loss
 from pipeline.training.schedule import LOOK_STEPS
 
 _COLUMNS = 5  # of the tally
@@ -40,20 +41,29 @@ class Call(NamedTuple):
     slot: tf.Tensor  # int32, the row of the tally to begin with
     count: tf.Tensor  # int32
     stop: tf.Tensor  # float32, not 0 where this worker was asked to stop
+    remember_from: tf.Tensor  # int32, the step from which on it chooses by what is remembered
     rates: tf.Tensor  # float32 [LOOK_STEPS], the learning rate of each step
 
     @classmethod
-    def of(cls, step: int, slot: int, rates: Sequence[float], stop: int = 0) -> Self:
+    def of(cls, step: int, slot: int, rates: Sequence[float], stop: int = 0, remember_from: int | None = None) -> Self:
         """As many steps as there are `rates`."""
         filled = np.zeros(LOOK_STEPS, np.float32)
         filled[: len(rates)] = rates
-        return cls(*map(tf.constant, (step, slot, len(rates), float(stop), filled)))
+        since = np.iinfo(np.int32).max if remember_from is None else remember_from
+        return cls(*map(tf.constant, (step, slot, len(rates), float(stop), since, filled)))
 
     @classmethod
     def signature(cls) -> Self:
         """The shapes of all calls."""
         number, fraction = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.float32)
-        return cls(number, number, number, fraction, tf.TensorSpec([LOOK_STEPS], tf.float32))
+        return cls(number, number, number, fraction, number, tf.TensorSpec([LOOK_STEPS], tf.float32))
+
+
+class Choice(NamedTuple):
+    """A step learns from the hardest one of so many images in a row: as it reads them, or as they are remembered."""
+
+    one_of: int
+    remembered: Remembered | None = None
 
 
 class Steps:
@@ -67,7 +77,7 @@ class Steps:
         batch_size: int,
         averages: Averages | None = None,
         xla: bool = False,
-        hardest_of: int = 1,
+        choice: Choice | None = None,
     ) -> None:
         self.strategy = strategy
         self._averages = averages
@@ -76,7 +86,7 @@ class Steps:
         self._readout = recognizer.readout
         self._optimizer = optimizer
         self._batch_size = batch_size
-        self._hardest_of = hardest_of
+        self._choice = choice
         # Loss scaling leaves out a step whose gradients are not finite, and looks at those of one replica only.
         scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self._must_agree = scales and strategy.num_replicas_in_sync > 1
@@ -114,7 +124,7 @@ class Steps:
         def step(i: tf.Tensor) -> tf.Tensor:
             batch, waited = _timed_next(iterator)
             self._rate.assign(call.rates[i])
-            self.strategy.run(self._step, args=(*batch, call, i, waited))
+            self.strategy.run(self._step, args=(batch, call, i, waited))
             return i + 1
 
         if is_multi_worker(self.strategy):
@@ -123,26 +133,56 @@ class Steps:
             # Inside TensorFlow: a call from Python for each step takes time that a small network would feel.
             tf.while_loop(lambda i: i < call.count, step, [tf.constant(0)], parallel_iterations=1)
 
-    def _step(self, images: tf.Tensor, label_ids: tf.Tensor, call: Call, i: tf.Tensor, waited: tf.Tensor) -> None:
-        if self._hardest_of > 1:
-            # What is shown is of all images, as they were read before the step.
-            logits = self._network(images, training=False)
-            losses = self._readout.loss(logits, label_ids)
-            chosen = hardest(losses, self._hardest_of)
-            learned, _, gradients = self._differentiate(tf.gather(images, chosen), tf.gather(label_ids, chosen))
-            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size)
+    def _step(self, batch: tuple[tf.Tensor, ...], call: Call, i: tf.Tensor, waited: tf.Tensor) -> None:
+        images, label_ids, *numbers = batch
+        if self._choice:
+            reads = call.step + i < call.remember_from
+            rows, learned, gradients = self._learn_from_hardest(self._choice, images, label_ids, numbers, reads)
+            # What is shown is of all images, as they were read before the step or, where that is remembered, last.
+            loss = mean_loss(rows) / self.strategy.num_replicas_in_sync
             loss = tf.where(tf.math.is_finite(learned), loss, learned)
+            right, counted = tf.reduce_sum(rows[:, RIGHT]), tf.reduce_sum(rows[:, COUNTED])
         else:
             loss, logits, gradients = self._differentiate(images, label_ids)
+            right, counted = map(tf.reduce_sum, self._position_counts(logits, label_ids))
         if self._must_agree:
             gradients = finite_together(gradients)
         self._optimizer.apply(gradients, self._network.trainable_variables)
         if self._averages:
             self._averages.update(call.step + i)
-        right, counted = position_counts(label_ids, self._readout.decode(logits).label_ids)
         row = tf.stack([loss, right, counted, call.stop, waited])
         rows = tf.tensor_scatter_nd_update(tf.zeros([LOOK_STEPS, _COLUMNS]), [[call.slot + i]], [row])
         self._tally.assign_add(rows)
+
+    def _learn_from_hardest(
+        self, choice: Choice, images: tf.Tensor, label_ids: tf.Tensor, numbers: list[tf.Tensor], reads: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        """(a row of `Remembered` for each image, loss of those that are learned from, gradients). If it `reads`, all
+        images are read to choose from them, three of four in vain; if not, it chooses by what is remembered."""
+
+        def read() -> tf.Tensor:
+            return self._rows(self._network(images, training=False), label_ids)
+
+        remembered = choice.remembered
+        if remembered is None:
+            rows = read()
+        else:
+            known = remembered.take(numbers[0])
+            rows = tf.cond(reads, read, lambda: known)
+        chosen = hardest(rows[:, LOSS], choice.one_of)
+        label_ids = tf.gather(label_ids, chosen)
+        learned, logits, gradients = self._differentiate(tf.gather(images, chosen), label_ids)
+        if remembered is not None:
+            with_learned = tf.tensor_scatter_nd_update(rows, chosen[:, None], self._rows(logits, label_ids))
+            rows = tf.where(reads, rows, with_learned)
+            remembered.put(numbers[0], rows)
+        return rows, learned, gradients
+
+    def _rows(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tf.Tensor:
+        return tf.stack([self._readout.loss(logits, label_ids), *self._position_counts(logits, label_ids)], axis=1)
+
+    def _position_counts(self, logits: tf.Tensor, label_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return position_counts(label_ids, self._readout.decode(logits).label_ids)
 
     def _gradients(self, images: tf.Tensor, label_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         variables = self._network.trainable_variables
@@ -150,7 +190,8 @@ class Steps:
             logits = self._network(images, training=True)
             losses = self._readout.loss(logits, label_ids)
             # Over the global batch: the sum over the replicas is then the loss of one device.
-            loss = tf.nn.compute_average_loss(losses, global_batch_size=self._batch_size // self._hardest_of)
+            count = self._batch_size // (self._choice.one_of if self._choice else 1)
+            loss = tf.nn.compute_average_loss(losses, global_batch_size=count)
             if self._network.losses:
                 # A replica's share, as all of them add it.
                 loss += tf.nn.scale_regularization_loss(tf.add_n(self._network.losses))
@@ -183,12 +224,12 @@ def hardest(losses: tf.Tensor, of: int) -> tf.Tensor:
 
 
 def position_counts(label_ids: tf.Tensor, decoded_ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(right, counted) as metrics.position_counts, summed over positions, in TensorFlow."""
+    """(right, counted) of each image as metrics.position_counts, summed over positions, in TensorFlow."""
     more = decoded_ids.shape[1] - label_ids.shape[1]  # a place for what is too long
     label_ids = tf.pad(label_ids, [[0, 0], [0, more]], constant_values=PADDING)
     counted = (label_ids != PADDING) | (decoded_ids != PADDING)
     right = counted & (label_ids == decoded_ids)
-    return tf.reduce_sum(tf.cast(right, tf.float32)), tf.reduce_sum(tf.cast(counted, tf.float32))
+    return tf.reduce_sum(tf.cast(right, tf.float32), axis=1), tf.reduce_sum(tf.cast(counted, tf.float32), axis=1)
 
 
 def _timed_next(iterator: Iterator[Any]) -> tuple[Any, tf.Tensor]:
