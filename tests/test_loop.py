@@ -153,12 +153,12 @@ def test_a_training_that_gains_nothing_comes_to_its_end(open_plan):
     assert state.finished == "the learning rate came down from step 40 to 120"
 
 
-def test_on_the_way_down_it_validates_half_as_often_unless_told_how_often(open_plan):
+def test_on_the_way_down_it_validates_a_quarter_as_often_unless_told_how_often(open_plan):
     asked = dataclasses.replace(open_plan.asked, validation_steps=0)
     stand_ins = StandIns(dataclasses.replace(open_plan, asked=asked))
     run(stand_ins, num_steps=open_plan.length.num_steps)
     validated = [event[1] for event in stand_ins.events if event[0] == "validate"]
-    assert validated == [10, 20, 30, 40, 60, 80, 100, 120]
+    assert validated == [10, 20, 30, 40, 80, 120]
 
 
 def test_it_continues_on_the_way_down(open_plan):
@@ -188,6 +188,23 @@ def test_the_time_of_all_runs_counts(open_plan, seconds, last_step):
     stand_ins.loop._step, stand_ins.loop._state = 10, make_state()
     stand_ins.loop._find_pace(ValidationResult(0.5, 0.75, 4))
     assert stand_ins.loop._state.pace.last_step == last_step
+
+
+def test_a_slow_training_validates_in_time_to_come_down(open_plan, monkeypatch):
+    """A step takes two seconds: a minute has 30 of them, and a third of it is over before the first validation."""
+    monkeypatch.setattr(StandIns, "seconds", property(lambda self: 2.0 * self.done, lambda *_: None), raising=False)
+    asked = dataclasses.replace(open_plan.asked, max_minutes=1.0, validation_steps=100)
+    length = dataclasses.replace(open_plan.length, validation_every=100)
+    plan = dataclasses.replace(open_plan, asked=asked, length=length)
+    stand_ins = StandIns(plan)
+    state = run(stand_ins, num_steps=length.num_steps)
+    assert [event for event in stand_ins.events if event[0] in ("annealing", "validate")] == [
+        ("validate", 10), ("annealing", 30), ("validate", 30)
+    ]  # fmt: skip
+    assert (state.pace.reason, state.num_steps) == ("time", 30)
+    without_limit = StandIns(dataclasses.replace(plan, asked=dataclasses.replace(asked, max_minutes=0.0)))
+    run(without_limit, num_steps=length.num_steps)
+    assert next(event for event in without_limit.events if event[0] == "validate") == ("validate", 100)
 
 
 def test_a_signal_saves_and_ends(plan):

@@ -18,6 +18,7 @@ from pipeline.model.state import TrainingState, ValidationResult
 from pipeline.training.display import Speed
 from pipeline.training.interrupts import Interrupts
 from pipeline.training.learner import Learner
+from pipeline.training.pace import TIME_AT_FULL_RATE
 from pipeline.training.peers import check_same_step, longest
 from pipeline.training.plan import Plan
 from pipeline.training.progress import after_steps, after_validation, paced, reason_to_end
@@ -66,7 +67,8 @@ class Loop:
 
     def _ended(self) -> bool:
         """Validates where that is due, and says whether anything is left to do."""
-        if self._schedule.validation_due(self._step) and self._state.validated_step != self._step:
+        is_due = self._schedule.validation_due(self._step) or self._is_late()
+        if is_due and self._state.validated_step != self._step:
             calibrated = self._validate()
             reason = reason_to_end(self._state, self._step, self._plan.asked, self._plan.length.epochs)
             self._state = dataclasses.replace(self._state, finished=reason)
@@ -129,13 +131,20 @@ class Loop:
         rules, before = self._plan.pace_rules, self._state.pace
         if rules is None:
             return
-        allowed = 60 * self._plan.asked.max_minutes
         seconds = longest(self._learner.strategy, self._saver.seconds)
-        self._state = paced(self._state, self._step, result, rules, seconds / allowed if allowed else 0.0)
+        self._state = paced(self._state, self._step, result, rules, _time_share(self._plan, seconds))
         assert self._state.pace
         if self._state.pace.last_step and not (before and before.last_step):
             self._keep_to_pace()
             self._reporter.annealing(self._state)
+
+    def _is_late(self) -> bool:
+        """Whether the rate must come down before the next validation is due, or the training would not end in time."""
+        is_open = self._plan.pace_rules and not (self._state.pace and self._state.pace.last_step)
+        # Workers would have to ask each other at every look.
+        if not is_open or not self._alone or not self._schedule.look_due(self._step):
+            return False
+        return self._step > 0 and _time_share(self._plan, self._saver.seconds) >= TIME_AT_FULL_RATE
 
     def _keep_to_pace(self) -> None:
         """The length in the state is that of the plan, or the one that was found."""
@@ -144,7 +153,7 @@ class Loop:
             self._reporter.has_length(self._state.num_steps)
             # Nothing is decided any more on the way down, and the best checkpoint is one of the last.
             if not self._plan.asked.validation_steps:
-                schedule = dataclasses.replace(schedule, validation_every=2 * schedule.validation_every)
+                schedule = dataclasses.replace(schedule, validation_every=4 * schedule.validation_every)
         self._schedule = dataclasses.replace(schedule, num_steps=self._state.num_steps)
 
     def _save(self, calibrated: Mapping[str, np.ndarray] = MappingProxyType({})) -> None:
@@ -164,3 +173,9 @@ class Loop:
         if self._plan.spec.precision != "float32":
             advice += ", or --precision=float32"
         return DigitwiseError(f"{what}: training diverged. Last checkpoint: {self._saver.last}; {advice}")
+
+
+def _time_share(plan: Plan, seconds: float) -> float:
+    """How much of the time that there is `seconds` are; where there is no limit, nothing."""
+    allowed = 60 * plan.asked.max_minutes
+    return seconds / allowed if allowed else 0.0
